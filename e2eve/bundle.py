@@ -1,0 +1,93 @@
+"""Bundles: a folder with config.yaml and *.safetensors that opens without running any code."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+PACKAGED = Path(__file__).parent / "pretrained"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    folder: Path
+    config: dict
+
+    def load(self, network: nn.Module, name: str) -> None:
+        """Fill a network from <name>.safetensors, strictly.
+
+        Raises:
+            ValueError: when the file is unreadable or its names or shapes differ.
+        """
+        path = self.folder / f"{name}.safetensors"
+        try:
+            weights = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(f"Cannot read weights from {path}: {error}.") from error
+        check_weights(network, weights, str(path))
+        network.load_state_dict(weights)
+
+
+def check_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: str) -> None:
+    """Raise one sentence that names what is missing, unexpected, or of another shape."""
+    expected = network.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - expected.keys())
+    reshaped = sorted(
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected.keys() & weights.keys()
+        if weights[name].shape != expected[name].shape
+    )
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    found = [
+        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    if found:
+        raise ValueError(f"The weights in {where} do not fit the network: {'; '.join(found)}.")
+
+
+def locate(path: str | Path) -> Path:
+    """The bundle's folder behind a bundle, a run folder, or `package:<name>`."""
+    if str(path).startswith("package:"):
+        name = str(path).removeprefix("package:")
+        known = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
+        if name not in known:
+            raise ValueError(f'No packaged bundle is called "{name}", there are: {known}.')
+        return PACKAGED / name
+    folder = Path(path)
+    for candidate in (folder, folder / "bundle"):
+        if (candidate / "config.yaml").is_file() and any(candidate.glob("*.safetensors")):
+            return candidate
+    raise ValueError(
+        f"{folder} is no bundle (a folder with config.yaml and *.safetensors) and no run folder "
+        "with one in bundle/: give the folder that a training wrote."
+    )
+
+
+def read_bundle(path: str | Path, kind: str) -> Bundle:
+    """Find and check a bundle; its weights are read later."""
+    folder = locate(path)
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    found = config.get("kind") if isinstance(config, dict) else None
+    if found != kind:
+        raise ValueError(f'{folder} holds a bundle of kind "{found}" where "{kind}" is needed.')
+    return Bundle(folder, config)
+
+
+def write_bundle(
+    folder: str | Path, kind: str, config: dict, networks: dict[str, nn.Module]
+) -> Path:
+    """Write config.yaml and one safetensors file for each network; the folder is returned."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, network in networks.items():
+        weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(weights, folder / f"{name}.safetensors")
+    OmegaConf.save(OmegaConf.create({"kind": kind, **config}), folder / "config.yaml")
+    return folder

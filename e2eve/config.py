@@ -1,0 +1,80 @@
+"""Where the configuration lives, and how a verb starts: imports nothing heavy."""
+
+import difflib
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+log = logging.getLogger(__name__)
+
+TRUSTED = ("e2eve.", "torch.", "pytorch_lightning.")
+
+
+def conf_dir() -> str:
+    """The folder of YAML files: inside the package when installed, beside it in a checkout."""
+    inside = Path(__file__).resolve().parent / "conf"
+    return str(inside if inside.is_dir() else inside.parents[1] / "conf")
+
+
+def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Make a command of a function of a config.
+
+    A ValueError, which is how every module reports what a user can get wrong, ends the command
+    with its sentence and exit code 1. Set HYDRA_FULL_ERROR=1 to see where it came from.
+    """
+
+    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def guarded(config: DictConfig) -> None:
+            try:
+                main(config)
+            except ValueError as error:
+                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    raise
+                log.error("%s", error)
+                sys.exit(1)
+
+        # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
+        return hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(guarded)
+
+    return decorate
+
+
+def instantiate(node: DictConfig, **extra: Any) -> Any:
+    """Build the object that `_target_` names, its nested nodes too.
+
+    Raises:
+        ValueError: when a target is not part of e2eve, torch or Lightning.
+    """
+    for target in _targets(OmegaConf.to_container(node, resolve=True)):
+        if not target.startswith(TRUSTED):
+            raise ValueError(
+                f'The config names "{target}" as something to build, and only names that start '
+                f"with {', '.join(TRUSTED)} are: correct _target_."
+            )
+    return hydra.utils.instantiate(node, _convert_="all", **extra)
+
+
+def _targets(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["_target_"]] if "_target_" in node else []
+        return own + [t for value in node.values() for t in _targets(value)]
+    if isinstance(node, list):
+        return [t for value in node for t in _targets(value)]
+    return []
+
+
+def choose(value: str, known: dict[str, Any], what: str) -> Any:
+    """`known[value]`, or one sentence that lists the choices and the nearest one."""
+    if value in known:
+        return known[value]
+    near = difflib.get_close_matches(value, known, n=1)
+    hint = f', did you mean "{near[0]}"?' if near else "."
+    raise ValueError(f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}')

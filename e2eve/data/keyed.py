@@ -1,0 +1,41 @@
+"""Randomness that survives an interruption: each item's draws follow from (seed, epoch, index)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+Key = tuple[int, int]  # epoch, index
+
+
+def generator_for(seed: int, key: Key) -> np.random.Generator:
+    """The generator that simulates one item: the same in any process and after any restart."""
+    return np.random.default_rng((seed, *key))
+
+
+class KeyedSampler(Sampler[Key]):
+    """Every index once an epoch, in an order that follows from (seed, epoch).
+
+    Args:
+        length: items in the data set.
+        consumed: items that an interrupted training has already used; iteration starts there.
+        rank, ranks: this process's share of every epoch, cut to equal lengths.
+    """
+
+    def __init__(
+        self, length: int, seed: int, *, consumed: int = 0, rank: int = 0, ranks: int = 1
+    ) -> None:
+        if length < ranks:
+            raise ValueError(f"{length} pictures cannot be shared by {ranks} processes, add some.")
+        self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
+        self.consumed = consumed
+
+    def __len__(self) -> int:
+        return self.length // self.ranks
+
+    def __iter__(self) -> Iterator[Key]:
+        epoch, offset = divmod(self.consumed, len(self))
+        self.consumed = (epoch + 1) * len(self)  # where the next iteration starts
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        mine = order[self.rank :: self.ranks][: len(self)]
+        return iter([(epoch, int(index)) for index in mine[offset:]])

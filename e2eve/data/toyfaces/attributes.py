@@ -1,0 +1,190 @@
+"""What a toy face is made of: named choices, a few continuous numbers, and how they are drawn."""
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin
+
+import numpy as np
+
+Background = Literal[
+    "plain", "gradient", "halo", "stripes", "dots", "sunburst", "hills", "checks", "clouds", "waves"
+]
+BackgroundColour = Literal[
+    "cream", "peach", "rose", "lavender", "sky", "mint", "sage", "butter", "teal", "coral", "navy"
+]
+Skin = Literal["porcelain", "ivory", "beige", "honey", "tan", "caramel", "chestnut", "espresso"]
+FaceShape = Literal["oval", "round", "square", "heart", "long"]
+Hair = Literal[
+    "bald", "fringe_of_old_age", "buzz", "side_part", "quiff", "spiky", "curly", "afro", "bob",
+    "long", "wavy", "bun", "pigtails", "mohawk", "bowl",
+]  # fmt: skip
+HairColour = Literal[
+    "black", "brown", "chestnut", "auburn", "ginger", "blond", "platinum", "grey",
+    "pink", "blue", "teal", "violet",
+]  # fmt: skip
+Hat = Literal[
+    "none", "beanie", "cap", "fedora", "top_hat", "straw", "beret", "crown", "party", "headband",
+    "headphones", "headscarf",
+]  # fmt: skip
+Eyes = Literal["round", "wide", "almond", "dots", "happy", "sleepy", "wink", "lashes"]
+Iris = Literal["brown", "hazel", "green", "blue", "grey", "violet"]
+Brows = Literal["none", "thin", "flat", "thick", "arched", "angry", "worried"]
+Glasses = Literal[
+    "none", "round", "square", "cat_eye", "aviator", "shades", "hearts", "visor", "monocle", "patch"
+]
+Nose = Literal["button", "round", "pointed", "long", "wide", "snub"]
+Mouth = Literal[
+    "smile", "grin", "laugh", "frown", "smirk", "surprise", "lips", "tongue", "flat", "gap", "kiss"
+]
+Beard = Literal["none", "stubble", "full", "long", "goatee", "chops"]
+Moustache = Literal["none", "handlebar", "walrus", "pencil", "chevron"]
+Cheeks = Literal["none", "blush", "freckles", "rouge", "mole", "plaster"]
+Earrings = Literal["none", "stud", "hoop", "drop"]
+Clothes = Literal[
+    "tee", "stripes", "shirt", "vneck", "hoodie", "turtleneck", "suit", "dungarees", "dots",
+    "scarf",
+]  # fmt: skip
+Colour = Literal[
+    "red", "orange", "mustard", "green", "teal", "blue", "navy", "violet", "pink", "white",
+    "charcoal",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class FaceAttributes:
+    """One face. Lengths are in hundredths of the picture's side, angles in degrees.
+
+    Raises:
+        ValueError: when a named choice does not exist.
+    """
+
+    background: Background
+    background_colour: BackgroundColour
+    skin: Skin
+    face_shape: FaceShape
+    hair: Hair
+    hair_colour: HairColour
+    hat: Hat
+    hat_colour: Colour
+    eyes: Eyes
+    iris: Iris
+    brows: Brows
+    glasses: Glasses
+    glasses_colour: Colour
+    nose: Nose
+    mouth: Mouth
+    beard: Beard
+    moustache: Moustache
+    cheeks: Cheeks
+    earrings: Earrings
+    clothes: Clothes
+    clothes_colour: Colour
+    accent_colour: Colour
+    centre_x: float  # of the head, 46 to 54
+    centre_y: float  # of the head, 48.5 to 52
+    head_scale: float  # 0.88 to 1
+    tilt: float  # of the head, -8 to 8, positive is clockwise
+    eye_scale: float  # 0.9 to 1.15
+    eye_distance: float  # from the middle of the face to an eye, 10.5 to 12.5
+    gaze_x: float  # -1 (left) to 1 (right)
+    gaze_y: float  # -1 (up) to 1 (down)
+    mouth_scale: float  # 0.9 to 1.2
+    nose_scale: float  # 0.9 to 1.2
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} is unknown, use one of {', '.join(choices)}."
+                )
+
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    field.name: get_args(field.type)
+    for field in fields(FaceAttributes)
+    if get_origin(field.type) is Literal
+}
+"""The named choices of each enumerated field of `FaceAttributes`."""
+
+RANGES: dict[str, tuple[float, float]] = {
+    "centre_x": (46, 54),
+    "centre_y": (48.5, 52),
+    "head_scale": (0.88, 1),
+    "tilt": (-8, 8),
+    "eye_scale": (0.9, 1.15),
+    "eye_distance": (10.5, 12.5),
+    "gaze_x": (-1, 1),
+    "gaze_y": (-1, 1),
+    "mouth_scale": (0.9, 1.2),
+    "nose_scale": (0.9, 1.2),
+}
+"""The range of each continuous field of `FaceAttributes`, drawn uniformly."""
+
+# Probability that an optional feature is there at all; its kind is then uniform.
+_PRESENCE = {
+    "hat": 0.4,
+    "glasses": 0.5,
+    "brows": 0.94,
+    "beard": 0.25,
+    "moustache": 0.22,
+    "cheeks": 0.7,
+    "earrings": 0.35,
+}
+_NATURAL, _DYED = get_args(HairColour)[:8], get_args(HairColour)[8:]
+_DYED_SHARE = 0.3
+# Colours of cloth and of hair that would merge with this background or skin.
+_CLASHES = {
+    "coral": ("red", "orange", "ginger"),
+    "navy": ("navy", "blue", "violet"),
+    "teal": ("teal", "green"),
+    "cream": ("white", "platinum"),
+    "butter": ("mustard", "white", "blond", "platinum"),
+    "rose": ("pink",),
+    "peach": ("orange",),
+    "lavender": ("violet",),
+    "porcelain": ("platinum",),
+    "ivory": ("platinum",),
+    "beige": ("platinum", "blond"),
+    "honey": ("blond", "ginger"),
+    "tan": ("ginger", "chestnut"),
+    "caramel": ("auburn", "chestnut"),
+    "chestnut": ("auburn", "chestnut"),
+    "espresso": ("brown", "chestnut"),
+}
+
+
+def sample_attributes(rng: np.random.Generator) -> FaceAttributes:
+    """A random face: independent choices, except that neighbouring colours differ and that what
+    a headscarf covers is absent."""
+    chosen = {name: _choice(name, rng) for name in CHOICES}
+    clashing = {*_CLASHES.get(chosen["background_colour"], ()), *_CLASHES[chosen["skin"]]}
+    hair_colours = _DYED if rng.random() < _DYED_SHARE else _NATURAL
+    chosen["hair_colour"] = _pick([c for c in hair_colours if c not in clashing], rng)
+    taken = set(_CLASHES.get(chosen["background_colour"], ()))
+    for name in ("clothes_colour", "accent_colour", "hat_colour"):
+        chosen[name] = _pick([c for c in CHOICES[name] if c not in taken], rng)
+        taken.add(chosen[name])
+    chosen.update(_consequences(chosen))
+    numbers = {name: float(rng.uniform(low, high)) for name, (low, high) in RANGES.items()}
+    return FaceAttributes(**chosen, **numbers)  # type: ignore[arg-type]
+
+
+def _consequences(chosen: dict[str, str]) -> dict[str, str]:
+    """Choices that follow from others: hidden or unbecoming things are absent."""
+    shaven = {"beard": "none", "moustache": "none"}
+    if chosen["hat"] == "headscarf":
+        return {"hair": "bald", "earrings": "none", **shaven}
+    changes = shaven if chosen["eyes"] == "lashes" or chosen["hair"] == "pigtails" else {}
+    if chosen["hat"] in ("crown", "party") and chosen["hair"] in ("bun", "mohawk"):
+        return {"hair": "buzz", **changes}
+    return changes
+
+
+def _choice(name: str, rng: np.random.Generator) -> str:
+    choices = CHOICES[name]
+    if name not in _PRESENCE:
+        return _pick(choices, rng)
+    return _pick(choices[1:], rng) if rng.random() < _PRESENCE[name] else "none"
+
+
+def _pick(choices: list[str] | tuple[str, ...], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]

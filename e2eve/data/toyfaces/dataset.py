@@ -1,0 +1,64 @@
+"""ToyFaces: an endless, labelled dataset of cartoon faces that needs no download."""
+
+from typing import get_args, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from torch.utils.data import Dataset
+
+from e2eve.data.toyfaces.attributes import FaceAttributes, sample_attributes
+from e2eve.data.toyfaces.drawing import draw_face
+
+_LENGTHS = {"train": 50_000, "val": 1_000, "test": 1_000}
+
+
+class ToyFaces(Dataset):
+    """Faces drawn on request: item i depends on the seed, the split and i only.
+
+    Args:
+        split: "train", "val" or "test"; their faces are drawn from separate random streams.
+        size: side of the pictures, 32 to 512 pixels; the same face at every size.
+        length: number of faces; 50 000, 1 000 and 1 000 by default.
+        seed: another seed, 0 or more, gives other faces.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+    """
+
+    def __init__(
+        self, split: str = "train", size: int = 64, length: int | None = None, seed: int = 0
+    ) -> None:
+        if split not in _LENGTHS:
+            raise ValueError(f"split={split!r} is unknown, use one of {', '.join(_LENGTHS)}.")
+        if not 32 <= size <= 512:
+            raise ValueError(f"size={size} cannot be drawn, ask for 32 to 512 pixels.")
+        if length is not None and length < 1:
+            raise ValueError(f"length={length} leaves no face, ask for at least 1.")
+        if seed < 0:
+            raise ValueError(f"seed={seed} is negative, use 0 or more.")
+        self.split = split
+        self.size = size
+        self.seed = seed
+        self._length = _LENGTHS[split] if length is None else length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "size size 3"]:
+        return draw_face(self.attributes(index), self.size)
+
+    def attributes(self, index: int) -> FaceAttributes:
+        """What face `index` is made of."""
+        stream = (self.seed, tuple(_LENGTHS).index(self.split), self._checked(index))
+        return sample_attributes(np.random.default_rng(stream))
+
+    def name(self, index: int) -> str:
+        """For example "train-00042"."""
+        return f"{self.split}-{self._checked(index):05d}"
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < self._length:
+            raise IndexError(
+                f"ToyFaces {self.split} has no item {index}, use 0 to {self._length - 1}."
+            )
+        return int(index)

@@ -1,0 +1,199 @@
+"""Editor: two tokenizers and a GPT that writes edits; opens from a bundle alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from e2eve.bundle import read_bundle, write_bundle
+from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
+from e2eve.transformer.sampling import sample
+
+HOLE = -1.0  # what the source tokenizer sees in the region: black, as published weights expect
+
+
+class Conditioning(NamedTuple):
+    driver_ids: Int[Tensor, "batch driver"]
+    source_ids: Int[Tensor, "batch source"]
+
+
+def blank(
+    images: Float[Tensor, "batch 3 height width"], regions: Bool[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch 3 height width"]:
+    """The masked source: the region filled with `HOLE`."""
+    return images.masked_fill(regions, HOLE)
+
+
+class Editor(nn.Module):
+    """p(edit | masked source, driver) over token ids.
+
+    Args:
+        source_tokenizer: reads the masked source and paints the edit.
+        driver_tokenizer: reads the driver; the source tokenizer itself when they are shared.
+        driver_size: side of the driver in pixels.
+    """
+
+    def __init__(
+        self,
+        source_tokenizer: Tokenizer,
+        driver_tokenizer: Tokenizer,
+        gpt: GPTConfig,
+        driver_size: int,
+    ) -> None:
+        super().__init__()
+        self.shared = driver_tokenizer is source_tokenizer
+        self.source_tokenizer = source_tokenizer
+        self._own_driver_tokenizer = None if self.shared else driver_tokenizer
+        self.driver_size = driver_size
+        check_seams(source_tokenizer, driver_tokenizer, gpt, driver_size)
+        driver_grid = driver_size // driver_tokenizer.config.cell
+        layout = SequenceLayout(driver=driver_grid**2, source=source_tokenizer.tokens)
+        self.gpt = GPT(gpt, layout)
+
+    @property
+    def driver_tokenizer(self) -> Tokenizer:
+        return self.source_tokenizer if self.shared else self._own_driver_tokenizer
+
+    @property
+    def image_size(self) -> int:
+        return self.source_tokenizer.image_size
+
+    @property
+    def device(self) -> torch.device:
+        return self.gpt.head.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.gpt.head.weight.dtype
+
+    def freeze_tokenizers(self) -> "Editor":
+        """Only the GPT learns from now on."""
+        for tokenizer in (self.source_tokenizer, self.driver_tokenizer):
+            tokenizer.eval().requires_grad_(False)
+        return self
+
+    @torch.no_grad()
+    def condition(
+        self,
+        sources: Float[Tensor, "batch 3 side side"],
+        regions: Bool[Tensor, "batch 1 side side"],
+        drivers: Float[Tensor, "batch 3 driver_side driver_side"],
+    ) -> Conditioning:
+        """Ids of drivers and masked sources; what lies inside the region is not looked at."""
+        return Conditioning(
+            self.driver_tokenizer.encode(drivers),
+            self.source_tokenizer.encode(blank(sources, regions)),
+        )
+
+    def logits(
+        self,
+        driver_ids: Int[Tensor, "batch driver"],
+        source_ids: Int[Tensor, "batch source"],
+        target_ids: Int[Tensor, "batch target"],
+    ) -> Float[Tensor, "batch target codebook"]:
+        """Logits of every target token given those before it and the conditioning."""
+        return self.gpt.target_logits(driver_ids, source_ids, target_ids)
+
+    def sample(
+        self,
+        driver_ids: Int[Tensor, "batch driver"],
+        source_ids: Int[Tensor, "batch source"],
+        *,
+        num_samples: int = 4,
+        seed: int | Sequence[int] = 0,
+        settings: SamplingSettings | None = None,
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> Int[Tensor, "batch num_samples target"]:
+        """Draw edits.
+
+        Args:
+            seed: one for all inputs, or one for each. Sample n of a seed is the same picture
+                whatever the batch and however many samples are asked for.
+            advance: told after each token how many of them are drawn.
+
+        Raises:
+            ValueError: when num_samples is below 1 or the seeds do not match the inputs.
+        """
+        if num_samples < 1:
+            raise ValueError(f"num_samples is {num_samples}: ask for at least 1.")
+        seeds = [seed] * len(source_ids) if isinstance(seed, int) else list(seed)
+        if len(seeds) != len(source_ids):
+            raise ValueError(f"{len(seeds)} seeds for {len(source_ids)} inputs: give one each.")
+        return sample(
+            self.gpt,
+            driver_ids,
+            source_ids,
+            num_samples=num_samples,
+            seeds=seeds,
+            settings=settings or SamplingSettings(),
+            advance=advance,
+        )
+
+    @torch.no_grad()
+    def decode(
+        self, ids: Int[Tensor, "batch num_samples target"]
+    ) -> Float[Tensor, "batch num_samples 3 side side"]:
+        """Pictures in [-1, 1] of sampled ids."""
+        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
+        return rearrange(images, "(b n) c h w -> b n c h w", b=ids.shape[0])
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+    ) -> "Editor":
+        """Open a bundle or a run folder; nothing else is needed.
+
+        Raises:
+            ValueError: when there is no editor there, or its weights do not fit.
+        """
+        bundle = read_bundle(path, kind="editor")
+        source = Tokenizer.from_description(bundle.config["source_tokenizer"])
+        driver = source
+        if bundle.config["driver_tokenizer"] is not None:
+            driver = Tokenizer.from_description(bundle.config["driver_tokenizer"])
+        config = GPTConfig(**bundle.config["transformer"])
+        editor = cls(source, driver, config, bundle.config["driver_size"])
+        for name, network in editor.networks().items():
+            bundle.load(network, name)
+        return editor.to(device=device, dtype=dtype).eval()
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The parts of a bundle, by file name."""
+        parts = {"source_tokenizer": self.source_tokenizer, "transformer": self.gpt}
+        return parts if self.shared else {**parts, "driver_tokenizer": self.driver_tokenizer}
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write config.yaml and a safetensors file for each network."""
+        config = {
+            "source_tokenizer": self.source_tokenizer.describe(),
+            "driver_tokenizer": None if self.shared else self.driver_tokenizer.describe(),
+            "driver_size": self.driver_size,
+            "transformer": asdict(self.gpt.config),
+        }
+        return write_bundle(folder, "editor", config, self.networks())
+
+
+def check_seams(source: Tokenizer, driver: Tokenizer, gpt: GPTConfig, driver_size: int) -> None:
+    """Raise one sentence where the parts do not fit each other, naming both values."""
+    for name, tokenizer in (("source", source), ("driver", driver)):
+        if tokenizer.codebook_size > gpt.codebook_size:
+            raise ValueError(
+                f"The {name} tokenizer has {tokenizer.codebook_size} codes and the transformer "
+                f"reads {gpt.codebook_size}: set transformer.codebook_size to the larger codebook."
+            )
+    if driver_size % driver.config.cell:
+        raise ValueError(
+            f"driver_size {driver_size} is no multiple of the driver tokenizer's cell of "
+            f"{driver.config.cell} pixels: choose a multiple."
+        )
+    if driver is not source and driver.image_size != driver_size:
+        raise ValueError(
+            f"driver_size is {driver_size} and the driver tokenizer was made for "
+            f"{driver.image_size} pixels: set driver_size={driver.image_size} or train another."
+        )

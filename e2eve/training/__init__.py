@@ -1,0 +1,1 @@
+"""Lightning around the networks: modules, data, callbacks and the run folder."""

@@ -1,0 +1,117 @@
+"""From a config to networks, data and settings; each seam is checked where it is made."""
+
+import functools
+import logging
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from e2eve.config import instantiate
+from e2eve.data.images import to_tensor
+from e2eve.edit_simulation import EditSimulation
+from e2eve.editor import Editor
+from e2eve.features import build_perceptual
+from e2eve.tokenizers import Tokenizer, VQGANConfig
+from e2eve.tokenizers.discriminator import PatchDiscriminator
+from e2eve.tokenizers.losses import TokenizerLoss
+from e2eve.training.data_module import Simulated
+from e2eve.training.optimizers import OptimizerSettings
+from e2eve.transformer import GPTConfig
+
+log = logging.getLogger(__name__)
+
+
+class Pictures(NamedTuple):
+    """The two splits of a data set."""
+
+    train: Dataset
+    val: Dataset
+
+
+def build_pictures(config: DictConfig) -> Pictures:
+    return Pictures(instantiate(config.dataset.train), instantiate(config.dataset.val))
+
+
+def build_simulation(config: DictConfig) -> EditSimulation:
+    return instantiate(config.edit_simulation)
+
+
+def as_edit(
+    simulation: EditSimulation, picture: np.ndarray, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    edit = simulation(picture, rng)
+    return {
+        "target": to_tensor(edit.target),
+        "region": torch.from_numpy(edit.region)[None],
+        "driver": to_tensor(edit.driver),
+    }
+
+
+def as_view(simulation: EditSimulation, picture: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """What a source tokenizer is trained on: the picture as the simulation frames it."""
+    return to_tensor(simulation.view(picture, simulation.image_size, rng))
+
+
+def as_driver(simulation: EditSimulation, picture: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """What a driver tokenizer is trained on: the driver of a simulated edit."""
+    return to_tensor(simulation(picture, rng).driver)
+
+
+def simulated(config: DictConfig, make: object) -> tuple[Simulated, Simulated]:
+    """Training and validation examples, the latter always the same."""
+    pictures, simulation = build_pictures(config), build_simulation(config)
+    simulate = functools.partial(make, simulation)
+    return (
+        Simulated(pictures.train, simulate, config.seed),
+        Simulated(pictures.val, simulate, config.seed + 1),
+    )
+
+
+def optimizer_settings(config: DictConfig) -> OptimizerSettings:
+    return OptimizerSettings(**OmegaConf.to_container(config.optimizer, resolve=True))
+
+
+def pictures_per_step(config: DictConfig) -> int:
+    return config.batch_size * config.trainer.devices
+
+
+def build_tokenizer(config: DictConfig, side: int) -> Tokenizer:
+    shape = OmegaConf.to_container(config.vqgan.network, resolve=True)
+    quantizer = OmegaConf.to_container(config.vqgan.quantizer, resolve=True)
+    return Tokenizer(VQGANConfig(image_size=side, **shape), **quantizer)
+
+
+def build_tokenizer_loss(config: DictConfig) -> TokenizerLoss:
+    settings = OmegaConf.to_container(config.tokenizer_loss, resolve=True)
+    perceptual = build_perceptual(settings.pop("perceptual"), settings.pop("perceptual_weights"))
+    shape = settings.pop("discriminator")
+    discriminator = PatchDiscriminator(**shape) if shape else None
+    return TokenizerLoss(perceptual, discriminator, **settings)
+
+
+def build_editor(config: DictConfig) -> Editor:
+    source = open_tokenizer(config, "source", config.image_size)
+    shared = config.tokenizer.driver is None
+    driver = source if shared else open_tokenizer(config, "driver", config.driver_size)
+    gpt = GPTConfig(**OmegaConf.to_container(config.transformer, resolve=True))
+    return Editor(source, driver, gpt, config.driver_size)
+
+
+def open_tokenizer(config: DictConfig, role: str, side: int) -> Tokenizer:
+    """A trained tokenizer, or the untrained one that the config asks for by name."""
+    where = config.tokenizer[role]
+    if where == "untrained":
+        log.warning("The %s tokenizer is untrained, as tokenizer.%s says.", role, role)
+        return build_tokenizer(config, side)
+    tokenizer = Tokenizer.from_pretrained(where)
+    if tokenizer.image_size != side:
+        key = "image_size" if role == "source" else "driver_size"
+        raise ValueError(
+            f"The {role} tokenizer in {where} was made for {tokenizer.image_size} pixels and "
+            f"{key} is {side}: set {key}={tokenizer.image_size} or give another tokenizer."
+        )
+    return tokenizer

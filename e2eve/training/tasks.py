@@ -1,0 +1,127 @@
+"""What there is to train: a tokenizer of pictures or of drivers, or an editor.
+
+A task is built from the config and holds what the entry point needs: a Lightning module, data, and
+the export of what was learned.
+"""
+
+import logging
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback
+from rich.progress import track
+
+from e2eve.training.building import (
+    as_driver,
+    as_edit,
+    as_view,
+    build_editor,
+    build_tokenizer,
+    build_tokenizer_loss,
+    optimizer_settings,
+    pictures_per_step,
+    simulated,
+)
+from e2eve.training.data_module import ResumableData, Simulated
+from e2eve.training.editor_module import EditorModule
+from e2eve.training.run_folder import RunFolder
+from e2eve.training.tokenizer_module import TokenizerModule
+from e2eve.training.tokens import (
+    CachedTokens,
+    cached_size,
+    edit_batches,
+    encode_all,
+    load_tokens,
+    save_tokens,
+)
+
+log = logging.getLogger(__name__)
+
+
+class TokenizerTask:
+    """Train a tokenizer on whole pictures (`source`) or on simulated drivers (`driver`)."""
+
+    def __init__(self, config: DictConfig, run: RunFolder) -> None:
+        self.config, self.run = config, run
+        driver = config.task == "driver_tokenizer"
+        train, val = simulated(config, as_driver if driver else as_view)
+        side = config.driver_size if driver else config.image_size
+        self.tokenizer = build_tokenizer(config, side)
+        loss = build_tokenizer_loss(config)
+        self.module = TokenizerModule(
+            self.tokenizer, loss, optimizer_settings(config), pictures_per_step(config)
+        )
+        self.data = ResumableData(
+            train,
+            val,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=config.trainer.workers,
+            val_length=config.trainer.val_length,
+        )
+
+    def callbacks(self) -> list[Callback]:
+        return []
+
+    def export(self) -> None:
+        self.tokenizer.save_pretrained(self.run.bundle)
+
+    def finish(self) -> Path:
+        return self.run.bundle
+
+
+class EditorTask:
+    """Train an editor's GPT on simulated edits, as pictures or as cached ids."""
+
+    def __init__(self, config: DictConfig, run: RunFolder) -> None:
+        self.config, self.run = config, run
+        self.editor = build_editor(config)
+        train, val = simulated(config, as_edit)
+        collate = {}
+        if config.token_cache:
+            train, val = self._cached(train, "train", config.token_cache), self._cached(
+                val, "val", min(len(val), config.trainer.val_length)
+            )
+            collate = {"collate": train.collate}
+        self.module = EditorModule(
+            self.editor, optimizer_settings(config), pictures_per_step(config)
+        )
+        self.data = ResumableData(
+            train,
+            val,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            workers=config.trainer.workers,
+            val_length=config.trainer.val_length,
+            **collate,
+        )
+
+    def callbacks(self) -> list[Callback]:
+        return []
+
+    def export(self) -> None:
+        self.editor.save_pretrained(self.run.bundle)
+
+    def finish(self) -> Path:
+        return self.run.bundle
+
+    def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
+        """Encode `count` edits once, or read them back."""
+        path = self.run / f"token_cache/{split}.safetensors"
+        settings = {"count": count, "split": split, "of": cache_settings(self.config)}
+        tokens = load_tokens(path, settings)
+        if tokens is None:
+            size = cached_size(self.editor, count) / 1e6
+            log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
+            keys = [(n // len(edits), n % len(edits)) for n in range(count)]
+            batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
+            tokens = encode_all(self.editor, track(batches, "encoding"))
+            save_tokens(path, tokens, settings)
+        return CachedTokens(tokens)
+
+
+def cache_settings(config: DictConfig) -> dict:
+    """All that cached ids depend on."""
+    names = ("dataset", "edit_simulation", "tokenizer", "image_size", "driver_size", "seed")
+    return {name: OmegaConf.to_container(config, resolve=True)[name] for name in names}

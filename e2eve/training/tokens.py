@@ -1,0 +1,96 @@
+"""Simulated edits as ids: encoded on the fly, or once and kept.
+
+A tokenizer that is not trained gives the same ids for the same edit, so that encoding once and
+reading ids afterwards trains the same editor in a fraction of the time.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+from torch.utils.data import DataLoader, Dataset
+
+from e2eve.data.keyed import Key
+from e2eve.editor import Editor
+
+
+class EditTokens(NamedTuple):
+    driver_ids: Int[Tensor, "batch driver"]
+    source_ids: Int[Tensor, "batch source"]
+    target_ids: Int[Tensor, "batch target"]
+    region_cells: Bool[Tensor, "batch target"]  # True where the region touches the cell
+
+
+@torch.no_grad()
+def tokenize(editor: Editor, edits: dict[str, Tensor]) -> EditTokens:
+    """Encode a batch of {target, region, driver}; target and masked source in one pass."""
+    target, region = edits["target"], edits["region"]
+    sources = torch.cat([target, target.masked_fill(region, -1.0)])
+    target_ids, source_ids = editor.source_tokenizer.encode(sources).chunk(2)
+    cells = max_pool2d(region.float(), editor.source_tokenizer.config.cell).flatten(1) > 0
+    driver_ids = editor.driver_tokenizer.encode(edits["driver"])
+    return EditTokens(driver_ids, source_ids, target_ids, cells)
+
+
+class CachedTokens(Dataset):
+    """Edits that were encoded before, by (epoch, index); the epoch changes nothing."""
+
+    def __init__(self, tokens: EditTokens) -> None:
+        self.tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens.target_ids)
+
+    def __getitem__(self, key: Key) -> int:
+        return key[1]  # gathered for the whole batch by `collate`
+
+    def collate(self, indices: list[int]) -> EditTokens:
+        rows = torch.tensor(indices)
+        ids = (part[rows].long() for part in self.tokens[:3])
+        return EditTokens(*ids, self.tokens.region_cells[rows])
+
+
+def fingerprint(settings: dict) -> str:
+    """A short name of everything that the cached ids depend on."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def cached_size(editor: Editor, count: int) -> int:
+    """Bytes that `count` edits take on disk."""
+    layout = editor.gpt.layout
+    return count * (2 * layout.length + layout.target)
+
+
+def encode_all(editor: Editor, batches: Iterable[dict[str, Tensor]]) -> EditTokens:
+    parts = [tokenize(editor, batch) for batch in batches]
+    ids = (torch.cat(column).to(torch.uint16) for column in list(zip(*parts, strict=True))[:3])
+    return EditTokens(*ids, torch.cat([part.region_cells for part in parts]))
+
+
+def load_tokens(path: Path, settings: dict) -> EditTokens | None:
+    """Cached ids, or None where the file is missing or was made with other settings."""
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("fingerprint") != fingerprint(settings):
+            return None
+        return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
+
+
+def save_tokens(path: Path, tokens: EditTokens, settings: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tokens._asdict(), partial, metadata={"fingerprint": fingerprint(settings)})
+    partial.replace(path)
+
+
+def edit_batches(edits: Dataset, keys: list[Key], batch_size: int, workers: int) -> DataLoader:
+    return DataLoader(edits, batch_size=batch_size, sampler=keys, num_workers=workers)
