@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
+from e2eve.data.images import to_uint8
+from e2eve.editing import EditRequest, Edits, Picture, Region
+from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
 from e2eve.transformer.sampling import sample
@@ -142,6 +146,49 @@ class Editor(nn.Module):
         """Pictures in [-1, 1] of sampled ids."""
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=ids.shape[0])
+
+    def edit(
+        self,
+        source: Picture,
+        driver: Picture,
+        region: Region,
+        *,
+        num_samples: int = 4,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = 0.9,
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> Edits:
+        """Draw edits of a picture of any size and rank them by how well they show the driver.
+
+        Args:
+            source, driver: a path, a Pillow picture or a uint8 array (height, width, 3). Of a
+                driver that is not square the largest centred square is used.
+            region: a Box in pixels of the source, or a mask of its size, white where to edit.
+            seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
+            temperature, top_k, top_p: as in `SamplingSettings`.
+            advance: told after each token how many of them are drawn.
+
+        Raises:
+            ValueError: one sentence on what is wrong and what to give instead.
+        """
+        if seed < 0:
+            raise ValueError(f"seed is {seed}: use 0 or more.")
+        settings = SamplingSettings(temperature, top_k, top_p)
+        request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
+        conditioning = self.condition(*request.tensors(self.device, self.dtype))
+        ids = self.sample(
+            *conditioning, num_samples=num_samples, seed=seed, settings=settings, advance=advance
+        )
+        # One at a time: the same pixels and the same memory for any number of samples.
+        painted = [to_uint8(self.decode(part)[0, 0]) for part in ids.split(1, dim=1)]
+        return request.ranked(painted, seed, self.extractor.to(self.device))
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """What ranks edits; no part of the editor's state, and not built before it is needed."""
+        return build_extractor("efficientnet_lite0")
 
     @classmethod
     def from_pretrained(

@@ -1,6 +1,5 @@
 """Look at simulated edits before training: `python -m e2eve.simulate [edit_simulation=…]`."""
 
-import time
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +12,7 @@ def main(config: DictConfig) -> None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.console import Console
 
-    Console().print(simulate(config), soft_wrap=True, highlight=False)
+    Console().print(str(simulate(config)), soft_wrap=True, highlight=False)
 
 
 def simulate(config: DictConfig) -> Path:
@@ -23,17 +22,36 @@ def simulate(config: DictConfig) -> Path:
     from e2eve.data.keyed import generator_for
     from e2eve.reporting.simulation_page import SimulatedEdits, edit_sheet, simulation_page
 
-    pictures = instantiate(choose(config.split, config.dataset, "split"))
+    splits = {"train": config.dataset.train, "val": config.dataset.val}
+    pictures = instantiate(choose(config.split, splits, "split"))
     simulation = instantiate(config.edit_simulation)
-    edits = SimulatedEdits(config.num_shown, config.num_measured)
-    began = time.perf_counter()
-    for index in track(edits.indices(len(pictures)), "simulating edits"):
+    edits = SimulatedEdits()
+    indices = _spread(len(pictures), config.num_measured)
+    shown = set(indices[i] for i in _spread(len(indices), config.num_shown))
+    for index in track(indices, "simulating edits"):
         edit = simulation(pictures[index], generator_for(config.seed, (0, index)))
-        edits.add(pictures.name(index), edit)
-    seconds = (time.perf_counter() - began) / config.num_measured
+        edits.add(pictures.name(index), edit, show=index in shown)
     folder = Path(config.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     sheet = edit_sheet(edits)
     sheet.save(folder / "simulate.png")
-    page = simulation_page(edits, sheet, seconds, _settings(config))
-    return page.write(folder / "simulate.html")
+    return simulation_page(edits, sheet, _settings(config)).write(folder / "simulate.html")
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """`count` indices spread evenly over `length` items; all of them where there are fewer."""
+    if count < 1:
+        raise ValueError(f"{count} edits are nothing to look at, ask for 1 or more.")
+    count = min(length, count)
+    return [i * length // count for i in range(count)]
+
+
+def _settings(config: DictConfig) -> str:
+    """The part of the configuration that makes the edits, as YAML."""
+    names = ("image_size", "driver_size", "seed", "split", "dataset", "edit_simulation")
+    settings = OmegaConf.to_container(config, resolve=True)
+    return OmegaConf.to_yaml(OmegaConf.create({name: settings[name] for name in names}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,9 @@
 """One check, and one wording, for every range in the configuration of an edit simulation."""
 
+from numbers import Real
 
-def check_range(name: str, low: float, high: float, smallest: float, largest: float) -> None:
+
+def check_range(name: str, low: Real, high: Real, smallest: Real, largest: Real) -> None:
     """Raises a ValueError unless smallest <= low <= high <= largest."""
     if smallest <= low <= high <= largest:
         return

@@ -14,7 +14,7 @@ from e2eve.geometry import Box
 _LARGE = 0.8  # an inscribed square is large from this share of the largest one's side
 
 
-class RegionTooThin(ValueError):
+class RegionTooThinError(ValueError):
     """The region holds no square of the smallest side allowed."""
 
 
@@ -43,19 +43,19 @@ class DriverCrop:
         check_range("smallest driver side", self.min_side, self.min_side, 1, 1024)
 
     def __call__(self, region: Region, rng: np.random.Generator) -> Box:
-        """Raises RegionTooThin, a ValueError, where no square of `min_side` pixels fits."""
+        """Raises RegionTooThinError, a ValueError, where no square of `min_side` pixels fits."""
         frame = region.box if region.is_block else large_square(region, rng)
         longest = min(frame.width, frame.height)
         if longest < self.min_side:
-            raise RegionTooThin(
+            raise RegionTooThinError(
                 f"The largest square found inside the region has {longest} pixels a side, a driver "
                 f"needs {self.min_side}; paint a thicker region or lower min_side."
             )
         side = max(self.min_side, round(longest * rng.uniform(self.alpha_min, self.alpha_max)))
         spare = np.array([frame.width - side, frame.height - side])
         place = rng.integers(spare + 1) if self.position_augmentation else spare // 2
-        left, top = (place + [frame.left, frame.top]).tolist()
-        return Box(left, top, left + side, top + side)
+        right, down = place.tolist()
+        return Box(0, 0, side, side).shifted(frame.left + right, frame.top + down)
 
 
 def large_square(region: Region, rng: np.random.Generator) -> Box:

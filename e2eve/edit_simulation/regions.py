@@ -6,7 +6,7 @@ A region sampler is a callable `(side, rng) -> Region`. `Block` and `Mixed` are 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
@@ -28,9 +28,10 @@ class Region(NamedTuple):
     @property
     def is_block(self) -> bool:
         """Whether the mask fills its box."""
-        return np.count_nonzero(self.mask) == self.box.area
+        return int(np.count_nonzero(self.mask)) == self.box.area
 
 
+@runtime_checkable
 class RegionSampler(Protocol):
     """Draws an edit region for an image of `side` pixels a side; never an empty one."""
 

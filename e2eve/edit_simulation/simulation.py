@@ -9,7 +9,7 @@ from jaxtyping import Bool, UInt8
 
 from e2eve.data.images import resize
 from e2eve.edit_simulation.checks import check_range
-from e2eve.edit_simulation.drivers import DriverCrop, RegionTooThin, crop_driver
+from e2eve.edit_simulation.drivers import DriverCrop, RegionTooThinError, crop_driver
 from e2eve.edit_simulation.regions import Region, RegionSampler
 from e2eve.edit_simulation.transformations import Transformation
 from e2eve.edit_simulation.view import CentreView, RandomView
@@ -74,9 +74,9 @@ class EditSimulation:
         return self.on_square(self.view(image, self.image_size, rng), rng)
 
     def on_square(
-        self, target: UInt8[np.ndarray, "side side 3"], rng: np.random.Generator
+        self, target: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
-        """Without the view, on a picture that has `image_size` already."""
+        """Without the view, on a picture that has `image_size` already; a ValueError otherwise."""
         return self.at(target, self.place(rng), rng)
 
     def place(self, rng: np.random.Generator) -> Placement:
@@ -89,7 +89,7 @@ class EditSimulation:
             region = self.region(self.image_size, rng)
             try:
                 return Placement(*region, driver_box=self.driver(region, rng))
-            except RegionTooThin:
+            except RegionTooThinError:
                 continue
         raise ValueError(
             f"No region in {_DRAWS} draws held a driver of {self.driver.min_side} pixels at "
@@ -109,11 +109,15 @@ class EditSimulation:
 
     def at(
         self,
-        target: UInt8[np.ndarray, "side side 3"],
+        target: UInt8[np.ndarray, "height width 3"],
         placement: Placement,
         rng: np.random.Generator,
     ) -> SimulatedEdit:
-        """At a given place; the generator is for the transformations of the driver."""
+        """At a given place; the generator is for the transformations of the driver.
+
+        Raises:
+            ValueError: when the target does not have the side that the place was drawn for.
+        """
         if target.shape[:2] != placement.region.shape:
             raise ValueError(
                 f"The image of {target.shape[1]} by {target.shape[0]} pixels does not have the "
@@ -128,7 +132,7 @@ class EditSimulation:
         )
 
     def driver_from(
-        self, image: UInt8[np.ndarray, "side side 3"], driver_box: Box
+        self, image: UInt8[np.ndarray, "height width 3"], driver_box: Box
     ) -> UInt8[np.ndarray, "driver_size driver_size 3"]:
         """The driver that another image gives at this box: resized, nothing random."""
         return crop_driver(image, driver_box, self.driver_size)

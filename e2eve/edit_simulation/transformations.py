@@ -7,7 +7,8 @@ none of them.
 
 from dataclasses import dataclass
 from math import cos, radians, sin
-from typing import Protocol
+from numbers import Real
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from e2eve.edit_simulation.checks import check_range
 Driver = UInt8[np.ndarray, "side side 3"]
 
 
+@runtime_checkable
 class Transformation(Protocol):
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver: ...
 
@@ -131,14 +133,14 @@ class Blur:
         return cv2.GaussianBlur(driver, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
 
 
-def rotated(driver: Driver, angle: float) -> Driver:
+def rotated(driver: Driver, angle: Real) -> Driver:
     """Turned counterclockwise by degrees, and enlarged until it fills its square."""
     turn = radians(angle)
     return _warped(driver, scale=abs(cos(turn)) + abs(sin(turn)), turn=turn)
 
 
 def _warped(
-    driver: Driver, scale: float = 1, turn: float = 0, right: float = 0, down: float = 0
+    driver: Driver, scale: float = 1.0, turn: float = 0.0, right: float = 0.0, down: float = 0.0
 ) -> Driver:
     """Scaled and turned (radian, counterclockwise) about the centre, then moved (pixels)."""
     side = len(driver)

@@ -68,8 +68,10 @@ def _cloned(
 ) -> UInt8[np.ndarray, "side side 3"]:
     """OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes."""
     sides = (BORDER, BORDER, BORDER, BORDER)
-    continued = [cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (patch, source)]
+    patch, source = (
+        cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (patch, source)
+    )
     mask = cv2.copyMakeBorder(255 * region.astype(np.uint8), *sides, cv2.BORDER_CONSTANT, value=0)
     centre = (BORDER + box.left + box.width // 2, BORDER + box.top + box.height // 2)
-    blend = cv2.seamlessClone(*continued, mask, centre, cv2.NORMAL_CLONE)
+    blend = cv2.seamlessClone(patch, source, mask, centre, cv2.NORMAL_CLONE)
     return blend[BORDER:-BORDER, BORDER:-BORDER]

@@ -14,8 +14,11 @@ REPLACEMENTS = {
 }
 
 
+Face = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
 @cache
-def font(size: int) -> ImageFont.FreeTypeFont:
+def font(size: int) -> Face:
     """The built-in typeface, `size` pixels high."""
     return ImageFont.load_default(size)
 
@@ -34,7 +37,7 @@ def printable(text: str) -> str:
     return "".join(c if _has_glyph(c) else "?" for c in kept)
 
 
-def shortened(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
+def shortened(text: str, face: Face, width: float) -> str:
     """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
     if face.getlength(text) <= width:
         return text
@@ -43,7 +46,7 @@ def shortened(text: str, face: ImageFont.FreeTypeFont, width: float) -> str:
     return text + "…"
 
 
-def wrapped(text: str, face: ImageFont.FreeTypeFont, width: float, lines: int = 2) -> list[str]:
+def wrapped(text: str, face: Face, width: float, lines: int = 2) -> list[str]:
     """At most `lines` lines of at most `width` pixels, broken at spaces and newlines."""
     result: list[str] = []
     for paragraph in printable_lines(text):

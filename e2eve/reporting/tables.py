@@ -71,9 +71,9 @@ def _ranks(rows: Sequence[Row], column: Column, unranked_key: str) -> list[int]:
         for value, row in zip(values, rows, strict=True)
     ]
     texts = [written(value, column.spec) for value in values]
-    numbers = {t: v for t, v, use in zip(texts, values, ranked, strict=True) if use}
+    numbers = {t: float(v or 0) for t, v, use in zip(texts, values, ranked, strict=True) if use}
     if len(numbers) < 2:
         return [0] * len(rows)
-    order = sorted(numbers, key=lambda text: numbers[text], reverse=column.best == "high")
+    order = sorted(numbers, key=numbers.__getitem__, reverse=column.best == "high")
     place = {order[0]: 1, order[1]: 2}
     return [place.get(t, 0) if use else 0 for t, use in zip(texts, ranked, strict=True)]

@@ -11,6 +11,7 @@ two additions for networks that must be small and local, both off in the publish
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +27,9 @@ class VQGANConfig:
 
     image_size: int = 256  # side in pixels
     channels: int = 128  # width of the first level
-    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)  # width of each level, times `channels`
+    multipliers: Sequence[int] = (1, 1, 2, 2, 4)  # width of each level, times `channels`
     residual_blocks: int = 2  # per level; the decoder has one more
-    attention_at: tuple[int, ...] = (16,)  # feature sides, in cells, that have self-attention
+    attention_levels: int = 1  # coarsest levels whose blocks have self-attention
     middle: bool = True  # residual–attention–residual at the coarsest level
     patch: int = 1  # pixels a side folded into channels first
     norm: str = "group"  # "group" (published) or "channel"
@@ -38,7 +39,6 @@ class VQGANConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
-        object.__setattr__(self, "attention_at", tuple(self.attention_at))
         if self.image_size % self.cell or self.image_size < self.cell:
             raise ValueError(
                 f"image_size {self.image_size} is no multiple of {self.cell} pixels, the side of a "
@@ -62,11 +62,10 @@ class VQGANConfig:
     def tokens(self) -> int:
         return self.grid**2
 
-    def level_sides(self) -> list[int]:
-        """Side in cells of the features at each level, finest first."""
-        return [
-            self.image_size // self.patch // 2**level for level in range(len(self.multipliers))
-        ]
+    def attends(self) -> list[bool]:
+        """Which levels have self-attention, finest first."""
+        levels = len(self.multipliers)
+        return [level >= levels - self.attention_levels for level in range(levels)]
 
 
 class ChannelNorm(nn.Module):
@@ -177,9 +176,9 @@ class Encoder(nn.Module):
         self.stem = nn.Conv2d(3 * config.patch**2, config.channels, 3, padding=1)
         self.levels, self.downsamples = nn.ModuleList(), nn.ModuleList()
         previous = config.channels
-        for width, side in zip(widths, config.level_sides(), strict=True):
+        for width, attends in zip(widths, config.attends(), strict=True):
             inner = [previous] + [width] * config.residual_blocks
-            self.levels.append(Level(inner, side in config.attention_at, config.norm))
+            self.levels.append(Level(inner, attends, config.norm))
             previous = width
         self.downsamples.extend(Downsample(width) for width in widths[:-1])
         self.middle = middle(previous, config)
@@ -206,9 +205,9 @@ class Decoder(nn.Module):
         self.middle = middle(widths[0], config)
         self.levels, self.upsamples = nn.ModuleList(), nn.ModuleList()
         previous = widths[0]
-        for width, side in zip(widths, config.level_sides()[::-1], strict=True):
+        for width, attends in zip(widths, config.attends()[::-1], strict=True):
             inner = [previous] + [width] * (config.residual_blocks + 1)
-            self.levels.append(Level(inner, side in config.attention_at, config.norm))
+            self.levels.append(Level(inner, attends, config.norm))
             previous = width
         self.upsamples.extend(Upsample(width) for width in widths[:-1])
         self.norm = normalisation(config.norm, previous)

@@ -105,6 +105,11 @@ def open_tokenizer(config: DictConfig, role: str, side: int) -> Tokenizer:
     """A trained tokenizer, or the untrained one that the config asks for by name."""
     where = config.tokenizer[role]
     if where == "untrained":
+        if not config.trainer.untrained_tokenizers:
+            raise ValueError(
+                f"tokenizer.{role} is untrained, and an editor learns nothing from random codes: "
+                f"give tokenizer.{role}=<run folder>, or trainer=smoke to try two steps."
+            )
         log.warning("The %s tokenizer is untrained, as tokenizer.%s says.", role, role)
         return build_tokenizer(config, side)
     tokenizer = Tokenizer.from_pretrained(where)

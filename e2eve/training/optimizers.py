@@ -1,6 +1,7 @@
 """The one rule for learning rates and weight decay."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn, optim
@@ -15,7 +16,7 @@ class OptimizerSettings:
     """
 
     base_learning_rate: float = 4.5e-6
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: Sequence[float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 0  # linear from 0
     decay_steps: int | None = None  # cosine to 0 at this step; None stays constant

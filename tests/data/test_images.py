@@ -23,7 +23,8 @@ def saved(tmp_path, image: Image.Image, name: str = "picture.png", **options):
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp", "a.tiff"])
 def test_lossless_formats_come_back_exactly(tmp_path, ramp, name):
-    path = saved(tmp_path, Image.fromarray(ramp), name, **({"lossless": True} if "webp" in name else {}))
+    options = {"lossless": True} if name.endswith("webp") else {}
+    path = saved(tmp_path, Image.fromarray(ramp), name, **options)
     assert np.array_equal(read_image(path), ramp)
 
 
@@ -34,7 +35,8 @@ def test_jpeg_comes_back_nearly(tmp_path):
 
 
 def test_suffix_does_not_decide_the_format(tmp_path, ramp):
-    assert np.array_equal(read_image(saved(tmp_path, Image.fromarray(ramp), "a.jpg", format="PNG")), ramp)
+    path = saved(tmp_path, Image.fromarray(ramp), "a.jpg", format="PNG")
+    assert np.array_equal(read_image(path), ramp)
 
 
 def test_grey_gets_three_equal_channels(tmp_path, ramp):
@@ -75,7 +77,8 @@ def test_transparency_shows_white(tmp_path, mode):
 
 
 def test_half_transparent_black_is_grey(tmp_path):
-    assert np.unique(read_image(saved(tmp_path, Image.new("RGBA", (4, 4), (0, 0, 0, 128))))) == [127]
+    path = saved(tmp_path, Image.new("RGBA", (4, 4), (0, 0, 0, 128)))
+    assert (read_image(path) == 127).all()
 
 
 def test_palette_with_and_without_transparency(tmp_path, ramp):
@@ -145,7 +148,7 @@ def test_random_damage_raises_nothing_but_value_errors(tmp_path, ramp):
         try:
             read_image(path)
         except ValueError as error:
-            assert str(path) in str(error)  # noqa: PT017
+            assert str(path) in str(error)
 
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path, monkeypatch, ramp):

@@ -42,7 +42,7 @@ def test_pixels_outside_the_region_are_the_sources(baseline):
 
 
 def test_a_paste_shows_the_driver_at_its_size():
-    sources, regions, boxes, drivers = inputs()
+    sources, _, _, drivers = inputs()
     box = Box(4, 6, 20, 22)
     mask = box.mask(SIDE, SIDE)
     (edit,) = paste(sources[:1], mask[None], [box], drivers[:1])

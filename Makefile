@@ -1,0 +1,31 @@
+# Everything a newcomer or a server needs; `make help` lists it.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help install train test lint smoke
+.DEFAULT_GOAL := help
+
+help:  ## List the targets.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed  ## Make .venv with everything in it.
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --editable '.[dev]'
+	touch $@
+
+train: install  ## Train the editor on ToyFaces, evaluate it, write a report; goes on where it stopped.
+	$(BIN)/python -m e2eve.train
+
+test: install  ## Pass the tests.
+	$(BIN)/python -m pytest
+
+lint: install  ## Check style, format and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy e2eve tests
+
+smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
+	$(BIN)/python scripts/smoke.py

@@ -1,0 +1,58 @@
+"""Edit pictures: `python -m e2eve.edit model=… source=… driver=… box=[l,t,r,b] | mask=…`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from e2eve.config import verb
+
+REQUIRED = {
+    "model": "the bundle or run folder of an editor",
+    "source": "the picture to edit, or a folder of pictures",
+    "driver": "a picture of what should appear in the region",
+}
+OPTIONS = ("num_samples", "seed", "temperature", "top_k", "top_p")
+
+
+@verb("edit")
+def main(config: DictConfig) -> None:
+    # Heavy imports wait until here, so that --help and a typo answer at once.
+    from rich.console import Console
+
+    Console().print(str(edit(config)), soft_wrap=True, highlight=False)
+
+
+def edit(config: DictConfig) -> Path:
+    """Writes the edits of every source; the path of the grid, or of the folder of many."""
+    for key, what in REQUIRED.items():
+        if OmegaConf.is_missing(config, key):
+            raise ValueError(f"{key} is missing: give {key}=<{what}>.")
+
+    from e2eve.editing.files import edit_all, find_inputs, region_of
+    from e2eve.editor import Editor
+
+    settings = OmegaConf.to_container(config, resolve=True)
+    region = region_of(settings["box"], settings["mask"])
+    inputs = find_inputs(Path(config.source), Path(config.driver), region)
+    editor = Editor.from_pretrained(config.model, device=device_of(config.device))
+    options = {name: settings[name] for name in OPTIONS}
+    return edit_all(editor, inputs, Path(config.out), model=str(config.model), **options)
+
+
+def device_of(name: str) -> str:
+    """The device itself, or for "auto" the first GPU where there is one, else the CPU."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {name} and PyTorch finds no GPU: give device=cpu.")
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
+    return name
+
+
+if __name__ == "__main__":
+    main()

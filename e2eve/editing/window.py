@@ -1,0 +1,117 @@
+"""The square part of a source that an editor works on, there and back.
+
+A window is a `Box` in pixels of the source; it may reach outside a picture that is too narrow.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from e2eve.data.images import resize
+from e2eve.geometry import Box
+
+REACH = 2
+"""Pixels to each side that cubic interpolation looks at."""
+
+
+def window_around(region: Box, width: int, height: int) -> Box:
+    """The square window of a source of `width` × `height` pixels that contains the region.
+
+    The largest square that fits into the source, with the region as near to its middle as the
+    source's borders allow. A region wider or higher than that gets a square of its own length,
+    which reaches outside the source, evenly, along the shorter side.
+    """
+    side = max(min(width, height), region.width, region.height)
+    left = _start(region.left, region.right, side, width)
+    top = _start(region.top, region.bottom, side, height)
+    return Box(left, top, left + side, top + side)
+
+
+def _start(first: int, end: int, side: int, length: int) -> int:
+    if side > length:
+        return (length - side) // 2
+    return min(max((first + end - side) // 2, 0), length - side)
+
+
+def cut(
+    array: UInt8[np.ndarray, "height width *channels"], window: Box
+) -> UInt8[np.ndarray, "side side *channels"]:
+    """The window's content; outside the picture its border pixels are repeated."""
+    height, width = array.shape[:2]
+    inside = window.clipped(width, height)
+    missing = (
+        inside.top - window.top,
+        window.bottom - inside.bottom,
+        inside.left - window.left,
+        window.right - inside.right,
+    )
+    part = _part(array, inside)
+    return cv2.copyMakeBorder(part, *missing, cv2.BORDER_REPLICATE) if any(missing) else part
+
+
+def reduced(
+    mask: Bool[np.ndarray, "old_side old_side"], side: int
+) -> Bool[np.ndarray, "side side"]:
+    """The mask at the size of a resized picture: True for every pixel that shows any of it.
+
+    So no region vanishes, and what a resized picture shows outside is free of what lay inside.
+    """
+    levels, old_side = mask.astype(np.uint8), len(mask)
+    if side > old_side:
+        grown = cv2.dilate(levels, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
+        return cv2.resize(grown, (side, side), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    shares = levels.astype(np.float32)
+    return cv2.resize(shares, (side, side), interpolation=cv2.INTER_AREA) > 0
+
+
+class Stencil(NamedTuple):
+    """Where an edit shows, made once for all edits of a region; arrays are as large as the box."""
+
+    box: Box  # bounding box of the region, in pixels of the source
+    solid: Bool[np.ndarray, "box_height box_width"]  # the edit alone
+    rim: Bool[np.ndarray, "box_height box_width"]  # source and edit mixed
+    weights: Float[np.ndarray, "rim_pixels 1"]  # of the edit in the rim, between 0 and 1
+
+
+def stencil(region: Bool[np.ndarray, "height width"], feather: float) -> Stencil:
+    """The region with a rim inside it, `feather` pixels wide; 0 for none.
+
+    In the rim an edit's weight grows with the Euclidean distance to the nearest pixel outside the
+    region. The picture's border is no such pixel.
+    """
+    height, width = region.shape
+    box = Box.around(region)
+    ring = Box(box.left - 1, box.top - 1, box.right + 1, box.bottom + 1).clipped(width, height)
+    around = _part(region, ring).astype(np.uint8)
+    if around.all():  # nothing outside that a distance could be measured to
+        distances = np.full(around.shape, np.inf, np.float32)
+    else:
+        distances = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distances = _part(distances, box.shifted(-ring.left, -ring.top))
+    solid = distances >= 1 + feather
+    rim = (distances > 0) & ~solid
+    return Stencil(box, solid, rim, distances[rim][:, None] / (1 + feather))
+
+
+def composed(
+    source: UInt8[np.ndarray, "height width 3"],
+    stencil: Stencil,
+    window: Box,
+    edit: UInt8[np.ndarray, "side side 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The source with the edit of its window inside the region; outside, the very same pixels."""
+    box, rim = stencil.box, stencil.rim
+    patch = _part(resize(edit, window.width, window.height), box.shifted(-window.left, -window.top))
+    result = source.copy()
+    place = _part(result, box)
+    mixed = place[rim] + stencil.weights * (patch[rim].astype(np.float32) - place[rim])
+    place[rim] = np.rint(mixed).astype(np.uint8)
+    np.copyto(place, patch, where=stencil.solid[..., None])
+    return result
+
+
+def _part(array: np.ndarray, box: Box) -> np.ndarray:
+    """What the box holds of a picture, mask or map (a view)."""
+    return array[box.top : box.bottom, box.left : box.right]

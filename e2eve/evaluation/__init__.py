@@ -1,0 +1,1 @@
+"""Measuring editors: validation sets, metrics, baselines, the evaluator and its report."""

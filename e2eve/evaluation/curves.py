@@ -1,0 +1,57 @@
+"""Training curves of a metrics.csv: one row a step, one column a metric."""
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from e2eve.reporting.charts import line_chart
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Curve = tuple[list[float], list[float]]  # steps, values
+
+UNITS = {
+    "loss": "mean over tokens or pictures",
+    "nll_inside": "nat per token",
+    "nll_outside": "nat per token",
+}
+
+
+def read_curves(path: str | Path) -> dict[str, Curve]:
+    """Steps and values of each column; empty cells are left out."""
+    curves: dict[str, Curve] = {}
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            step = float(row.pop("step"))
+            for name, value in row.items():
+                if value:
+                    steps, values = curves.setdefault(name, ([], []))
+                    steps.append(step)
+                    values.append(float(value))
+    return curves
+
+
+def curve_charts(path: str | Path) -> list["go.Figure"]:
+    """One chart for each metric, with a line for each of its parts: `train/loss`, `val/loss`."""
+    groups: dict[str, dict[str, Curve]] = {}
+    for name, curve in read_curves(path).items():
+        part, _, metric = name.rpartition("/")
+        groups.setdefault(metric, {})[part or "all"] = curve
+    return [
+        line_chart(
+            {part: parts[part] for part in sorted(parts)},
+            metric.replace("_", " "),
+            "step",
+            UNITS.get(metric, ""),
+        )
+        for metric, parts in sorted(groups.items(), key=lambda group: _order(group[0]))
+    ]
+
+
+def _order(metric: str) -> tuple[int, str]:
+    """Losses first, the learning rate last."""
+    first = ("loss", "nll_inside", "nll_outside")
+    if metric in first:
+        return first.index(metric), metric
+    return (len(first) + (metric == "learning_rate"), metric)

@@ -1,0 +1,61 @@
+"""Diversity: how much the samples of one input differ, to a perceptual distance."""
+
+from typing import NamedTuple
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from e2eve.features import PerceptualDistance
+
+
+class Diversity(NamedTuple):
+    """Mean pairwise distance of one input's samples, over the image and over the region."""
+
+    image: Float[Tensor, " batch"]
+    region: Float[Tensor, " batch"]
+
+
+@torch.no_grad()
+def diversity(
+    perceptual: PerceptualDistance,
+    samples: Float[Tensor, "batch samples 3 height width"],
+    regions: Bool[Tensor, "batch 1 height width"],
+) -> Diversity:
+    """Mean over pairs of samples of their distance, without going through the pairs.
+
+    The distance is a sum of squared differences of maps, and the mean squared difference of n
+    values over pairs is 2 / (n - 1) Σ (x - mean)², twice their variance: O(n). For the region,
+    positions of each map are averaged with the share of their area that lies in the region as
+    weights; so no crop is resized, and free-form regions count no pixel outside.
+
+    Raises:
+        ValueError: for fewer than 2 samples.
+    """
+    if samples.shape[1] < 2:
+        raise ValueError(
+            f"Diversity needs 2 samples or more of each input, these are {samples.shape[1]}: "
+            "raise the number of samples."
+        )
+    rows = [
+        _of_one_input(perceptual.maps(images), region)
+        for images, region in zip(samples, regions.float(), strict=True)
+    ]
+    image, region = rearrange(torch.stack(rows), "batch both -> both batch")
+    return Diversity(image, region)
+
+
+def _of_one_input(
+    maps: list[Float[Tensor, "samples channels map_height map_width"]],
+    region: Float[Tensor, "1 height width"],
+) -> Float[Tensor, "2"]:
+    """Twice the variance, averaged over the positions of each map and summed over maps."""
+    total = torch.zeros(2, device=region.device)
+    for values in maps:
+        variance = 2 * values.var(0, correction=1).sum(0)
+        share = functional.adaptive_avg_pool2d(region, variance.shape)[0]
+        total[0] += variance.mean()
+        total[1] += (variance * share).sum() / share.sum()
+    return total

@@ -1,0 +1,86 @@
+"""Faithfulness by retrieval: is the driver found in the sample's region?
+
+A query is the region in a sweep of sub-crops: an object counts wherever in the region it stands,
+and at which of three sizes. The candidates are the driver and distractors of other images.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from e2eve.evaluation.metrics.crops import crop_and_resize
+from e2eve.features import FeatureExtractor
+from e2eve.geometry import Box
+
+SWEEP = ((1.0, 1), (0.75, 2), (0.5, 3))
+"""(scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops."""
+
+
+def sweep_boxes(box: Box) -> list[Box]:
+    """14 sub-crops of the box: scales 1, 0.75, 0.5 on 1, 2 x 2, 3 x 3 evenly spaced positions."""
+    boxes = []
+    for scale, positions in SWEEP:
+        columns = _spans(box.left, box.width, scale, positions)
+        rows = _spans(box.top, box.height, scale, positions)
+        boxes += [
+            Box(left, top, right, bottom) for top, bottom in rows for left, right in columns
+        ]
+    return boxes
+
+
+def _spans(start: int, length: int, scale: float, positions: int) -> list[tuple[int, int]]:
+    """First and one-past-last pixel of windows that start at `start` and end with the length."""
+    window = max(1, round(length * scale))
+    steps = max(1, positions - 1)
+    starts = [start + round((length - window) * i / steps) for i in range(positions)]
+    return [(first, first + window) for first in starts]
+
+
+def sweep_features(
+    extractor: FeatureExtractor,
+    images: Float[Tensor, "batch 3 height width"],
+    boxes: Sequence[Box],
+    side: int,
+    batch_size: int = 64,
+) -> Float[Tensor, "batch 14 dim"]:
+    """Features of the sweep of each image's box; crops are resized to `side` pixels."""
+    crops = crop_and_resize(images, [sweep_boxes(box) for box in boxes], side)
+    features = [
+        extractor(part) for part in rearrange(crops, "b n c h w -> (b n) c h w").split(batch_size)
+    ]
+    return rearrange(torch.cat(features), "(b n) d -> b n d", b=len(images))
+
+
+def sweep_distances(
+    queries: Float[Tensor, "batch crops dim"], candidates: Float[Tensor, "batch candidates dim"]
+) -> Float[Tensor, "batch candidates"]:
+    """Euclidean distance of each candidate to the sub-crop nearest to it."""
+    return torch.cdist(queries, candidates, compute_mode=EXACT).amin(1)
+
+
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
+def driver_ranks(
+    queries: Float[Tensor, "batch crops dim"],
+    drivers: Float[Tensor, "batch dim"],
+    distractors: Float[Tensor, "batch distractors dim"],
+) -> Int[Tensor, " batch"]:
+    """1 for a driver nearer than every distractor; a distractor as near as the driver wins."""
+    candidates = torch.cat([drivers[:, None], distractors], 1)
+    distances = sweep_distances(queries, candidates)
+    return 1 + (distances[:, 1:] <= distances[:, :1]).sum(1)
+
+
+def recall_at(ranks: Int[Tensor, " batch"], k: int) -> float:
+    """R@k: share of the ranks (1 is best) that are k or better.
+
+    Raises:
+        ValueError: for no ranks.
+    """
+    if not len(ranks):
+        raise ValueError("Recall of no inputs is undefined, give one rank or more.")
+    return (ranks <= k).double().mean().item()

@@ -1,0 +1,241 @@
+"""Builds a validation set from any data set; everything follows from the seed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from e2eve.data.images import to_tensor
+from e2eve.edit_simulation import EditSimulation, Placement
+from e2eve.evaluation.feature_batches import device_of, features_of, region_features
+from e2eve.evaluation.progress import Report, silent
+from e2eve.evaluation.validation_set import (
+    FORMAT,
+    ReferenceFeatures,
+    ValidationInput,
+    ValidationSet,
+)
+from e2eve.features import FeatureExtractor
+from e2eve.geometry import Box
+
+
+class Pictures(Protocol):
+    """A map-style data set of uint8 pictures with names."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "height width 3"]: ...
+    def name(self, index: int) -> str: ...
+
+
+class Plan(NamedTuple):
+    """Which pictures of the data set are used for what."""
+
+    inputs: Int[np.ndarray, "inputs"]
+    origins: Int[np.ndarray, "inputs"]  # driver of input n: out of the picture of input origins[n]
+    references: Int[np.ndarray, "references"]
+    distractors: Int[np.ndarray, "pool"]
+
+
+def draw_plan(
+    length: int, num_inputs: int, num_distractors: int, num_references: int, seed: int
+) -> Plan:
+    """Inputs come first in a random order; references and distractors are other pictures as long
+    as there are any.
+
+    Drivers wander along a random cycle through all inputs, so that none meets its own source.
+
+    Raises:
+        ValueError: where the data set is too small.
+    """
+    needed = {
+        "num_inputs": num_inputs,
+        "num_references": num_references,
+        "num_distractors + 2": num_distractors + 2,
+    }
+    for name, count in needed.items():
+        if count > length:
+            raise ValueError(
+                f"{name} is {count} and the data set has {length} pictures, lower it or add some."
+            )
+    if min(num_inputs, num_references) < 2 or num_distractors < 1:
+        raise ValueError(
+            f"A validation set of {num_inputs} inputs, {num_references} references and "
+            f"{num_distractors} distractors is too small, take at least 2, 2 and 1."
+        )
+    rng = np.random.default_rng((seed, length))
+    order = rng.permutation(length)
+    cycle = rng.permutation(num_inputs)
+    origins = np.empty(num_inputs, dtype=np.int64)
+    origins[cycle] = np.roll(cycle, -1)
+    others = np.roll(order, -num_inputs)
+    return Plan(order[:num_inputs], origins, others[:num_references], others[: num_distractors + 2])
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Pictures as the simulation frames them, and places of edits on them.
+
+    Picture `index` always gets the same view and the same place. With `masks`, input n is edited in
+    mask n, from the first again where they run out.
+    """
+
+    pictures: Pictures
+    simulation: EditSimulation
+    seed: int
+    masks: Sequence[Bool[np.ndarray, "side side"]] | None = None
+
+    def view(self, index: int) -> UInt8[np.ndarray, "side side 3"]:
+        image = self.pictures[int(index)]
+        return self.simulation.view(image, self.simulation.image_size, self._rng(index, 0))
+
+    def place(self, index: int, n: int) -> Placement:
+        if self.masks is None:
+            return self.simulation.place(self._rng(index, 1))
+        return self.simulation.place_in(self.masks[n % len(self.masks)], self._rng(index, 1))
+
+    def names(self, indices: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.pictures.name(int(index)) for index in indices)
+
+    def _rng(self, index: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng((self.seed, int(index), purpose))
+
+
+def build_validation_set(
+    pictures: Pictures,
+    simulation: EditSimulation,
+    extractor: FeatureExtractor,
+    *,
+    num_inputs: int,
+    num_references: int,
+    num_distractors: int = 100,
+    seed: int = 0,
+    same_place: bool = True,
+    masks: Sequence[Bool[np.ndarray, "side side"]] | None = None,
+    name: str = "validation",
+    progress: Report = silent,
+) -> ValidationSet:
+    """Unpaired inputs with regions drawn by the simulation, and features of real pictures.
+
+    Args:
+        simulation: a CentreView keeps the pictures as they are. Drivers are cut out and resized,
+            its driver transformations are left out.
+        num_references: pictures for the Fréchet and kernel distances.
+        num_distractors: crops of other pictures among which a driver has to be found; they are
+            cut out where the driver was cut out of its picture.
+        same_place: cut drivers out where the region is, for aligned pictures; otherwise where a
+            simulated edit of the driver's own picture has its driver.
+        masks: edit regions that are used in turn instead of simulated ones.
+
+    Raises:
+        ValueError: where the data set is too small, or a mask is empty or too thin.
+    """
+    plan = draw_plan(len(pictures), num_inputs, num_distractors, num_references, seed)
+    scenes = Scenes(pictures, simulation, seed, masks)
+    sources = np.stack([scenes.view(index) for index in plan.inputs])
+    places = [scenes.place(index, n) for n, index in enumerate(plan.inputs)]
+    origin_boxes = [
+        (place if same_place else places[origin]).driver_box
+        for place, origin in zip(places, plan.origins, strict=True)
+    ]
+    paired_boxes = [place.driver_box for place in places]
+    drivers = _cut(simulation, sources[plan.origins], origin_boxes)
+    features = ReferenceFeatures(
+        *_reference_features(scenes, plan, extractor, progress),
+        drivers=features_of(extractor, drivers),
+        distractors=_distractor_features(scenes, plan, origin_boxes, extractor, progress),
+    )
+    names = scenes.names(plan.inputs)
+    inputs = tuple(
+        ValidationInput(f"{n:05d}", names[n], names[origin], place.region_box, box, paired)
+        for n, (place, origin, box, paired) in enumerate(
+            zip(places, plan.origins, origin_boxes, paired_boxes, strict=True)
+        )
+    )
+    return ValidationSet(
+        inputs=inputs,
+        sources=sources,
+        regions=np.stack([place.region for place in places]),
+        drivers=drivers,
+        paired_drivers=_cut(simulation, sources, paired_boxes),
+        features=features,
+        distractor_names=scenes.names(plan.distractors),
+        reference_names=scenes.names(plan.references),
+        manifest=_manifest(name, scenes, plan, extractor, same_place),
+    ).hashed()
+
+
+def _cut(
+    simulation: EditSimulation, images: UInt8[np.ndarray, "n side side 3"], boxes: Sequence[Box]
+) -> UInt8[np.ndarray, "n driver_side driver_side 3"]:
+    pairs = zip(images, boxes, strict=True)
+    return np.stack([simulation.driver_from(image, box) for image, box in pairs])
+
+
+def _reference_features(
+    scenes: Scenes, plan: Plan, extractor: FeatureExtractor, progress: Report
+) -> tuple[Float[Tensor, "references dim"], Float[Tensor, "references dim"]]:
+    """Of whole pictures, and of a region of each."""
+    whole, regions, step = [], [], 64
+    for start in range(0, len(plan.references), step):
+        indices = plan.references[start : start + step]
+        views = [scenes.view(index) for index in indices]
+        boxes = [scenes.place(index, start + n).region_box for n, index in enumerate(indices)]
+        images = to_tensor(np.stack(views)).to(device_of(extractor))
+        whole.append(extractor(images).cpu())
+        regions.append(region_features(extractor, images, boxes).cpu())
+        progress("reference features", start + len(views), len(plan.references))
+    return torch.cat(whole), torch.cat(regions)
+
+
+def _distractor_features(
+    scenes: Scenes,
+    plan: Plan,
+    boxes: Sequence[Box],
+    extractor: FeatureExtractor,
+    progress: Report,
+) -> Float[Tensor, "inputs distractors dim"]:
+    """Crops of the pool at each driver's box, without the source's and the driver's own picture."""
+    views = {int(index): scenes.view(index) for index in plan.distractors}
+    result = []
+    for n, box in enumerate(boxes):
+        own = {int(plan.inputs[n]), int(plan.inputs[plan.origins[n]])}
+        chosen = [index for index in views if index not in own][: len(views) - 2]
+        crops = [scenes.simulation.driver_from(views[index], box) for index in chosen]
+        result.append(features_of(extractor, crops).half())
+        progress("distractor features", n + 1, len(boxes))
+    return torch.stack(result)
+
+
+def _manifest(
+    name: str, scenes: Scenes, plan: Plan, extractor: FeatureExtractor, same_place: bool
+) -> dict[str, Any]:
+    shared = len(set(plan.inputs.tolist()) & set(plan.references.tolist()))
+    return {
+        "format": FORMAT,
+        "name": name,
+        "extractor": extractor.name,
+        "inputs": len(plan.inputs),
+        "distractors": len(plan.distractors) - 2,
+        "references": len(plan.references),
+        "references_that_are_sources": shared,
+        "image_size": scenes.simulation.image_size,
+        "driver_size": scenes.simulation.driver_size,
+        "seed": scenes.seed,
+        "same_place": same_place,
+        "regions": "simulated" if scenes.masks is None else f"{len(scenes.masks)} given masks",
+        "simulation": described(scenes.simulation),
+    }
+
+
+def described(thing: Any) -> Any:
+    """Settings as JSON: a dataclass by its class and fields, containers by their items."""
+    if is_dataclass(thing):
+        values = {field.name: described(getattr(thing, field.name)) for field in fields(thing)}
+        return {"kind": type(thing).__name__, **values}
+    if isinstance(thing, Mapping):
+        return {str(key): described(value) for key, value in thing.items()}
+    return thing

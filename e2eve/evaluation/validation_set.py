@@ -1,0 +1,242 @@
+"""Validation sets: fixed unpaired inputs and reference features in a folder that is checked.
+
+manifest.json          name, extractor, counts, sizes, seed, simulation, hashes
+inputs.jsonl           one input a line: id, names of source and driver, boxes
+sources/ID.png         whole source images
+regions/ID.png         edit regions, white = edit
+drivers/ID.png         drivers, from other images than the sources
+paired_drivers/ID.png  drivers cut out of the sources themselves
+distractors.txt        names of the images that distractors are cut out of
+references.txt         names of the reference images
+reference.safetensors  features of references, drivers and distractors
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from e2eve.data.images import read_image
+from e2eve.geometry import Box
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ValidationInput:
+    """Names and places of one input; boxes are in pixels of the source.
+
+    `driver_box` is where the driver lies in the image that it comes from, `paired_driver_box` where
+    the paired driver lies in the source.
+    """
+
+    id: str
+    source: str
+    driver: str
+    region_box: Box
+    driver_box: Box
+    paired_driver_box: Box
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "ValidationInput":
+        fields: dict[str, Any] = json.loads(line)
+        boxes = {name: Box(**fields[name]) for name in fields if name.endswith("_box")}
+        return cls(**(fields | boxes))
+
+
+class ReferenceFeatures(NamedTuple):
+    """Features of real pictures, of the extractor that the manifest names."""
+
+    whole: Float[Tensor, "references dim"]
+    regions: Float[Tensor, "references dim"]  # region crops of the same images
+    drivers: Float[Tensor, "inputs dim"]
+    distractors: Float[Tensor, "inputs distractors dim"]  # kept in half precision
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """Unpaired inputs; `manifest` says how they came about, `content_hash` what they are."""
+
+    inputs: tuple[ValidationInput, ...]
+    sources: UInt8[np.ndarray, "inputs side side 3"]
+    regions: Bool[np.ndarray, "inputs side side"]
+    drivers: UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+    paired_drivers: UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+    features: ReferenceFeatures
+    distractor_names: tuple[str, ...]
+    reference_names: tuple[str, ...]
+    manifest: Mapping[str, Any]
+    content_hash: str = ""
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def name(self) -> str:
+        return self.manifest["name"]
+
+    @property
+    def extractor(self) -> str:
+        return self.manifest["extractor"]
+
+    @property
+    def image_size(self) -> int:
+        return self.sources.shape[1]
+
+    @property
+    def driver_size(self) -> int:
+        return self.drivers.shape[1]
+
+    @property
+    def region_boxes(self) -> list[Box]:
+        return [item.region_box for item in self.inputs]
+
+    @property
+    def driver_boxes(self) -> list[Box]:
+        return [item.driver_box for item in self.inputs]
+
+    def hashed(self) -> "ValidationSet":
+        """With the content hash filled in."""
+        digests = {name: _digest(data) for name, data in self.files()}
+        return replace(self, content_hash=content_hash(digests))
+
+    def files(self) -> list[tuple[str, bytes]]:
+        """Name and bytes of every file but the manifest."""
+        ids = [item.id for item in self.inputs]
+        pictures = {
+            "sources": self.sources,
+            "regions": np.where(self.regions, 255, 0).astype(np.uint8),
+            "drivers": self.drivers,
+            "paired_drivers": self.paired_drivers,
+        }
+        files = [
+            (f"{folder}/{id}.png", _png(image))
+            for folder, images in pictures.items()
+            for id, image in zip(ids, images, strict=True)
+        ]
+        texts = {
+            "inputs.jsonl": [item.to_json() for item in self.inputs],
+            "distractors.txt": self.distractor_names,
+            "references.txt": self.reference_names,
+        }
+        files += [(n, "".join(f"{t}\n" for t in lines).encode()) for n, lines in texts.items()]
+        tensors = {name: value.contiguous() for name, value in self.features._asdict().items()}
+        return [*files, ("reference.safetensors", save_tensors(tensors))]
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the folder; returns its path.
+
+        Raises:
+            ValueError: when it holds other files already.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty, give a new folder for the validation set.")
+        digests = {}
+        for name, data in self.files():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            digests[name] = _digest(data)
+        full = {"content_hash": content_hash(digests), **self.manifest, "files": digests}
+        text = json.dumps(full, indent=2, ensure_ascii=False)
+        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "ValidationSet":
+        """Reads a folder that `save` wrote.
+
+        Raises:
+            ValueError: when it is none, or a file is missing or differs from what was written.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        digests = manifest.pop("files")
+        _check_files(folder, digests, manifest.pop("content_hash"))
+        lines = (folder / "inputs.jsonl").read_text(encoding="utf-8").splitlines()
+        inputs = tuple(ValidationInput.from_json(line) for line in lines)
+
+        def pictures(kind: str) -> np.ndarray:
+            return np.stack([read_image(folder / kind / f"{item.id}.png") for item in inputs])
+
+        def names(kind: str) -> tuple[str, ...]:
+            return tuple((folder / f"{kind}.txt").read_text(encoding="utf-8").splitlines())
+
+        return cls(
+            inputs=inputs,
+            sources=pictures("sources"),
+            regions=pictures("regions")[..., 0] > 127,
+            drivers=pictures("drivers"),
+            paired_drivers=pictures("paired_drivers"),
+            features=ReferenceFeatures(
+                **load_tensors((folder / "reference.safetensors").read_bytes())
+            ),
+            distractor_names=names("distractors"),
+            reference_names=names("references"),
+            manifest=manifest,
+            content_hash=content_hash(digests),
+        )
+
+
+def content_hash(digests: Mapping[str, str]) -> str:
+    """SHA-256 over the names and SHA-256 digests of all files, sorted by name."""
+    return _digest("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _png(image: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
+            "has written."
+        )
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if manifest.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "
+            "the validation set again."
+        )
+    return manifest
+
+
+def _check_files(folder: Path, digests: Mapping[str, str], expected_hash: str) -> None:
+    """Compares every file with its digest, and the digests with the content hash."""
+    problems = []
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif _digest(path.read_bytes()) != digest:
+            problems.append(f"{name} was changed")
+    if not problems and content_hash(digests) != expected_hash:
+        problems.append("manifest.json was changed")
+    if problems:
+        more = f" and {len(problems) - 1} more files" if len(problems) > 1 else ""
+        raise ValueError(
+            f"{folder} is not the validation set that was built: {problems[0]}{more}; restore the "
+            "folder or build it again."
+        )

@@ -1,0 +1,119 @@
+"""Where drivers are cut out: inside the region always, large enough, well spread."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from e2eve.edit_simulation import Block, Brush, DriverCrop, FreeForm, Region, crop_driver
+from e2eve.edit_simulation.drivers import RegionTooThinError, large_square
+from e2eve.geometry import Box
+
+
+def all_inside(region: Region, box: Box) -> bool:
+    return bool(region.mask[box.top : box.bottom, box.left : box.right].all())
+
+
+def block(box: Box, side: int = 100) -> Region:
+    return Region(box.mask(side, side), box)
+
+
+def largest_square(mask: np.ndarray) -> int:
+    """Slow and obvious: the side of the largest square of True pixels."""
+    best = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), dtype=int)
+    for y, x in np.argwhere(mask):
+        best[y + 1, x + 1] = 1 + min(best[y, x], best[y, x + 1], best[y + 1, x])
+    return int(best.max())
+
+
+@pytest.mark.parametrize("sampler", [Block(), FreeForm(), Brush()], ids=["block", "blob", "brush"])
+@pytest.mark.parametrize("alpha", [(0.6, 0.6), (0.3, 1.0), (1.0, 1.0)])
+def test_every_driver_pixel_is_in_the_region(sampler, alpha):
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        region = sampler(64, rng)
+        box = DriverCrop(*alpha, min_side=1)(region, rng)
+        assert box.width == box.height
+        assert region.box.contains(box) and all_inside(region, box)
+
+
+def test_alpha_is_the_share_of_the_shorter_side_of_a_block():
+    rng = np.random.default_rng(0)
+    sides = [DriverCrop(0.5, 0.7)(block(Box(10, 20, 90, 60)), rng).width / 40 for _ in range(500)]
+    assert min(sides) >= 0.5 and max(sides) <= 0.7
+    assert len(set(sides)) == 9  # 20 to 28 pixels
+
+
+def test_position_augmentation_spreads_the_driver_evenly():
+    rng = np.random.default_rng(0)
+    region = block(Box(100, 200, 900, 900), 1000)
+    boxes = [DriverCrop()(region, rng) for _ in range(1000)]
+    right = np.array([(box.left - 100) / (800 - box.width) for box in boxes])
+    down = np.array([(box.top - 200) / (700 - box.height) for box in boxes])
+    for place in (right, down):
+        assert (place.min() >= 0) and (place.max() <= 1)
+        assert stats.kstest(place, "uniform").pvalue > 0.001
+    assert abs(np.corrcoef(right, down)[0, 1]) < 0.1
+
+
+def test_without_position_augmentation_the_driver_is_central():
+    box = DriverCrop(position_augmentation=False)(
+        block(Box(10, 20, 60, 70)), np.random.default_rng(0)
+    )
+    assert box == Box(20, 30, 50, 60)
+
+
+@pytest.mark.parametrize("sampler", [FreeForm(), Brush()], ids=["blob", "brush"])
+def test_large_squares_are_large_and_differ(sampler):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        region = sampler(64, rng)
+        squares = [large_square(region, rng) for _ in range(10)]
+        assert all(all_inside(region, square) for square in squares)
+        assert min(s.width for s in squares) >= 0.8 * (largest_square(region.mask) - 1)
+        assert len(set(squares)) > 1
+
+
+def test_a_region_that_fills_the_image_has_drivers_up_to_its_border():
+    mask = np.ones((33, 33), dtype=bool)
+    mask[0, 0] = False
+    boxes = {
+        DriverCrop(1.0, 1.0)(Region.of_mask(mask), np.random.default_rng(seed))
+        for seed in range(200)
+    }
+    assert max(box.right for box in boxes) == 33 and min(box.left for box in boxes) == 0
+
+
+def test_small_drivers_get_the_smallest_side():
+    box = DriverCrop(0.1, 0.1, min_side=6)(block(Box(0, 0, 9, 9)), np.random.default_rng(0))
+    assert box.width == 6
+
+
+@pytest.mark.parametrize("box", [Box(0, 0, 3, 50), Box(7, 7, 10, 10)])
+def test_too_thin_regions_are_refused(box):
+    with pytest.raises(RegionTooThinError, match="has 3 pixels a side, a driver needs 4; paint"):
+        DriverCrop()(block(box), np.random.default_rng(0))
+    diagonal = Region.of_mask(np.eye(20, dtype=bool))
+    with pytest.raises(ValueError, match="has 1 pixels a side"):
+        DriverCrop()(diagonal, np.random.default_rng(0))
+
+
+def test_a_driver_from_another_image():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    box = Box(8, 4, 24, 20)
+    assert np.array_equal(crop_driver(image, box, 16), image[4:20, 8:24])
+    assert crop_driver(image, box, 7).shape == (7, 7, 3)
+    with pytest.raises(ValueError, match="leaves the image of 64 by 64 pixels, resize"):
+        crop_driver(image, Box(60, 0, 70, 10), 16)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"alpha_min": 0.7, "alpha_max": 0.5}, "driver alpha from 0.7 to 0.5"),
+        ({"alpha_max": 1.1}, "within 0.05 to 1"),
+        ({"min_side": 0}, "smallest driver side of 0"),
+    ],
+)
+def test_wrong_parameters(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        DriverCrop(**arguments)

@@ -1,0 +1,193 @@
+"""The evaluator: what must score alike does, and no choice of batches changes a number."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange, repeat
+
+from e2eve.editor import Conditioning, Editor
+from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.systems import SYSTEMS, EvaluationSettings, swap_distance
+from e2eve.tokenizers import Tokenizer, VQGANConfig
+from e2eve.transformer import GPTConfig
+
+CELL, LEVELS = 4, 8
+
+
+class Mosaic:
+    """A tokenizer: the mean colour of each cell, eight levels a channel."""
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        means = torch.nn.functional.avg_pool2d(images, CELL)
+        levels = ((means + 1) / 2 * (LEVELS - 1)).round().long()
+        red, green, blue = levels.unbind(1)
+        return ((red * LEVELS + green) * LEVELS + blue).flatten(1)
+
+    def decode(self, ids: torch.Tensor) -> torch.Tensor:
+        side = round(ids.shape[1] ** 0.5)
+        levels = [ids // LEVELS**2, ids // LEVELS % LEVELS, ids % LEVELS]
+        values = torch.stack(levels, 1) / (LEVELS - 1) * 2 - 1
+        cells = rearrange(values, "b c (h w) -> b c h w", h=side)
+        return repeat(cells, "b c h w -> b c (h y) (w x)", y=CELL, x=CELL)
+
+
+@dataclass
+class FakeEditor:
+    """Returns the source itself, or noise; likes its own driver's mean colour in `logits`."""
+
+    noisy: bool = False
+    image_size: int = 32
+    driver_size: int = 16
+    device: torch.device = torch.device("cpu")  # noqa: RUF009
+
+    def __post_init__(self) -> None:
+        self.source_tokenizer = self.driver_tokenizer = Mosaic()
+
+    def condition(self, sources, regions, drivers):
+        return Conditioning(self.driver_tokenizer.encode(drivers), Mosaic().encode(sources))
+
+    def sample(self, driver_ids, source_ids, *, num_samples, seed, settings):
+        ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
+        if self.noisy:
+            for row, one in zip(ids, seed, strict=True):
+                generator = torch.Generator().manual_seed(one)
+                row[:] = torch.randint(LEVELS**3, row.shape, generator=generator)
+        return ids
+
+    def decode(self, ids):
+        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
+        return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
+
+    def logits(self, driver_ids, source_ids, target_ids):
+        logits = torch.zeros(*target_ids.shape, LEVELS**3)
+        liked = repeat(driver_ids, "b d -> b t d", t=target_ids.shape[1])
+        return logits.scatter_add(2, liked, torch.ones(liked.shape))
+
+
+def tiny_editor() -> Editor:
+    torch.manual_seed(0)
+    shape = {"channels": 8, "multipliers": (1, 2), "residual_blocks": 1, "attention_levels": 0}
+    shape |= {"middle": False, "patch": 4}
+    shape |= {"latent_channels": 8, "code_dim": 8, "codebook_size": 32}
+    source = Tokenizer(VQGANConfig(image_size=32, **shape))
+    driver = Tokenizer(VQGANConfig(image_size=16, **shape))
+    gpt = GPTConfig(layers=1, heads=2, width=16, codebook_size=32)
+    return Editor(source, driver, gpt, driver_size=16).eval()
+
+
+SETTINGS = EvaluationSettings(num_samples=3, batch_size=2, shown=4)
+
+
+@pytest.fixture
+def tiny_evaluation(validation, extractor, perceptual):
+    return evaluate(tiny_editor(), validation, extractor, perceptual, settings=SETTINGS)
+
+
+def test_an_editor_that_returns_the_source_scores_like_the_reconstruction(
+    validation, extractor, perceptual
+):
+    evaluation = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
+    editor, reconstruction = evaluation["editor"], evaluation["reconstruction"]
+    assert (editor.pop("samples"), reconstruction.pop("samples")) == (3, 1)
+    for name, value in editor.items():
+        if not name.startswith("diversity"):
+            assert value == pytest.approx(reconstruction[name], abs=1e-6), name
+    assert editor["diversity"] == editor["diversity_region"] == 0
+    assert reconstruction["l1_rec"] == 0
+    rows = {row["key"]: row for row in evaluation.rows()}
+    assert rows["editor"]["outside_ratio"] == pytest.approx(1)
+    assert rows["source"]["outside_ratio"] == rows["source"]["l1_real"] == 0
+
+
+def test_pastes_keep_the_outside_and_show_the_driver(validation, extractor, perceptual):
+    evaluation = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
+    assert evaluation["paste"]["l1_real"] == evaluation["poisson"]["l1_real"] == 0
+    assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
+
+
+def test_the_right_driver_predicts_better_where_the_editor_uses_it(
+    validation, extractor, perceptual
+):
+    nll = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS).nll
+    assert nll.gap.mean() > 0
+
+
+@pytest.mark.parametrize("editor", [FakeEditor(noisy=True), tiny_editor()])
+def test_batches_change_nothing(editor, validation, extractor, perceptual):
+    one, many = (
+        evaluate(
+            editor, validation, extractor, perceptual, settings=replace(SETTINGS, batch_size=size)
+        )
+        for size in (1, 5)
+    )
+    assert one.flat().keys() == many.flat().keys()
+    for name, value in one.flat().items():
+        assert value == pytest.approx(many.flat()[name], rel=1e-4, abs=1e-6), name
+    for ours, theirs in zip(one.shown.pictures, many.shown.pictures, strict=True):
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation):
+    rows = tiny_evaluation.rows()
+    assert [row["key"] for row in rows] == [system.key for system in SYSTEMS]
+    assert {row["n"] for row in rows} == {5}
+    assert {row["samples"] for row in rows if row["key"].startswith("editor")} == {3}
+    assert all("recall_1" in row and "recall_5" not in row for row in rows)  # 4 distractors
+
+
+def test_the_kept_sample_is_the_one_nearest_to_the_driver(tiny_evaluation):
+    result = tiny_evaluation.systems[0]
+    best = result.found.distances.argmin(1)
+    ranks = result.found.ranks[torch.arange(5), best]
+    assert result.metrics["recall_1_kept"] == (ranks == 1).double().mean()
+
+
+def test_nobody_is_misled_with_a_driver_of_its_own(validation):
+    swap, inputs = swap_distance(validation), validation.inputs
+    for n, item in enumerate(inputs):
+        assert inputs[n - swap].driver not in (item.source, item.driver)
+
+
+def test_no_diversity_without_a_distance_or_a_second_sample(validation, extractor, perceptual):
+    without = evaluate(FakeEditor(), validation, extractor, None, settings=SETTINGS)
+    single = evaluate(
+        FakeEditor(), validation, extractor, perceptual, settings=replace(SETTINGS, num_samples=1)
+    )
+    for evaluation in (without, single):
+        assert math.isnan(evaluation["editor"]["diversity"])
+        assert evaluation.rows()[0]["diversity"] is None
+        assert "editor/diversity" not in evaluation.flat()
+
+
+def test_files(tiny_evaluation, validation, tmp_path):
+    folder = tiny_evaluation.save(tmp_path / "evaluation")
+    names = {"metrics.json", "samples.png", "samples.csv", "inputs.csv"}
+    assert {path.name for path in folder.iterdir()} == names
+    found = json.loads((folder / "metrics.json").read_text())
+    assert found["about"]["validation_hash"] == validation.content_hash
+    assert found["about"]["extractor"] == "thumbnail"
+    assert len(found["systems"]) == len(SYSTEMS)
+    rows = list(csv.DictReader((folder / "samples.csv").open()))
+    assert len(rows) == 5 * (3 + 3 + 5)
+    assert len(list(csv.DictReader((folder / "inputs.csv").open()))) == 5
+
+
+def test_what_does_not_fit_is_refused(validation, extractor, perceptual):
+    def run(editor: FakeEditor) -> None:
+        evaluate(editor, validation, extractor, perceptual, settings=SETTINGS)
+
+    with pytest.raises(ValueError, match="image_size is 64 and the validation set's is 32"):
+        run(FakeEditor(image_size=64))
+    with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
+        run(FakeEditor(driver_size=8))
+    extractor.scale.fill_(1.5)
+    with pytest.raises(ValueError, match="differ from those in the validation set by 50%"):
+        run(FakeEditor())
+    extractor.name = "another"
+    with pytest.raises(ValueError, match='features of "thumbnail" and the extractor is "another"'):
+        run(FakeEditor())

@@ -1,0 +1,140 @@
+"""Validation sets: fixed by their seed, truly unpaired, and checked when they are read."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from e2eve.evaluation.feature_batches import features_of
+from e2eve.evaluation.validation_building import draw_plan
+from e2eve.evaluation.validation_set import ValidationInput, ValidationSet
+from e2eve.geometry import Box
+
+
+def test_the_same_seed_builds_the_same_set_and_another_seed_another(build_validation):
+    first, again, other = build_validation(), build_validation(), build_validation(seed=1)
+    assert first.content_hash == again.content_hash
+    assert first.content_hash != other.content_hash
+
+
+def test_inputs_are_unpaired_and_cut_at_the_same_place(build_validation, simulation):
+    validation = build_validation()
+    by_name = {item.source: n for n, item in enumerate(validation.inputs)}
+    assert len(by_name) == len(validation) == 5
+    assert {item.driver for item in validation.inputs} == set(by_name)
+    for n, item in enumerate(validation.inputs):
+        assert item.driver != item.source
+        assert item.region_box.contains(item.driver_box)
+        assert Box.around(validation.regions[n]) == item.region_box
+        origin = validation.sources[by_name[item.driver]]
+        assert np.array_equal(
+            validation.drivers[n], simulation.driver_from(origin, item.driver_box)
+        )
+        assert np.array_equal(
+            validation.paired_drivers[n],
+            simulation.driver_from(validation.sources[n], item.driver_box),
+        )
+
+
+def test_drivers_may_come_from_a_place_of_their_own(build_validation):
+    validation = build_validation(same_place=False)
+    boxes = {item.source: item.paired_driver_box for item in validation.inputs}
+    assert all(item.driver_box == boxes[item.driver] for item in validation.inputs)
+    assert any(item.driver_box != item.paired_driver_box for item in validation.inputs)
+
+
+def test_distractors_are_other_pictures_at_the_drivers_place(
+    build_validation, simulation, noise, extractor
+):
+    validation = build_validation(num_distractors=10)
+    names = [noise.name(n) for n in range(len(noise))]
+    for n, item in enumerate(validation.inputs):
+        indices = [names.index(name) for name in validation.distractor_names]
+        chosen = [i for i in indices if names[i] not in (item.source, item.driver)]
+        views = [simulation.view(noise[i], 32, np.random.default_rng(0)) for i in chosen]
+        crops = [simulation.driver_from(view, item.driver_box) for view in views]
+        expected = features_of(extractor, crops).half()
+        assert torch.equal(validation.features.distractors[n], expected)
+
+
+def test_references_are_other_pictures_than_sources_while_they_last(build_validation):
+    validation = build_validation()
+    assert not {item.source for item in validation.inputs} & set(validation.reference_names)
+    assert validation.manifest["references_that_are_sources"] == 0
+    assert build_validation(num_references=12).manifest["references_that_are_sources"] == 5
+    assert validation.features.whole.shape == validation.features.regions.shape == (6, 27)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("inputs", [2, 3, 7])
+def test_drivers_wander_along_one_cycle(inputs, seed):
+    origins = draw_plan(12, inputs, 2, 4, seed).origins
+    visited, place = [], 0
+    for _ in range(inputs):
+        place = int(origins[place])
+        visited.append(place)
+    assert sorted(visited) == list(range(inputs)) and place == 0
+
+
+def test_given_masks_are_used_in_turn(build_validation):
+    masks = [Box(2, 3, 20, 21).mask(32, 32), Box(8, 8, 30, 24).mask(32, 32)]
+    validation = build_validation(masks=masks)
+    for n, region in enumerate(validation.regions):
+        assert np.array_equal(region, masks[n % 2])
+
+
+def test_what_is_saved_is_loaded(tmp_path, build_validation):
+    validation = build_validation()
+    loaded = ValidationSet.load(validation.save(tmp_path / "set"))
+    assert loaded.inputs == validation.inputs
+    assert loaded.manifest == validation.manifest
+    assert loaded.content_hash == validation.content_hash
+    assert loaded.reference_names == validation.reference_names
+    for name in ("sources", "regions", "drivers", "paired_drivers"):
+        assert np.array_equal(getattr(loaded, name), getattr(validation, name))
+    for ours, theirs in zip(loaded.features, validation.features, strict=True):
+        assert torch.equal(ours, theirs) and ours.dtype == theirs.dtype
+
+
+def test_the_manifest_holds_the_hash_and_the_settings(tmp_path, build_validation):
+    validation = build_validation()
+    manifest = json.loads((validation.save(tmp_path / "set") / "manifest.json").read_text())
+    assert manifest["content_hash"] == validation.content_hash
+    assert manifest["simulation"]["region"] == {"kind": "Block", "min_side": 0.4, "max_side": 0.6}
+    assert (manifest["inputs"], manifest["distractors"], manifest["references"]) == (5, 4, 6)
+
+
+def test_changes_to_the_folder_are_noticed(tmp_path, build_validation):
+    folder = build_validation().save(tmp_path / "set")
+    lines = (folder / "inputs.jsonl").read_text()
+    (folder / "inputs.jsonl").write_text(lines.replace("00001", "00009"))
+    with pytest.raises(ValueError, match=r"inputs\.jsonl was changed; restore"):
+        ValidationSet.load(folder)
+    (folder / "drivers" / "00002.png").unlink()
+    with pytest.raises(ValueError, match=r"drivers/00002\.png is missing and 1 more file"):
+        ValidationSet.load(folder)
+
+
+def test_a_page_beside_the_files_does_not_matter(tmp_path, build_validation):
+    folder = build_validation().save(tmp_path / "set")
+    (folder / "index.html").write_text("for people")
+    assert len(ValidationSet.load(folder)) == 5
+
+
+def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
+    with pytest.raises(ValueError, match=r"holds no manifest\.json"):
+        ValidationSet.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is not empty"):
+        build_validation().save(tmp_path)
+    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 pictures"):
+        build_validation(num_inputs=13)
+    with pytest.raises(ValueError, match="too small"):
+        build_validation(num_inputs=1)
+
+
+def test_inputs_survive_their_line(build_validation):
+    item = replace(build_validation().inputs[0], source='quoted " 道')
+    assert ValidationInput.from_json(item.to_json()) == item

@@ -1,0 +1,57 @@
+"""Small networks with random weights, as the tests need them."""
+
+import torch
+from hydra import compose as compose_config
+from hydra import initialize_config_dir
+from omegaconf import DictConfig
+
+from e2eve.config import conf_dir
+from e2eve.editor import Editor
+from e2eve.tokenizers import Tokenizer, VQGANConfig
+from e2eve.transformer import GPTConfig
+
+SIDE, DRIVER_SIDE, CODES = 32, 16, 32
+
+
+def tiny_tokenizer(side: int = SIDE, **changes: object) -> Tokenizer:
+    """Eight-pixel cells."""
+    shape = dict(
+        channels=8,
+        multipliers=(1, 2),
+        residual_blocks=1,
+        patch=4,
+        latent_channels=8,
+        code_dim=8,
+        codebook_size=CODES,
+    )
+    return Tokenizer(VQGANConfig(image_size=side, **{**shape, **changes})).eval()
+
+
+def tiny_editor(shared: bool = False, **gpt: object) -> Editor:
+    source = tiny_tokenizer()
+    driver = source if shared else tiny_tokenizer(DRIVER_SIDE)
+    config = GPTConfig(**{"layers": 2, "heads": 2, "width": 32, "codebook_size": CODES, **gpt})
+    editor = Editor(source, driver, config, DRIVER_SIDE).eval()
+    with torch.no_grad():  # sharper than at initialisation, so that samples differ from chance
+        editor.gpt.head.weight.mul_(20)
+    return editor
+
+
+def random_ids(*shape: int) -> torch.Tensor:
+    return torch.randint(0, CODES, shape)
+
+
+def random_images(count: int = 2, side: int = SIDE) -> torch.Tensor:
+    return torch.rand(count, 3, side, side) * 2 - 1
+
+TINY = (
+    "vqgan=tiny transformer=tiny trainer=smoke tokenizer_loss=plain evaluation=off logger=csv "
+    "image_size=32 driver_size=16 batch_size=2 token_cache=0 trainer.max_steps=2"
+).split()
+UNTRAINED = ["tokenizer.source=untrained", "tokenizer.driver=untrained"]
+
+
+def compose(*overrides: str, config_name: str = "train") -> DictConfig:
+    """The config that these overrides on the command line give."""
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        return compose_config(config_name, overrides=list(overrides))

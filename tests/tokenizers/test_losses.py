@@ -1,0 +1,51 @@
+"""Laws of the tokenizer's losses."""
+
+import torch
+
+from e2eve.tokenizers.discriminator import PatchDiscriminator
+from e2eve.tokenizers.losses import TokenizerLoss, adaptive_weight, hinge_discriminator_loss
+from tests.factories import random_images, tiny_tokenizer
+
+
+def terms(step: int, start: int = 5):
+    tokenizer, images = tiny_tokenizer(), random_images(2, 32)
+    loss = TokenizerLoss(None, PatchDiscriminator(8, 1), adversarial_start=start)
+    return loss(images, tokenizer(images), step, tokenizer.decoder.last_weight)
+
+
+def test_adversarial_term_waits_for_its_start():
+    before, after = terms(4), terms(5)
+    assert before.adversarial == 0
+    assert before.adaptive_weight == 0
+    assert after.adaptive_weight > 0
+    assert torch.equal(before.loss, before.l1 + before.codebook)
+
+
+def test_adaptive_weight_is_the_ratio_of_gradients():
+    weight = torch.nn.Parameter(torch.tensor([2.0, 0.0]))
+    ratio = adaptive_weight(3 * weight.sum(), weight.sum(), weight)
+    torch.testing.assert_close(ratio, torch.tensor(3.0), rtol=1e-3, atol=0)
+    capped = adaptive_weight(1e9 * weight.sum(), 0 * weight.sum(), weight)
+    assert capped == 1e4
+
+
+def test_hinge_is_zero_only_when_both_sides_are_sure():
+    sure = torch.tensor([2.0])
+    assert hinge_discriminator_loss(sure, -sure) == 0
+    assert hinge_discriminator_loss(torch.zeros(1), torch.zeros(1)) == 1
+
+
+def test_perfect_reconstruction_costs_only_the_codebook():
+    tokenizer, images = tiny_tokenizer(), random_images()
+    output = tokenizer(images)._replace(images=images)
+    found = TokenizerLoss(None, None)(images, output, 0, tokenizer.decoder.last_weight)
+    assert found.l1 == 0
+    assert torch.equal(found.loss, found.codebook)
+
+
+def test_patch_scores_see_their_patch_only():
+    discriminator = PatchDiscriminator(8, 1).eval()
+    images = random_images(1, 64).requires_grad_()
+    discriminator(images)[0, 0, 8, 8].backward()
+    touched = images.grad[0].abs().sum(0) > 0
+    assert touched.any(0).sum() <= 16

@@ -1,0 +1,45 @@
+"""Laws of run folders."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from e2eve.training.metrics_log import MetricsLog
+from e2eve.training.run_folder import RunFolder, differing
+
+
+def test_a_run_goes_on_with_the_same_settings_and_more_steps(tmp_path):
+    RunFolder(tmp_path / "run").open(OmegaConf.create({"seed": 1, "trainer": {"max_steps": 5}}))
+    run = RunFolder(tmp_path / "run")
+    run.open(OmegaConf.create({"seed": 1, "trainer": {"max_steps": 9}}))
+    assert OmegaConf.load(run / "config.yaml").trainer.max_steps == 9
+
+
+def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):
+    config = {"transformer": {"width": 32}}
+    RunFolder(tmp_path).open(OmegaConf.create(config))
+    with pytest.raises(ValueError, match=r"other settings \(transformer.width\)"):
+        RunFolder(tmp_path).open(OmegaConf.create({"transformer": {"width": 64}}))
+
+
+def test_status_says_what_was_marked_last(tmp_path):
+    run = RunFolder(tmp_path)
+    assert run.status()["state"] == "new"
+    run.mark("failed", error="out of luck")
+    assert run.status()["error"] == "out of luck"
+
+
+def test_differences_are_named_by_their_leaves():
+    before, after = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 9}, "e": 4}
+    assert differing(before, after) == ["a.c", "d", "e"]
+
+
+def test_metrics_go_on_after_an_interruption(tmp_path):
+    first = MetricsLog(tmp_path / "metrics.csv")
+    first.log_metrics({"train/loss": 3.0, "epoch": 0}, 1)
+    first.log_metrics({"train/loss": 2.0}, 2)
+    first.save()
+    second = MetricsLog(tmp_path / "metrics.csv")
+    second.log_metrics({"train/loss": 1.5, "val/loss": 9.0}, 2)
+    second.save()
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines == ["step,train/loss,val/loss", "1,3.0,", "2,1.5,9.0"]

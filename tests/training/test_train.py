@@ -1,0 +1,105 @@
+"""Laws of a training: it fits together, it resumes exactly, it says what is wrong."""
+
+import json
+
+import pytest
+import torch
+
+from e2eve.editor import Editor
+from e2eve.tokenizers import Tokenizer
+from e2eve.training.run import train
+from tests.factories import TINY, UNTRAINED, compose
+
+
+def run(path, *overrides: str):
+    config = compose(*TINY, *UNTRAINED, f"run_dir={path}", *overrides)
+    train(config)
+    return config
+
+
+def weights(path) -> dict[str, torch.Tensor]:
+    return Editor.from_pretrained(path).state_dict()
+
+
+SIX = ["trainer.max_steps=6", "optimizer.decay_steps=6", "dataset.train.length=8"]
+
+
+@pytest.mark.parametrize("cached", [0, 8])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, cached):
+    """Broken off in the second epoch of four batches, then taken up again."""
+    settings = [*SIX, f"token_cache={cached}"]
+    run(tmp_path / "whole", *settings)
+    run(tmp_path / "broken", *settings, "trainer.max_steps=5")
+    run(tmp_path / "broken", *settings)
+    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert whole.keys() == broken.keys()
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_the_weights_depend_on_the_seed(tmp_path):
+    run(tmp_path / "a")
+    run(tmp_path / "b", "seed=1")
+    a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
+    assert not torch.equal(a["gpt.head.weight"], b["gpt.head.weight"])
+
+
+def test_a_run_folder_holds_what_it_should(tmp_path):
+    run(tmp_path / "run")
+    for name in ("config.yaml", "metrics.csv", "checkpoints/last.ckpt", "bundle/config.yaml"):
+        assert (tmp_path / "run" / name).is_file(), name
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "done"
+
+
+@pytest.mark.parametrize("role", ["source", "driver"])
+def test_a_tokenizer_that_was_trained_opens_in_an_editor_s_training(tmp_path, role):
+    task = [f"task={role}_tokenizer", "optimizer=tokenizer"]
+    train(compose(*TINY, *task, f"run_dir={tmp_path / 'tokenizer'}"))
+    trained = Tokenizer.from_pretrained(tmp_path / "tokenizer")
+    run(tmp_path / "editor", f"tokenizer.{role}={tmp_path / 'tokenizer'}")
+    editor = Editor.from_pretrained(tmp_path / "editor")
+    opened = editor.source_tokenizer if role == "source" else editor.driver_tokenizer
+    for name, value in trained.state_dict().items():
+        assert torch.equal(opened.state_dict()[name], value)
+
+
+def test_adversarial_training_resumes_exactly_too(tmp_path):
+    settings = ["task=source_tokenizer", "optimizer=tokenizer", "vqgan.quantizer.restart_after=0"]
+    settings += ["tokenizer_loss.discriminator={channels: 4, layers: 1}", *SIX]
+    settings += ["tokenizer_loss.adversarial_weight=0.8", "tokenizer_loss.adversarial_start=1"]
+    train(compose(*TINY, f"run_dir={tmp_path / 'whole'}", *settings))
+    broken = [f"run_dir={tmp_path / 'broken'}", *settings]
+    train(compose(*TINY, *broken, "trainer.max_steps=3"))
+    train(compose(*TINY, *broken))
+    whole, again = (Tokenizer.from_pretrained(tmp_path / name) for name in ("whole", "broken"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+
+
+def test_shared_tokenizers_are_one(tmp_path):
+    run(tmp_path, "tokenizer=shared", "tokenizer.source=untrained", "~tokenizer.driver", "+tokenizer.driver=null")
+    editor = Editor.from_pretrained(tmp_path)
+    assert editor.driver_tokenizer is editor.source_tokenizer
+    assert not (tmp_path / "bundle" / "driver_tokenizer.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["task=editer"], 'task is "editer".*did you mean "editor"'),
+        (["trainer.untrained_tokenizers=false"], "tokenizer.source is untrained"),
+        (["transformer.codebook_size=16"], "source tokenizer has 32 codes .* reads 16"),
+        (["transformer.positions=10"], "need 36 positions and transformer.positions is 10"),
+        (["image_size=36"], "image_size 36 is no multiple of 8"),
+        (["transformer.heads=3"], "width 32 cannot be shared by 3 heads"),
+        (["batch_size=9", "dataset.train.length=8"], "8 pictures, fewer than one batch of 9"),
+        (["tokenizer.source=nowhere"], "nowhere is no bundle"),
+        (["tokenizer.source=package:nothing"], 'No packaged bundle is called "nothing"'),
+        (["dataset.train._target_=os.system"], 'names "os.system"'),
+    ],
+)
+def test_what_a_user_can_get_wrong_is_one_sentence(tmp_path, overrides, message):
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", *overrides)
+    status = tmp_path / "run" / "status.json"
+    assert json.loads(status.read_text())["state"] == "failed"

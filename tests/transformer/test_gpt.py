@@ -1,0 +1,66 @@
+"""Laws of the editor's network."""
+
+import pytest
+import torch
+
+from e2eve.transformer import GPT, GPTConfig, SequenceLayout
+from tests.factories import random_ids
+
+LAYOUT = SequenceLayout(driver=4, source=9)
+CONFIG = GPTConfig(layers=2, heads=2, width=16, codebook_size=32)
+
+
+def inputs(batch: int = 2):
+    return random_ids(batch, 4), random_ids(batch, 9), random_ids(batch, 9)
+
+
+@pytest.mark.parametrize("position", [0, 4, 8])
+def test_a_target_token_depends_on_what_comes_before_it_only(position):
+    """Shown by gradients to the embedded tokens."""
+    gpt = GPT(CONFIG, LAYOUT)
+    seen = []
+    gpt.tokens.register_forward_hook(lambda module, args, out: seen.append(out) or None)
+    logits = gpt.target_logits(*inputs(1))
+    seen[0].retain_grad()
+    logits[0, position].logsumexp(0).backward()
+    depends = seen[0].grad[0].abs().sum(1) > 0
+    assert depends[: LAYOUT.conditioning + position].all()
+    assert not depends[LAYOUT.conditioning + position :].any()
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_reading_in_pieces_with_a_cache_equals_reading_at_once(step):
+    gpt = GPT(CONFIG, LAYOUT)
+    ids = LAYOUT.join(*inputs())
+    cache = gpt.cache(len(ids), LAYOUT.length)
+    pieces = [gpt.hidden(piece, cache) for piece in ids.split(step, dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, 1), gpt.hidden(ids), atol=1e-5, rtol=1e-5)
+
+
+def test_condition_embeddings_reach_the_conditioning_only():
+    gpt = GPT(CONFIG, LAYOUT)
+    ids = LAYOUT.join(*inputs())
+    before = gpt.embed(ids, 0)
+    with torch.no_grad():
+        gpt.conditions.weight[0] += 1
+        gpt.conditions.weight[1] += 2
+    change = (gpt.embed(ids, 0) - before)[0, :, 0]
+    expected = [1.0] * 4 + [2.0] * 9 + [0.0] * 9
+    torch.testing.assert_close(change, torch.tensor(expected), atol=1e-5, rtol=0)
+    assert torch.equal(gpt.embed(ids[:, 6:], 6), gpt.embed(ids, 0)[:, 6:])
+
+
+def test_published_size_has_305_million_parameters():
+    with torch.device("meta"):
+        gpt = GPT(GPTConfig(positions=530), SequenceLayout())
+    assert round(sum(p.numel() for p in gpt.parameters()) / 1e6) == 305
+
+
+def test_too_few_positions_are_refused_with_both_values():
+    with pytest.raises(ValueError, match=r"need 22 positions and .* is 20"):
+        GPT(GPTConfig(layers=1, heads=1, width=8, positions=20), LAYOUT)
+
+
+def test_heads_must_share_the_width():
+    with pytest.raises(ValueError, match="width 30 cannot be shared by 4 heads"):
+        GPTConfig(width=30, heads=4)
