@@ -7,7 +7,9 @@ os.environ.setdefault("WANDB_MODE", "offline")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("e2eve", "tests.typecheck.check")
+import tests.typecheck  # the hook looks it up by name
+
+install_import_hook("e2eve", f"{tests.typecheck.__name__}.check")
 
 import pytest
 import torch

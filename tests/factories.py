@@ -44,6 +44,7 @@ def random_ids(*shape: int) -> torch.Tensor:
 def random_images(count: int = 2, side: int = SIDE) -> torch.Tensor:
     return torch.rand(count, 3, side, side) * 2 - 1
 
+
 TINY = (
     "vqgan=tiny transformer=tiny trainer=smoke tokenizer_loss=plain evaluation=off logger=csv "
     "image_size=32 driver_size=16 batch_size=2 token_cache=0 trainer.max_steps=2"

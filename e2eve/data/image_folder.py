@@ -14,6 +14,7 @@ from e2eve.data.images import read_image
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+PARTS = {"all": lambda n: True, "train": lambda n: n % 10 != 0, "val": lambda n: n % 10 == 0}
 
 
 class ImageFolder(Dataset):
@@ -30,17 +31,25 @@ class ImageFolder(Dataset):
             begin with a dot are skipped.
         list_file: text file, one name relative to `root` a line, in the order wanted; a relative
             path is looked for in `root`.
+        part: without a list file, "val" is every tenth picture by name, "train" the others; "all"
+            takes everything.
 
     Raises:
-        ValueError: no such folder or list file, a listed file is missing, no picture found.
+        ValueError: no such folder or list file, a listed file is missing, no picture found, or
+            another part.
     """
 
-    def __init__(self, root: str | Path, list_file: str | Path | None = None) -> None:
+    def __init__(
+        self, root: str | Path, list_file: str | Path | None = None, part: str = "all"
+    ) -> None:
+        if part not in PARTS:
+            raise ValueError(f'part is "{part}", choose one of: {", ".join(PARTS)}.')
         self.root = Path(root)
         if not self.root.is_dir():
             raise ValueError(f"{root} is not a folder, give the folder that holds the pictures.")
         listed = list_file is not None
         found = _listed(self.root, self.root / list_file) if listed else sorted(_below(self.root))
+        found = [name for n, name in enumerate(found) if listed or PARTS[part](n)]
         self.names = [name for name in found if _has_signature(self.root / name)]
         self._damaged: set[int] = set()
         if not self.names:

@@ -20,8 +20,8 @@ WHITE = 128
 """The least grey level of a mask that counts as white."""
 
 
-def as_image(given: Picture, what: str) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture as RGB; `what` is its name in messages.
+def as_image(given: object, what: str) -> UInt8[np.ndarray, "height width 3"]:
+    """A `Picture` as RGB; `what` is its name in messages.
 
     Raises:
         ValueError: for a file that cannot be read, and anything that is no `Picture`.
@@ -39,8 +39,8 @@ def as_image(given: Picture, what: str) -> UInt8[np.ndarray, "height width 3"]:
     return given
 
 
-def as_region(given: Region, width: int, height: int) -> Bool[np.ndarray, "height width"]:
-    """True where a source of `width` × `height` pixels is to be edited.
+def as_region(given: object, width: int, height: int) -> Bool[np.ndarray, "height width"]:
+    """A `Region` as a mask: True where a source of `width` × `height` pixels is to be edited.
 
     A mask's transparent parts are kept, its grey parts edited from `WHITE` on.
 
@@ -68,7 +68,7 @@ def as_region(given: Region, width: int, height: int) -> Bool[np.ndarray, "heigh
     return mask
 
 
-def _as_mask(given: Picture) -> Bool[np.ndarray, "height width"]:
+def _as_mask(given: object) -> Bool[np.ndarray, "height width"]:
     if isinstance(given, str | Path):
         return _read_mask(given)
     if isinstance(given, Image.Image):

@@ -84,9 +84,8 @@ class EditRequest:
         Args:
             painted: samples 0, 1, … of the seed; only what lies inside the region is used.
         """
-        inside = self.window_region[..., None]
-        shown = [np.where(inside, picture, self.window_image) for picture in painted]
-        distances = driver_distances(extractor, shown, Box.around(self.window_region), self.driver)
+        box = Box.around(self.window_region)
+        distances = driver_distances(extractor, painted, box, self.driver)
         order = np.argsort(distances, kind="stable")
         cut_out = stencil(self.region, FEATHER * self.window.width)
         return Edits(

@@ -9,6 +9,9 @@ from e2eve.reporting.charts import line_chart
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region", "gap")
+"""Of the metrics of evaluations during a training, those that get a chart."""
+
 Curve = tuple[list[float], list[float]]  # steps, values
 
 UNITS = {
@@ -37,6 +40,8 @@ def curve_charts(path: str | Path) -> list["go.Figure"]:
     groups: dict[str, dict[str, Curve]] = {}
     for name, curve in read_curves(path).items():
         part, _, metric = name.rpartition("/")
+        if part.startswith("evaluation/") and metric not in SHOWN_EVALUATIONS:
+            continue
         groups.setdefault(metric, {})[part or "all"] = curve
     return [
         line_chart(

@@ -8,7 +8,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.evaluation.feature_batches import region_features
+from e2eve.evaluation.feature_batches import AT_ONCE, region_features
 from e2eve.evaluation.metrics import (
     diversity,
     driver_ranks,
@@ -103,6 +103,7 @@ def _retrieval(
         rearrange(edits, "b n c h w -> (b n) c h w"),
         [box for box in inputs.boxes for _ in range(samples)],
         inputs.drivers.shape[-1],
+        AT_ONCE,
     )
     drivers = repeat(inputs.driver_features, "b d -> (b n) d", n=samples)
     distractors = repeat(inputs.distractor_features, "b k d -> (b n) k d", n=samples)

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from e2eve.data.images import to_tensor
+from e2eve.data.image_folder import ImageFolder
+from e2eve.data.images import square, to_tensor
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.evaluation.feature_batches import device_of, features_of, region_features
 from e2eve.evaluation.progress import Report, silent
@@ -23,6 +25,7 @@ from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """A map-style data set of uint8 pictures with names."""
 
@@ -77,10 +80,10 @@ def draw_plan(
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures as the simulation frames them, and places of edits on them.
+    """Pictures as their largest centred squares, and places of edits on them.
 
-    Picture `index` always gets the same view and the same place. With `masks`, input n is edited in
-    mask n, from the first again where they run out.
+    Picture `index` always gets the same place. With `masks`, input n is edited in mask n, from the
+    first again where they run out.
     """
 
     pictures: Pictures
@@ -89,19 +92,16 @@ class Scenes:
     masks: Sequence[Bool[np.ndarray, "side side"]] | None = None
 
     def view(self, index: int) -> UInt8[np.ndarray, "side side 3"]:
-        image = self.pictures[int(index)]
-        return self.simulation.view(image, self.simulation.image_size, self._rng(index, 0))
+        return square(self.pictures[int(index)], self.simulation.image_size)
 
     def place(self, index: int, n: int) -> Placement:
+        rng = np.random.default_rng((self.seed, int(index)))
         if self.masks is None:
-            return self.simulation.place(self._rng(index, 1))
-        return self.simulation.place_in(self.masks[n % len(self.masks)], self._rng(index, 1))
+            return self.simulation.place(rng)
+        return self.simulation.place_in(self.masks[n % len(self.masks)], rng)
 
     def names(self, indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.pictures.name(int(index)) for index in indices)
-
-    def _rng(self, index: int, purpose: int) -> np.random.Generator:
-        return np.random.default_rng((self.seed, int(index), purpose))
 
 
 def build_validation_set(
@@ -121,8 +121,8 @@ def build_validation_set(
     """Unpaired inputs with regions drawn by the simulation, and features of real pictures.
 
     Args:
-        simulation: a CentreView keeps the pictures as they are. Drivers are cut out and resized,
-            its driver transformations are left out.
+        simulation: draws regions and driver boxes. Its view and its driver transformations are
+            left out, so that trainings that differ in them share a validation set.
         num_references: pictures for the Fréchet and kernel distances.
         num_distractors: crops of other pictures among which a driver has to be found; they are
             cut out where the driver was cut out of its picture.
@@ -226,9 +226,16 @@ def _manifest(
         "driver_size": scenes.simulation.driver_size,
         "seed": scenes.seed,
         "same_place": same_place,
-        "regions": "simulated" if scenes.masks is None else f"{len(scenes.masks)} given masks",
-        "simulation": described(scenes.simulation),
+        "given_masks": None if scenes.masks is None else len(scenes.masks),
+        "region": described(scenes.simulation.region),
+        "driver": described(scenes.simulation.driver),
     }
+
+
+def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
+    """Masks from the pictures below a folder, by name: bright pixels are edited."""
+    pictures = ImageFolder(folder)
+    return [square(pictures[n], side).mean(2) > 127 for n in range(len(pictures))]
 
 
 def described(thing: Any) -> Any:

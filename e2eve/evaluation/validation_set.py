@@ -142,9 +142,7 @@ class ValidationSet:
         Raises:
             ValueError: when it holds other files already.
         """
-        folder = Path(folder)
-        if folder.exists() and any(folder.iterdir()):
-            raise ValueError(f"{folder} is not empty, give a new folder for the validation set.")
+        folder = check_is_new(folder)
         digests = {}
         for name, data in self.files():
             path = folder / name
@@ -190,6 +188,14 @@ class ValidationSet:
             manifest=manifest,
             content_hash=content_hash(digests),
         )
+
+
+def check_is_new(folder: str | Path) -> Path:
+    """The path, or a ValueError when something is there already."""
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty, give a new folder for the validation set.")
+    return folder
 
 
 def content_hash(digests: Mapping[str, str]) -> str:

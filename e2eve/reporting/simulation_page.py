@@ -9,7 +9,6 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from e2eve.edit_simulation import SimulatedEdit
-from e2eve.geometry import Box
 from e2eve.reporting.grid import DRIVER, picture_grid
 from e2eve.reporting.grid import outlined as with_outline
 from e2eve.reporting.page import Highlight, Page
@@ -86,7 +85,7 @@ def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
 
 
 def located(edit: SimulatedEdit, side: int) -> UInt8[np.ndarray, "height width 3"]:
-    """The target, enlarged to about twice `side` pixels where it is smaller, with region and driver crop outlined."""
+    """The target with region and driver crop outlined, enlarged to about twice `side` pixels."""
     factor = max(1, round(2 * side / len(edit.target)))
     size = (factor * len(edit.target),) * 2
     image = cv2.resize(edit.target, size, interpolation=cv2.INTER_CUBIC)

@@ -185,7 +185,9 @@ class Encoder(nn.Module):
         self.norm = normalisation(config.norm, previous)
         self.head = nn.Conv2d(previous, config.latent_channels, 3, padding=1)
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch c h w"]:
+    def forward(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch c h w"]:
         x = self.stem(F.pixel_unshuffle(images, self.patch) if self.patch > 1 else images)
         for index, level in enumerate(self.levels):
             x = level(x)

@@ -5,18 +5,20 @@ the export of what was learned.
 """
 
 import logging
-
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from rich.progress import track
 
+from e2eve.editor import Editor
 from e2eve.training.building import (
     as_driver,
     as_edit,
     as_view,
     build_editor,
+    build_pictures,
     build_tokenizer,
     build_tokenizer_loss,
     optimizer_settings,
@@ -25,6 +27,8 @@ from e2eve.training.building import (
 )
 from e2eve.training.data_module import ResumableData, Simulated
 from e2eve.training.editor_module import EditorModule
+from e2eve.training.evaluating import Evaluator, PeriodicEvaluation
+from e2eve.training.pictures import Reconstructions, tokenizer_report
 from e2eve.training.run_folder import RunFolder
 from e2eve.training.tokenizer_module import TokenizerModule
 from e2eve.training.tokens import (
@@ -48,6 +52,7 @@ class TokenizerTask:
         train, val = simulated(config, as_driver if driver else as_view)
         side = config.driver_size if driver else config.image_size
         self.tokenizer = build_tokenizer(config, side)
+        self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
         loss = build_tokenizer_loss(config)
         self.module = TokenizerModule(
             self.tokenizer, loss, optimizer_settings(config), pictures_per_step(config)
@@ -62,13 +67,14 @@ class TokenizerTask:
         )
 
     def callbacks(self) -> list[Callback]:
-        return []
+        return [Reconstructions(self.shown, self.run)]
 
     def export(self) -> None:
         self.tokenizer.save_pretrained(self.run.bundle)
 
     def finish(self) -> Path:
-        return self.run.bundle
+        config = OmegaConf.to_yaml(self.config, resolve=True)
+        return tokenizer_report(self.run, self.tokenizer, self.shown, config, self.config.name)
 
 
 class EditorTask:
@@ -80,8 +86,9 @@ class EditorTask:
         train, val = simulated(config, as_edit)
         collate = {}
         if config.token_cache:
-            train, val = self._cached(train, "train", config.token_cache), self._cached(
-                val, "val", min(len(val), config.trainer.val_length)
+            train, val = (
+                self._cached(train, "train", config.token_cache),
+                self._cached(val, "val", min(len(val), config.trainer.val_length)),
             )
             collate = {"collate": train.collate}
         self.module = EditorModule(
@@ -98,13 +105,21 @@ class EditorTask:
         )
 
     def callbacks(self) -> list[Callback]:
-        return []
+        every = self.config.evaluation.get("every_n_epochs")
+        return [PeriodicEvaluation(self.evaluator, every)] if every else []
 
     def export(self) -> None:
         self.editor.save_pretrained(self.run.bundle)
 
     def finish(self) -> Path:
-        return self.run.bundle
+        """Evaluate what was exported, as anybody would open it."""
+        if not self.config.evaluation.enabled:
+            return self.run.bundle
+        return self.evaluator.report(Editor.from_pretrained(self.run.path))
+
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.config, build_pictures(self.config).val, self.run)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Encode `count` edits once, or read them back."""

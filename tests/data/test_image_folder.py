@@ -128,3 +128,16 @@ def test_all_damaged_is_an_error(tmp_path):
 def test_workers_can_receive_it(root):
     copy = pickle.loads(pickle.dumps(ImageFolder(root)))
     assert np.array_equal(copy[2], ImageFolder(root)[2])
+
+
+def test_train_and_val_share_the_pictures_without_overlap(tmp_path):
+    for n in range(23):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{n:02d}.png")
+    parts = {part: ImageFolder(tmp_path, part=part).names for part in ("all", "train", "val")}
+    assert sorted(parts["train"] + parts["val"]) == parts["all"]
+    assert len(parts["val"]) == 3
+
+
+def test_another_part_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='part is "test", choose one of: all, train, val'):
+        ImageFolder(tmp_path, part="test")

@@ -54,9 +54,11 @@ SIMULATION = EditSimulation(32, 16, CentreView(), Block(), DriverCrop())
 SIZES = {"num_inputs": 5, "num_references": 6, "num_distractors": 4}
 
 
-def build(seed: int = 0, **options: object) -> ValidationSet:
+def build(
+    seed: int = 0, simulation: EditSimulation = SIMULATION, **options: object
+) -> ValidationSet:
     return build_validation_set(
-        Noise(), SIMULATION, Thumbnail(), **(SIZES | {"seed": seed} | options)
+        Noise(), simulation, Thumbnail(), **(SIZES | {"seed": seed} | options)
     )
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from e2eve.data.images import square
+from e2eve.edit_simulation import Flip, RandomView
 from e2eve.evaluation.feature_batches import features_of
 from e2eve.evaluation.validation_building import draw_plan
 from e2eve.evaluation.validation_set import ValidationInput, ValidationSet
@@ -17,6 +19,11 @@ def test_the_same_seed_builds_the_same_set_and_another_seed_another(build_valida
     first, again, other = build_validation(), build_validation(), build_validation(seed=1)
     assert first.content_hash == again.content_hash
     assert first.content_hash != other.content_hash
+
+
+def test_views_and_transformations_of_a_training_change_nothing(build_validation, simulation):
+    other = replace(simulation, view=RandomView(), transformations={"flip": Flip()})
+    assert build_validation(simulation=other).content_hash == build_validation().content_hash
 
 
 def test_inputs_are_unpaired_and_cut_at_the_same_place(build_validation, simulation):
@@ -53,7 +60,7 @@ def test_distractors_are_other_pictures_at_the_drivers_place(
     for n, item in enumerate(validation.inputs):
         indices = [names.index(name) for name in validation.distractor_names]
         chosen = [i for i in indices if names[i] not in (item.source, item.driver)]
-        views = [simulation.view(noise[i], 32, np.random.default_rng(0)) for i in chosen]
+        views = [square(noise[i], 32) for i in chosen]
         crops = [simulation.driver_from(view, item.driver_box) for view in views]
         expected = features_of(extractor, crops).half()
         assert torch.equal(validation.features.distractors[n], expected)
@@ -102,7 +109,7 @@ def test_the_manifest_holds_the_hash_and_the_settings(tmp_path, build_validation
     validation = build_validation()
     manifest = json.loads((validation.save(tmp_path / "set") / "manifest.json").read_text())
     assert manifest["content_hash"] == validation.content_hash
-    assert manifest["simulation"]["region"] == {"kind": "Block", "min_side": 0.4, "max_side": 0.6}
+    assert manifest["region"] == {"kind": "Block", "min_side": 0.4, "max_side": 0.6}
     assert (manifest["inputs"], manifest["distractors"], manifest["references"]) == (5, 4, 6)
 
 

@@ -42,7 +42,9 @@ def test_zero_for_equal_and_symmetric_and_positive(distance):
 def test_is_the_squared_difference_of_its_maps(distance):
     a, b = pictures(2, 3, 32, 32), pictures(2, 3, 32, 32, seed=1)
     slow = [
-        sum((x[i] - y[i]).square().sum(0).mean() for x, y in zip(distance.maps(a), distance.maps(b)))
+        sum(
+            (x[i] - y[i]).square().sum(0).mean() for x, y in zip(distance.maps(a), distance.maps(b))
+        )
         for i in range(2)
     ]
     torch.testing.assert_close(distance(a, b), torch.stack(slow))

@@ -69,4 +69,4 @@ def test_the_page_holds_everything_and_escapes_names(edits):
 
 def test_the_sheet_has_a_row_for_each_edit_shown(edits):
     one = SimulatedEdits(shown=edits.shown[:1], measures=edits.measures[:1])
-    assert edit_sheet(edits).height > 2.5 * edit_sheet(one).height
+    assert edit_sheet(edits).height > 2 * edit_sheet(one).height

@@ -1,7 +1,14 @@
 """ToyFaces: cartoon faces drawn from an index, the dataset that is always there."""
 
-from e2eve.data.toyfaces.attributes import CHOICES, FaceAttributes, sample_attributes
+from e2eve.data.toyfaces.attributes import CHOICES, RANGES, FaceAttributes, sample_attributes
 from e2eve.data.toyfaces.dataset import ToyFaces
 from e2eve.data.toyfaces.drawing import draw_face
 
-__all__ = ["CHOICES", "FaceAttributes", "ToyFaces", "draw_face", "sample_attributes"]
+__all__ = [
+    "CHOICES",
+    "RANGES",
+    "FaceAttributes",
+    "ToyFaces",
+    "draw_face",
+    "sample_attributes",
+]

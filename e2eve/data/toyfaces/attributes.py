@@ -14,7 +14,7 @@ BackgroundColour = Literal[
 Skin = Literal["porcelain", "ivory", "beige", "honey", "tan", "caramel", "chestnut", "espresso"]
 FaceShape = Literal["oval", "round", "square", "heart", "long"]
 Hair = Literal[
-    "bald", "fringe_of_old_age", "buzz", "side_part", "quiff", "spiky", "curly", "afro", "bob",
+    "bald", "balding", "buzz", "side_part", "quiff", "spiky", "curly", "afro", "bob",
     "long", "wavy", "bun", "pigtails", "mohawk", "bowl",
 ]  # fmt: skip
 HairColour = Literal[
@@ -153,8 +153,8 @@ _CLASHES = {
 
 
 def sample_attributes(rng: np.random.Generator) -> FaceAttributes:
-    """A random face: independent choices, except that neighbouring colours differ and that what
-    a headscarf covers is absent."""
+    """A random face: independent choices, but colours that touch differ, and a hat or long
+    eyelashes rule out a few things."""
     chosen = {name: _choice(name, rng) for name in CHOICES}
     clashing = {*_CLASHES.get(chosen["background_colour"], ()), *_CLASHES[chosen["skin"]]}
     hair_colours = _DYED if rng.random() < _DYED_SHARE else _NATURAL

@@ -1,13 +1,11 @@
 """ToyFaces: an endless, labelled dataset of cartoon faces that needs no download."""
 
-from typing import get_args, Literal
-
 import numpy as np
 from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
 from e2eve.data.toyfaces.attributes import FaceAttributes, sample_attributes
-from e2eve.data.toyfaces.drawing import draw_face
+from e2eve.data.toyfaces.drawing import check_size, draw_face
 
 _LENGTHS = {"train": 50_000, "val": 1_000, "test": 1_000}
 
@@ -30,8 +28,7 @@ class ToyFaces(Dataset):
     ) -> None:
         if split not in _LENGTHS:
             raise ValueError(f"split={split!r} is unknown, use one of {', '.join(_LENGTHS)}.")
-        if not 32 <= size <= 512:
-            raise ValueError(f"size={size} cannot be drawn, ask for 32 to 512 pixels.")
+        check_size(size)
         if length is not None and length < 1:
             raise ValueError(f"length={length} leaves no face, ask for at least 1.")
         if seed < 0:

@@ -9,8 +9,9 @@ from jaxtyping import UInt8
 
 from e2eve.data.toyfaces import accessories, features, hair, mouths, scene
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.palette import SKIN, skin_shade
-from e2eve.data.toyfaces.pen import Pen, mix, symmetric
+from e2eve.data.toyfaces.curves import symmetric
+from e2eve.data.toyfaces.palette import SKIN, mix, skin_shade
+from e2eve.data.toyfaces.pen import Pen
 
 _OVERSAMPLING = 2  # on top of OpenCV's own antialiasing
 _BELOW_THE_BRIM = symmetric(
@@ -24,14 +25,18 @@ def draw_face(attributes: FaceAttributes, size: int) -> UInt8[np.ndarray, "size 
     Raises:
         ValueError: when the size is out of range.
     """
-    if not 32 <= size <= 512:
-        raise ValueError(f"A toy face of {size} pixels cannot be drawn, ask for 32 to 512.")
+    check_size(size)
     side = size * _OVERSAMPLING
     canvas = Pen(np.empty((side, side, 3), np.uint8), complex(side / 100), 0j)
     scene.draw_background(canvas, attributes)
     body = canvas.moved(attributes.centre_x, attributes.centre_y, attributes.head_scale)
     _draw_person(body, attributes)
     return cv2.resize(canvas.pixels, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def check_size(size: int) -> None:
+    if not 32 <= size <= 512:
+        raise ValueError(f"size={size} is out of range, toy faces are drawn at 32 to 512 pixels.")
 
 
 def _draw_person(body: Pen, face: FaceAttributes) -> None:
@@ -63,7 +68,7 @@ def _draw_shadows(head: Pen, face: FaceAttributes) -> None:
     with head.inside(features.outline(face)):
         hair.draw_front_hair(head.moved(0.6, 2), face, hair.Tones(shadow, shadow, shadow))
         if face.hat in accessories.COVERING:
-            head.blob([(-30, -20), (30, -20), (30, -8), (14, -9.6), (0, -10), (-14, -9.6), (-30, -8)], shadow)
+            head.blob("-30,-20 30,-20 30,-8 14,-9.6 0,-10 -14,-9.6 -30,-8", shadow)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Colours of the toy faces, chosen to go together; shades lean to violet, lights to cream."""
 
-from e2eve.data.toyfaces.pen import RGB, Number, mix
+from e2eve.data.toyfaces.curves import Number
+
+RGB = tuple[int, int, int]
 
 INK: RGB = (58, 42, 60)
 WHITE: RGB = (255, 252, 246)
@@ -68,6 +70,16 @@ BACKGROUND: dict[str, tuple[RGB, RGB]] = {
     "navy": ((74, 92, 150), (58, 72, 126)),
 }
 """A light and a deeper tone of each."""
+
+
+def mix(first: RGB, second: RGB, share: Number) -> RGB:
+    """The colour that has this share, from 0 to 1, of the second."""
+    keep = 1 - share
+    return (
+        round(first[0] * keep + second[0] * share),
+        round(first[1] * keep + second[1] * share),
+        round(first[2] * keep + second[2] * share),
+    )
 
 
 def shaded(colour: RGB, strength: Number = 0.2) -> RGB:

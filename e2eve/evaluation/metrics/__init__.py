@@ -1,6 +1,8 @@
-"""What is measured, as functions of tensors; each docstring gives formula and source."""
+"""What is measured, as functions of tensors; each docstring gives formula and source.
 
-from e2eve.evaluation.metrics.accumulate import Collection, Mean, Recall
+Accumulation over batches and processes is in `accumulate`, which imports torchmetrics.
+"""
+
 from e2eve.evaluation.metrics.crops import crop_and_resize
 from e2eve.evaluation.metrics.diversity import Diversity, diversity
 from e2eve.evaluation.metrics.frechet import (
@@ -31,12 +33,9 @@ from e2eve.evaluation.metrics.retrieval import (
 from e2eve.evaluation.metrics.selection import Kept, rank_and_keep
 
 __all__ = [
-    "Collection",
     "Diversity",
     "FeatureStatistics",
     "Kept",
-    "Mean",
-    "Recall",
     "SubsetDistance",
     "TokenMasks",
     "crop_and_resize",

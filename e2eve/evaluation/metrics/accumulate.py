@@ -22,9 +22,7 @@ class Mean(Metric):
         for name in ("total", "weight"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(
-        self, values: Float[Tensor, " batch"], weights: Tensor | None = None
-    ) -> None:
+    def update(self, values: Float[Tensor, " batch"], weights: Tensor | None = None) -> None:
         """Weights (any number or truth type) default to 1; a value of weight 0 is not looked at."""
         weights = torch.ones_like(values) if weights is None else weights
         self.total += values.double().masked_fill(weights == 0, 0).mul(weights).sum()

@@ -18,6 +18,9 @@ from e2eve.geometry import Box
 SWEEP = ((1.0, 1), (0.75, 2), (0.5, 3))
 """(scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops."""
 
+EXACT = "donot_use_mm_for_euclid_dist"
+"""Equal features are then 0 apart, which they are not by way of a matrix product."""
+
 
 def sweep_boxes(box: Box) -> list[Box]:
     """14 sub-crops of the box: scales 1, 0.75, 0.5 on 1, 2 x 2, 3 x 3 evenly spaced positions."""
@@ -25,9 +28,7 @@ def sweep_boxes(box: Box) -> list[Box]:
     for scale, positions in SWEEP:
         columns = _spans(box.left, box.width, scale, positions)
         rows = _spans(box.top, box.height, scale, positions)
-        boxes += [
-            Box(left, top, right, bottom) for top, bottom in rows for left, right in columns
-        ]
+        boxes += [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]
     return boxes
 
 
@@ -44,9 +45,14 @@ def sweep_features(
     images: Float[Tensor, "batch 3 height width"],
     boxes: Sequence[Box],
     side: int,
-    batch_size: int = 64,
+    batch_size: int = 16,
 ) -> Float[Tensor, "batch 14 dim"]:
-    """Features of the sweep of each image's box; crops are resized to `side` pixels."""
+    """Features of the sweep of each image's box.
+
+    Args:
+        side: pixels that crops are resized to; the drivers' side treats both alike.
+        batch_size: crops the extractor reads at once; a CPU slows down with more than 16.
+    """
     crops = crop_and_resize(images, [sweep_boxes(box) for box in boxes], side)
     features = [
         extractor(part) for part in rearrange(crops, "b n c h w -> (b n) c h w").split(batch_size)
@@ -59,9 +65,6 @@ def sweep_distances(
 ) -> Float[Tensor, "batch candidates"]:
     """Euclidean distance of each candidate to the sub-crop nearest to it."""
     return torch.cdist(queries, candidates, compute_mode=EXACT).amin(1)
-
-
-EXACT = "donot_use_mm_for_euclid_dist"
 
 
 def driver_ranks(

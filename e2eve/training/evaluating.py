@@ -1,0 +1,118 @@
+"""Evaluation of a run: at its end, and every few epochs as it goes on."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch.utils.data import Dataset
+
+from e2eve.editor import Editor
+from e2eve.evaluation.evaluation import Evaluation
+from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.progress import progress_bars
+from e2eve.evaluation.report import write_report
+from e2eve.evaluation.systems import EvaluationSettings
+from e2eve.evaluation.validation_building import build_validation_set
+from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.features import build_extractor, build_perceptual
+from e2eve.training.building import build_simulation
+from e2eve.training.pictures import log_picture
+from e2eve.training.run_folder import RunFolder
+from e2eve.transformer import SamplingSettings
+
+log = logging.getLogger(__name__)
+
+
+class Evaluator:
+    """Evaluates an editor on the config's validation set, which is built on first use.
+
+    Args:
+        pictures: the validation split.
+        run: where a validation set that the config does not name is kept.
+    """
+
+    def __init__(self, config: DictConfig, pictures: Dataset, run: RunFolder) -> None:
+        self.config, self.settings = config, config.evaluation
+        self.pictures, self.run = pictures, run
+        self.extractor = build_extractor(self.settings.extractor, self.settings.extractor_weights)
+        self.perceptual = build_perceptual(
+            self.settings.perceptual, self.settings.perceptual_weights
+        )
+        self._validation: ValidationSet | None = None
+
+    @property
+    def validation(self) -> ValidationSet:
+        if self._validation is None:
+            self._validation = self._open()
+        return self._validation
+
+    def _open(self) -> ValidationSet:
+        folder = self.settings.validation_set or self.run / "validation_set"
+        if self.settings.validation_set or Path(folder, "manifest.json").exists():
+            return ValidationSet.load(folder)
+        with progress_bars() as report:
+            built = build_validation_set(
+                self.pictures,
+                build_simulation(self.config),
+                self.extractor,
+                num_inputs=self.settings.num_inputs,
+                num_references=min(self.settings.num_references, len(self.pictures)),
+                num_distractors=self.settings.num_distractors,
+                seed=self.settings.seed,
+                name=self.config.name,
+                progress=report,
+            )
+        built.save(folder)
+        return built
+
+    def __call__(self, editor: Editor) -> Evaluation:
+        extractor = self.extractor.to(editor.device)
+        perceptual = self.perceptual and self.perceptual.to(editor.device)
+        settings = EvaluationSettings(
+            num_samples=self.settings.num_samples,
+            seed=self.settings.seed,
+            batch_size=self.settings.batch_size,
+            sampling=SamplingSettings(
+                self.settings.temperature, self.settings.top_k, self.settings.top_p
+            ),
+        )
+        was_training = editor.training
+        editor.eval()
+        with progress_bars() as report:
+            found = evaluate(
+                editor, self.validation, extractor, perceptual, settings=settings, progress=report
+            )
+        editor.train(was_training)
+        return found
+
+    def report(self, editor: Editor) -> Path:
+        """Evaluate, and write metrics.json, samples and report.html into the run folder."""
+        found = self(editor)
+        found.save(self.run.path)
+        return write_report(
+            self.run.report,
+            found,
+            title=self.config.name,
+            curves=self.run / "metrics.csv",
+            config=OmegaConf.to_yaml(self.config, resolve=True),
+        )
+
+
+class PeriodicEvaluation(pl.Callback):
+    """Evaluates at the end of every nth epoch: curves in the logs, grids in samples/."""
+
+    def __init__(self, evaluator: Evaluator, every_n_epochs: int) -> None:
+        self.evaluator, self.every_n_epochs = evaluator, every_n_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if (trainer.current_epoch + 1) % self.every_n_epochs or not trainer.is_global_zero:
+            return
+        with torch.random.fork_rng():
+            found = self.evaluator(module.editor)
+        metrics = {f"evaluation/{name}": value for name, value in found.flat().items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+        log_picture(trainer, self.evaluator.run, found.picture())
