@@ -50,7 +50,7 @@ class Brush:
             for dab in self._stroke(x, y, rng):
                 _paint(mask, dab)
                 if cv2.countNonZero(mask) >= area:
-                    return Region.of_mask(mask.astype(bool))
+                    return Region.of_mask(mask.view(bool))
             row, column = divmod(int(rng.choice(np.flatnonzero(mask))), side)
             x, y = (column + 0.5) / side, (row + 0.5) / side
 

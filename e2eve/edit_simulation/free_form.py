@@ -1,34 +1,36 @@
 """Free-form edit regions: smooth random blobs."""
 
 from dataclasses import dataclass
+from math import sqrt
 
 import cv2
 import numpy as np
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from e2eve.edit_simulation.checks import check_range
 from e2eve.edit_simulation.regions import Region
 
-_CANDIDATES = 8  # blobs drawn at once, of which the first that suits is taken
-_ROUNDNESS = 0.5  # least 4 pi area / perimeter**2 of a blob that suits: 1 is a circle, 0 a line
+_CANDIDATES = 8  # blobs drawn at once, of which the first that is round enough is taken
+_ROUNDNESS = 0.5  # least 4 pi area / perimeter**2 that is round enough: 1 is a circle, 0 a line
 _STEPS = 16  # points of the outline on each curve between two corners
+_CORRECTIONS = 12  # of the scale at most, until the area is right
+_TOLERANCE = 0.01  # error of the area, as a share of it
 _SUBPIXEL_BITS = 4  # outlines are rasterised at 1/16 pixel
 
 
 @dataclass(frozen=True)
 class FreeForm:
-    """A closed, smooth curve through random points, lying wholly inside the image.
+    """A smooth blob around a point drawn uniformly from the image, clipped to the image.
 
-    The area is drawn uniformly, and the size of the blob follows from it. Of 8 random blobs the
-    first is taken that fits into the image and is no splinter; where all fail, the one that comes
-    nearest is taken, shrunk until it fits.
+    The area is drawn uniformly too, and the blob is scaled until its part inside the image has it:
+    blobs at the border are as large as those in the middle.
 
     Args:
-        min_area, max_area: range of the area, as a share of the image area; above 0.6 most blobs
-            have to be shrunk.
-        points: number of points that the curve runs through.
-        edginess: 0 gives the roundest curve, 1 a polygon.
+        min_area, max_area: range of the area, as a share of the image area; kept to within 1 % or
+            a pixel.
+        points: number of points that the outline runs through.
+        edginess: 0 gives the roundest outline, 1 a polygon.
     """
 
     min_area: float = 0.05
@@ -37,38 +39,39 @@ class FreeForm:
     edginess: float = 0.1
 
     def __post_init__(self) -> None:
-        check_range("free-form area", self.min_area, self.max_area, 0.01, 0.7)
+        check_range("free-form area", self.min_area, self.max_area, 0.01, 0.8)
         check_range("number of points", self.points, self.points, 3, 100)
         check_range("edginess", self.edginess, self.edginess, 0, 1)
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:
         area = side * side * rng.uniform(self.min_area, self.max_area)
         blobs = outlines(_scattered(_CANDIDATES, self.points, rng), self.edginess)
-        outline = _sized(blobs, area, side)
-        outline += rng.random(2) * (side - 1 - outline.max(axis=0))
-        mask = np.zeros((side, side), dtype=np.uint8)
-        fixed_point = np.rint(outline * 2**_SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
-        return Region.of_mask(mask.astype(bool))
+        blob = _first_round(blobs)
+        centre = rng.uniform(0, side, size=2)
+        scale = sqrt(area)
+        for _ in range(_CORRECTIONS):
+            mask = _filled(blob * scale + centre, side)
+            covered = max(1, cv2.countNonZero(mask))
+            if abs(covered - area) <= max(1, _TOLERANCE * area):
+                break
+            # Area grows as scale**2, and less where the image clips: the exponent suits both.
+            scale *= (area / covered) ** 0.7
+        return Region.of_mask(mask.view(bool))
 
 
-def _sized(
-    blobs: Float[np.ndarray, "batch outline 2"], area: float, side: int
-) -> Float[np.ndarray, "outline 2"]:
-    """The blob that suits best, in the upper left corner, scaled to `area` pixels at most.
+def _first_round(blobs: Float[np.ndarray, "batch outline 2"]) -> Float[np.ndarray, "outline 2"]:
+    """The first blob that is round enough, or the roundest; of area 1, around its mean."""
+    areas, perimeters = _areas(blobs), _perimeters(blobs)
+    roundness = np.minimum(4 * np.pi * areas / perimeters**2, _ROUNDNESS)
+    chosen = int(np.argmax(roundness))
+    return (blobs[chosen] - blobs[chosen].mean(axis=0)) / np.sqrt(areas[chosen])
 
-    Filling a polygon also paints the pixels that its outline crosses, half a pixel on each side:
-    of area a and perimeter p it covers a + p / 2 pixels.
-    """
-    a, p = _areas(blobs), _perimeters(blobs)
-    extents = np.ptp(blobs, axis=1)
-    scales = (np.sqrt((p / 2) ** 2 + 4 * a * area) - p / 2) / (2 * a)
-    scales = np.minimum(scales, (side - 1) / extents.max(axis=1))
-    reached = (a * scales**2 + p / 2 * scales) / area
-    roundness = 4 * np.pi * a / p**2
-    suits = np.minimum(reached, 1) * np.minimum(roundness / _ROUNDNESS, 1)
-    chosen = int(np.argmax(suits.round(3)))
-    return (blobs[chosen] - blobs[chosen].min(axis=0)) * scales[chosen]
+
+def _filled(outline: Float[np.ndarray, "outline 2"], side: int) -> UInt8[np.ndarray, "side side"]:
+    """1 inside the outline, which is in pixels and may leave the image."""
+    mask = np.zeros((side, side), dtype=np.uint8)
+    fixed_point = np.rint((outline - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    return cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
 
 
 def _scattered(

@@ -38,7 +38,7 @@ class SimulatedEdit(NamedTuple):
     @property
     def source(self) -> UInt8[np.ndarray, "side side 3"]:
         """The target with the region blanked to black."""
-        return np.where(self.region[..., None], np.uint8(0), self.target)
+        return self.target * ~self.region[..., None]
 
 
 @dataclass(frozen=True)

@@ -31,8 +31,8 @@ class EditInput(NamedTuple):
         return {"source": str(self.source), "driver": str(self.driver), **region}
 
 
-def region_of(box: Sequence[int] | None, mask: str | None) -> Box | Path:
-    """The region that a command names in one of two ways.
+def region_of(box: object, mask: str | None) -> Box | Path:
+    """The region that a command names in one of two ways, `box` as a list of its four edges.
 
     Raises:
         ValueError: for both or none of them, and a box that is not four whole numbers.
@@ -42,7 +42,7 @@ def region_of(box: Sequence[int] | None, mask: str | None) -> Box | Path:
         raise ValueError(
             f"{given} given: give the region as box=[left,top,right,bottom] or as mask=<picture>."
         )
-    if box is None:
+    if mask is not None:
         return Path(mask)
     if not isinstance(box, list) or len(box) != 4 or not all(isinstance(n, int) for n in box):
         raise ValueError(f"box is {box}: give [left,top,right,bottom], four whole pixels.")
@@ -63,8 +63,7 @@ def find_inputs(source: Path, driver: Path, region: Box | Path) -> list[EditInpu
     else:
         sources = _by_stem(source)
         drivers = _for_each(sources, driver)
-        boxed = isinstance(region, Box)
-        regions = [region] * len(sources) if boxed else _for_each(sources, region)
+        regions = _for_each(sources, region)
         rows = zip(sources, sources.values(), drivers, regions, strict=True)
         inputs = [EditInput(*row) for row in rows]
     for path in (path for item in inputs for path in item[1:] if isinstance(path, Path)):
@@ -86,9 +85,9 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _for_each(sources: dict[str, Path], given: Path) -> list[Path]:
-    """The one file for all sources, or each source's file out of a folder."""
-    if not given.is_dir():
+def _for_each(sources: dict[str, Path], given: Any) -> list[Any]:
+    """The one file or box for all sources, or each source's file out of a folder."""
+    if isinstance(given, Box) or not given.is_dir():
         return [given] * len(sources)
     known = _by_stem(given)
     missing = [path for stem, path in sources.items() if stem not in known]

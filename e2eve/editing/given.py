@@ -1,6 +1,7 @@
 """What a caller may hand over: paths, Pillow pictures and arrays, made pictures and masks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -20,7 +21,7 @@ WHITE = 128
 """The least grey level of a mask that counts as white."""
 
 
-def as_image(given: object, what: str) -> UInt8[np.ndarray, "height width 3"]:
+def as_image(given: Any, what: str) -> UInt8[np.ndarray, "height width 3"]:
     """A `Picture` as RGB; `what` is its name in messages.
 
     Raises:
@@ -30,13 +31,13 @@ def as_image(given: object, what: str) -> UInt8[np.ndarray, "height width 3"]:
         return read_image(given)
     if isinstance(given, Image.Image):
         return _converted(given, what)
-    fits = isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[2] == 3
-    if not fits or given.dtype != np.uint8 or not given.size:
-        raise ValueError(
-            f"The {what} is {_described(given)}: give a path, a Pillow picture or a uint8 array of "
-            "shape (height, width, 3) with values 0 to 255."
-        )
-    return given
+    filled = isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.size
+    if filled and given.ndim == 3 and given.shape[2] == 3:
+        return given
+    raise ValueError(
+        f"The {what} is {_described(given)}: give a path, a Pillow picture or a uint8 array of "
+        "shape (height, width, 3) with values 0 to 255."
+    )
 
 
 def as_region(given: object, width: int, height: int) -> Bool[np.ndarray, "height width"]:
@@ -73,13 +74,15 @@ def _as_mask(given: object) -> Bool[np.ndarray, "height width"]:
         return _read_mask(given)
     if isinstance(given, Image.Image):
         return _lit(_converted(_over_black(given), "mask"))
-    fits = isinstance(given, np.ndarray) and given.ndim == 2
-    if not fits or given.dtype not in (np.uint8, np.bool_):
-        raise ValueError(
-            f"The region is {_described(given)}: give a Box, a path, a Pillow picture, or a bool "
-            "or uint8 array of shape (height, width)."
-        )
-    return given if given.dtype == np.bool_ else given >= WHITE
+    if isinstance(given, np.ndarray) and given.ndim == 2:
+        if given.dtype == np.bool_:
+            return given
+        if given.dtype == np.uint8:
+            return given >= WHITE
+    raise ValueError(
+        f"The region is {_described(given)}: give a Box, a path, a Pillow picture, or a bool or "
+        "uint8 array of shape (height, width)."
+    )
 
 
 def _read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, UInt8
 
 from e2eve.data.images import to_tensor
+from e2eve.evaluation.metrics import sweep_distances, sweep_features
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 
@@ -26,9 +27,6 @@ def driver_distances(
     Args:
         region: bounding box of the region, in pixels of the edits.
     """
-    # Their package pulls in Lightning, which takes seconds: not before something is ranked.
-    from e2eve.evaluation.metrics import sweep_distances, sweep_features
-
     device = next(extractor.buffers()).device
     images = to_tensor(np.stack(edits)).to(device)
     queries = sweep_features(extractor, images, [region] * len(edits), side=len(driver))

@@ -83,12 +83,11 @@ def stencil(region: Bool[np.ndarray, "height width"], feather: float) -> Stencil
     """
     height, width = region.shape
     box = Box.around(region)
+    if region.all():  # nothing outside that a distance could be measured to
+        return Stencil(box, region, ~region, np.ones((0, 1), np.float32))
     ring = Box(box.left - 1, box.top - 1, box.right + 1, box.bottom + 1).clipped(width, height)
-    around = _part(region, ring).astype(np.uint8)
-    if around.all():  # nothing outside that a distance could be measured to
-        distances = np.full(around.shape, np.inf, np.float32)
-    else:
-        distances = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    levels = _part(region, ring).astype(np.uint8)
+    distances = cv2.distanceTransform(levels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     distances = _part(distances, box.shifted(-ring.left, -ring.top))
     solid = distances >= 1 + feather
     rim = (distances > 0) & ~solid

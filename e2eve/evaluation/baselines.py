@@ -37,7 +37,7 @@ def paste(
     """The driver resized to the region's bounding box, shown where the region is."""
     edits = sources.copy()
     for edit, region, box, driver in zip(edits, regions, region_boxes, drivers, strict=True):
-        inside = box.crop(region[..., None])
+        inside = region[box.top : box.bottom, box.left : box.right, None]
         np.copyto(box.crop(edit), resize(driver, box.width, box.height), where=inside)
     return edits
 

@@ -5,87 +5,74 @@ from e2eve.reporting.page import Highlight
 
 
 def findings(evaluation: Evaluation) -> list[Highlight]:
-    """Does the driver matter, is it shown, is the rest kept, does it look natural, does it vary."""
-    found = [
+    """Does the driver matter, is it shown, is the rest kept, does it look natural?"""
+    return [
         driver_matters(evaluation),
         driver_shown(evaluation),
         rest_kept(evaluation),
         looks_natural(evaluation),
     ]
-    varied = variety(evaluation)
-    return [*found, varied] if varied else found
 
 
 def driver_matters(evaluation: Evaluation) -> Highlight:
     gap = estimate(evaluation.nll.gap)
-    right, swapped = (
-        estimate(values).mean
-        for values in (evaluation.nll.right_inside, evaluation.nll.swapped_inside)
-    )
-    verdict = _verdict(gap, "the driver matters", "more with the right driver: it misleads")
+    right = estimate(evaluation.nll.right_inside).mean
+    swapped = estimate(evaluation.nll.swapped_inside).mean
+    verdict = _verdict(gap, "The driver matters", "The right driver misleads")
     return Highlight(
         f"{gap.mean:+.2f} nat",
-        "likelihood lost with another driver",
-        f"A token of the source inside the region costs {right:.2f} nat given its own driver and "
-        f"{swapped:.2f} given another input's: {verdict}.",
+        "per token, given another driver",
+        f"{verdict}. In the region a token of the source costs {right:.2f} nat given its own "
+        f"driver, {swapped:.2f} nat given another input's.",
     )
 
 
 def driver_shown(evaluation: Evaluation) -> Highlight:
     editor, swapped = evaluation["editor"], evaluation["editor_swapped"]
     k = 5 if "recall_5" in editor else 1
-    distractors = evaluation.validation.features.distractors.shape[1]
-    verdict = _verdict(
-        evaluation.recall_difference(k), "samples show their driver", "fewer than by mistake"
-    )
+    candidates = evaluation.validation.features.distractors.shape[1] + 1
+    difference = evaluation.recall_difference(k)
+    verdict = _verdict(difference, "Samples show their driver", "Samples avoid their driver", ".0%")
     return Highlight(
         f"{editor[f'recall_{k}']:.0%} / {swapped[f'recall_{k}']:.0%}",
-        f"R@{k}, given the driver / another driver",
-        f"How often the driver is among the {k} nearest to a sample's region, out of "
-        f"{distractors + 1} crops; {k / (distractors + 1):.0%} is chance: {verdict}.",
+        f"R@{k}, given the driver / another one",
+        f"{verdict}. How often the driver is among the {k} crops nearest to a sample's region, out "
+        f"of {candidates}; chance is {k / candidates:.0%}.",
     )
 
 
 def rest_kept(evaluation: Evaluation) -> Highlight:
     row = next(row for row in evaluation.rows() if row["key"] == "editor")
-    own, ours = evaluation["reconstruction"]["l1_real"], row["l1_real"]
-    if ours is None or row["outside_ratio"] is None:
-        return Highlight("none", "change outside the region", "No pixel lies outside the regions.")
+    if row["l1_real"] is None or row["outside_ratio"] is None:
+        return Highlight("–", "change outside the region", "Nothing lies outside the regions.")
+    own = evaluation["reconstruction"]["l1_real"]
     return Highlight(
         f"{row['outside_ratio']:.2f} ×",
-        "change outside the region, in units of the tokenizer's own error",
-        f"Samples differ from their source by {ours:.3f} there, the source through the tokenizer "
-        f"by {own:.3f} (mean absolute difference, pixels in [-1, 1]).",
+        "the tokenizer's error outside the region",
+        f"Samples differ from their source by {row['l1_real']:.3f} there, the source that only "
+        f"went through the tokenizer by {own:.3f} (mean absolute difference, pixels in [-1, 1]).",
     )
 
 
 def looks_natural(evaluation: Evaluation) -> Highlight:
     editor, paste = evaluation["editor"], evaluation["paste"]
     return Highlight(
-        f"{editor['frechet_region']:.3g} / {paste['frechet_region']:.3g}",
-        f"{evaluation.frechet_name} of the regions, editor / paste",
-        f"Distance to regions of real pictures, less is better; whole pictures: "
-        f"{editor['frechet']:.3g} / {paste['frechet']:.3g}.",
+        f"{_short(editor['frechet_region'])} / {_short(paste['frechet_region'])}",
+        f"{evaluation.frechet_name} of regions, editor / paste",
+        "Less is nearer to real pictures. Whole pictures: "
+        f"{_short(editor['frechet'])} / {_short(paste['frechet'])}.",
     )
 
 
-def variety(evaluation: Evaluation) -> Highlight | None:
-    row = next(row for row in evaluation.rows() if row["key"] == "editor")
-    if row["diversity_region"] is None:
-        return None
-    return Highlight(
-        f"{row['diversity_region']:.3f}",
-        "diversity inside the region",
-        f"Mean {evaluation.perceptual} distance between samples of one input; over the whole "
-        f"picture {row['diversity']:.3f}.",
-    )
-
-
-def _verdict(difference: Estimate, positive: str, negative: str) -> str:
+def _verdict(difference: Estimate, positive: str, negative: str, spec: str = ".2f") -> str:
     low, high = difference.mean - difference.margin, difference.mean + difference.margin
-    interval = f"(95 % interval of the difference: {low:.2f} to {high:.2f})"
+    interval = f"(95 % interval of the difference: {low:{spec}} to {high:{spec}})"
     if low > 0:
         return f"{positive} {interval}"
     if high < 0:
         return f"{negative} {interval}"
-    return f"not shown by these inputs {interval}"
+    return f"No difference shown {interval}"
+
+
+def _short(distance: float) -> str:
+    return f"{distance:.0f}" if distance >= 100 else f"{distance:.3g}"

@@ -74,7 +74,7 @@ def add_faithfulness(page: Page, evaluation: Evaluation, rows: list[dict[str, An
     page.section("Does it show the driver?").text(
         f"R@k says how often the driver is among the k crops nearest to the edited region, out of "
         f"itself and {distractors} crops of other pictures at the same place. Means over all "
-        "samples; *kept* looks only at the sample nearest to the driver, and is flattered by "
+        "samples; **kept** looks only at the sample nearest to the driver, and is flattered by "
         "being chosen with the features that it is judged by."
     )
     page.table(rows, columns).chart(recall_chart(evaluation))
@@ -102,8 +102,8 @@ def add_naturalness(page: Page, evaluation: Evaluation, rows: list[dict[str, Any
     columns = [
         SYSTEM,
         Column("n", "Pictures"),
-        Column("frechet", name, ".4g", "low"),
-        Column("frechet_region", f"{name}, region", ".4g", "low"),
+        Column("frechet", name, ".5g", "low"),
+        Column("frechet_region", f"{name}, region", ".5g", "low"),
         Column("kernel", "Kernel", ".3g", "low"),
         Column("kernel_region", "Kernel, region", ".3g", "low"),
     ]
@@ -113,7 +113,7 @@ def add_naturalness(page: Page, evaluation: Evaluation, rows: list[dict[str, Any
         f"system to {about['references']} real ones: one picture of each input, for the editor "
         "the sample drawn first, so that all systems are compared on as many pictures."
     )
-    page.table(rows, columns, "Source rows are real pictures: read the others against them.")
+    page.table(rows, columns, "The source is a real picture: read the other rows against it.")
 
 
 def add_method(page: Page, evaluation: Evaluation) -> None:
@@ -170,7 +170,9 @@ def recall_chart(evaluation: Evaluation) -> "go.Figure":
     figure = line_chart(lines, "Driver found among the k nearest", "k", "share of samples")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
     figure.update_xaxes(tickvals=list(ks))
-    figure.update_layout(legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1})
+    figure.update_layout(
+        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+    )
     figure.update_traces(line={"dash": "dot"}, selector={"name": "chance"})
     return figure
 

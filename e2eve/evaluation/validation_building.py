@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from e2eve.data.image_folder import ImageFolder
@@ -37,10 +37,10 @@ class Pictures(Protocol):
 class Plan(NamedTuple):
     """Which pictures of the data set are used for what."""
 
-    inputs: Int[np.ndarray, "inputs"]
-    origins: Int[np.ndarray, "inputs"]  # driver of input n: out of the picture of input origins[n]
-    references: Int[np.ndarray, "references"]
-    distractors: Int[np.ndarray, "pool"]
+    inputs: list[int]
+    origins: list[int]  # the driver of input n comes out of the picture of input origins[n]
+    references: list[int]
+    distractors: list[int]  # two more than are needed at a time
 
 
 def draw_plan(
@@ -72,10 +72,15 @@ def draw_plan(
     rng = np.random.default_rng((seed, length))
     order = rng.permutation(length)
     cycle = rng.permutation(num_inputs)
-    origins = np.empty(num_inputs, dtype=np.int64)
+    origins = np.empty_like(cycle)
     origins[cycle] = np.roll(cycle, -1)
-    others = np.roll(order, -num_inputs)
-    return Plan(order[:num_inputs], origins, others[:num_references], others[: num_distractors + 2])
+    others = np.roll(order, -num_inputs).tolist()
+    return Plan(
+        order[:num_inputs].tolist(),
+        origins.tolist(),
+        others[:num_references],
+        others[: num_distractors + 2],
+    )
 
 
 @dataclass(frozen=True)
@@ -92,16 +97,16 @@ class Scenes:
     masks: Sequence[Bool[np.ndarray, "side side"]] | None = None
 
     def view(self, index: int) -> UInt8[np.ndarray, "side side 3"]:
-        return square(self.pictures[int(index)], self.simulation.image_size)
+        return square(self.pictures[index], self.simulation.image_size)
 
     def place(self, index: int, n: int) -> Placement:
-        rng = np.random.default_rng((self.seed, int(index)))
+        rng = np.random.default_rng((self.seed, index))
         if self.masks is None:
             return self.simulation.place(rng)
         return self.simulation.place_in(self.masks[n % len(self.masks)], rng)
 
     def names(self, indices: Iterable[int]) -> tuple[str, ...]:
-        return tuple(self.pictures.name(int(index)) for index in indices)
+        return tuple(self.pictures.name(index) for index in indices)
 
 
 def build_validation_set(
@@ -199,10 +204,10 @@ def _distractor_features(
     progress: Report,
 ) -> Float[Tensor, "inputs distractors dim"]:
     """Crops of the pool at each driver's box, without the source's and the driver's own picture."""
-    views = {int(index): scenes.view(index) for index in plan.distractors}
+    views = {index: scenes.view(index) for index in plan.distractors}
     result = []
     for n, box in enumerate(boxes):
-        own = {int(plan.inputs[n]), int(plan.inputs[plan.origins[n]])}
+        own = {plan.inputs[n], plan.inputs[plan.origins[n]]}
         chosen = [index for index in views if index not in own][: len(views) - 2]
         crops = [scenes.simulation.driver_from(views[index], box) for index in chosen]
         result.append(features_of(extractor, crops).half())
@@ -213,7 +218,7 @@ def _distractor_features(
 def _manifest(
     name: str, scenes: Scenes, plan: Plan, extractor: FeatureExtractor, same_place: bool
 ) -> dict[str, Any]:
-    shared = len(set(plan.inputs.tolist()) & set(plan.references.tolist()))
+    shared = len(set(plan.inputs) & set(plan.references))
     return {
         "format": FORMAT,
         "name": name,

@@ -41,7 +41,7 @@ class PerceptualDistance(Frozen):
     @abstractmethod
     def maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch channels map_height map_width"]]:
+    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         """Maps whose squared difference is the distance; images are in [-1, 1].
 
         Channels have unit length at each position and are then scaled by the square root of their

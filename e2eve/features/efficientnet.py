@@ -2,7 +2,7 @@
 
 Tan and Le 2019, "EfficientNet" (arXiv 1905.11946), in its Lite form: ReLU6, no squeeze-and-excite.
 The network sees values (x − 127) / 128 of 8-bit pixels: with those, channel statistics on
-photographs agree with the ones stored in training; with ImageNet means and deviations they do not.
+photographs are twice as close to the ones stored in training as with ImageNet means and deviations.
 """
 
 from pathlib import Path
@@ -70,7 +70,7 @@ class EfficientNetDistance(PerceptualDistance):
 
     def maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch channels map_height map_width"]]:
+    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         hidden = self._dense_stem(images)
         maps = [unit_channels(hidden, WEIGHT_OF_STEM)]
         hidden = hidden[..., ::2, ::2]

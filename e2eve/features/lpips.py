@@ -37,7 +37,7 @@ class LpipsVgg(PerceptualDistance):
 
     def maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch channels map_height map_width"]]:
+    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"LPIPS needs images of {SMALLEST_SIDE} pixels or more a side, these have "
@@ -64,7 +64,7 @@ def load_vgg(weights: str | Path | None) -> nn.Module:
     return freeze(layers[: LAST_LAYERS[-1] + 1])
 
 
-def _channel_weights() -> list[Float[Tensor, "channels 1 1"]]:
+def _channel_weights() -> list[Float[Tensor, "_channels 1 1"]]:
     """How much each channel counts, learned from human judgements; one tensor a map, none < 0."""
     folder = Path(find_spec("lpips").submodule_search_locations[0])
     state = read_weights(folder / "weights" / "v0.1" / "vgg.pth")

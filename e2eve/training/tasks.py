@@ -4,6 +4,7 @@ A task is built from the config and holds what the entry point needs: a Lightnin
 the export of what was learned.
 """
 
+import functools
 import logging
 from pathlib import Path
 
@@ -84,13 +85,13 @@ class EditorTask:
         self.config, self.run = config, run
         self.editor = build_editor(config)
         train, val = simulated(config, as_edit)
-        collate = {}
+        loading = {"workers": config.trainer.workers}
         if config.token_cache:
             train, val = (
                 self._cached(train, "train", config.token_cache),
                 self._cached(val, "val", min(len(val), config.trainer.val_length)),
             )
-            collate = {"collate": train.collate}
+            loading = {"workers": 0, "collate": train.collate}
         self.module = EditorModule(
             self.editor, optimizer_settings(config), pictures_per_step(config)
         )
@@ -99,9 +100,8 @@ class EditorTask:
             val,
             batch_size=config.batch_size,
             seed=config.seed,
-            workers=config.trainer.workers,
             val_length=config.trainer.val_length,
-            **collate,
+            **loading,
         )
 
     def callbacks(self) -> list[Callback]:

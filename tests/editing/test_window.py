@@ -60,9 +60,9 @@ def test_the_region_is_in_the_middle_where_no_border_is_in_the_way():
     for rng, width, height in cases(400):
         region = random_box(rng, width, height)
         window = window_around(region, width, height)
-        if 0 < window.left and window.right < width:
+        if window.left > 0 and window.right < width:
             assert abs(window.centre[0] - region.centre[0]) <= 0.5
-        if 0 < window.top and window.bottom < height:
+        if window.top > 0 and window.bottom < height:
             assert abs(window.centre[1] - region.centre[1]) <= 0.5
 
 

@@ -3,24 +3,28 @@
 import csv
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from einops import rearrange, repeat
+from torch import nn
 
 from e2eve.editor import Conditioning, Editor
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.systems import SYSTEMS, EvaluationSettings, swap_distance
-from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPTConfig
+from e2eve.tokenizers import Tokenizer
+from tests.factories import tiny_editor
 
 CELL, LEVELS = 4, 8
 
 
-class Mosaic:
-    """A tokenizer: the mean colour of each cell, eight levels a channel."""
+class Mosaic(Tokenizer):
+    """The mean colour of each cell, eight levels a channel."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         means = torch.nn.functional.avg_pool2d(images, CELL)
@@ -36,20 +40,21 @@ class Mosaic:
         return repeat(cells, "b c h w -> b c (h y) (w x)", y=CELL, x=CELL)
 
 
-@dataclass
-class FakeEditor:
-    """Returns the source itself, or noise; likes its own driver's mean colour in `logits`."""
+class FakeEditor(Editor):
+    """Returns the source itself, or noise; likes its own driver's mean colours in `logits`."""
 
-    noisy: bool = False
-    image_size: int = 32
-    driver_size: int = 16
-    device: torch.device = torch.device("cpu")  # noqa: RUF009
+    image_size = 32
+    device = torch.device("cpu")
 
-    def __post_init__(self) -> None:
-        self.source_tokenizer = self.driver_tokenizer = Mosaic()
+    def __init__(self, noisy: bool = False, driver_size: int = 16) -> None:
+        nn.Module.__init__(self)
+        self.noisy, self.driver_size = noisy, driver_size
+        self.shared, self.source_tokenizer = True, Mosaic()
 
     def condition(self, sources, regions, drivers):
-        return Conditioning(self.driver_tokenizer.encode(drivers), Mosaic().encode(sources))
+        return Conditioning(
+            self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
+        )
 
     def sample(self, driver_ids, source_ids, *, num_samples, seed, settings):
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
@@ -69,15 +74,8 @@ class FakeEditor:
         return logits.scatter_add(2, liked, torch.ones(liked.shape))
 
 
-def tiny_editor() -> Editor:
-    torch.manual_seed(0)
-    shape = {"channels": 8, "multipliers": (1, 2), "residual_blocks": 1, "attention_levels": 0}
-    shape |= {"middle": False, "patch": 4}
-    shape |= {"latent_channels": 8, "code_dim": 8, "codebook_size": 32}
-    source = Tokenizer(VQGANConfig(image_size=32, **shape))
-    driver = Tokenizer(VQGANConfig(image_size=16, **shape))
-    gpt = GPTConfig(layers=1, heads=2, width=16, codebook_size=32)
-    return Editor(source, driver, gpt, driver_size=16).eval()
+class LargeEditor(FakeEditor):
+    image_size = 64
 
 
 SETTINGS = EvaluationSettings(num_samples=3, batch_size=2, shown=4)
@@ -117,8 +115,9 @@ def test_the_right_driver_predicts_better_where_the_editor_uses_it(
     assert nll.gap.mean() > 0
 
 
-@pytest.mark.parametrize("editor", [FakeEditor(noisy=True), tiny_editor()])
-def test_batches_change_nothing(editor, validation, extractor, perceptual):
+@pytest.mark.parametrize("make_editor", [lambda: FakeEditor(noisy=True), tiny_editor])
+def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
+    editor = make_editor()
     one, many = (
         evaluate(
             editor, validation, extractor, perceptual, settings=replace(SETTINGS, batch_size=size)
@@ -182,7 +181,7 @@ def test_what_does_not_fit_is_refused(validation, extractor, perceptual):
         evaluate(editor, validation, extractor, perceptual, settings=SETTINGS)
 
     with pytest.raises(ValueError, match="image_size is 64 and the validation set's is 32"):
-        run(FakeEditor(image_size=64))
+        run(LargeEditor())
     with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
         run(FakeEditor(driver_size=8))
     extractor.scale.fill_(1.5)

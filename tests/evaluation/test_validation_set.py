@@ -80,7 +80,7 @@ def test_drivers_wander_along_one_cycle(inputs, seed):
     origins = draw_plan(12, inputs, 2, 4, seed).origins
     visited, place = [], 0
     for _ in range(inputs):
-        place = int(origins[place])
+        place = origins[place]
         visited.append(place)
     assert sorted(visited) == list(range(inputs)) and place == 0
 

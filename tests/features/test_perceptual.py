@@ -41,12 +41,8 @@ def test_zero_for_equal_and_symmetric_and_positive(distance):
 
 def test_is_the_squared_difference_of_its_maps(distance):
     a, b = pictures(2, 3, 32, 32), pictures(2, 3, 32, 32, seed=1)
-    slow = [
-        sum(
-            (x[i] - y[i]).square().sum(0).mean() for x, y in zip(distance.maps(a), distance.maps(b))
-        )
-        for i in range(2)
-    ]
+    pairs = list(zip(distance.maps(a), distance.maps(b), strict=True))
+    slow = [sum((x[i] - y[i]).square().sum(0).mean() for x, y in pairs) for i in range(2)]
     torch.testing.assert_close(distance(a, b), torch.stack(slow))
 
 
@@ -59,7 +55,7 @@ def test_each_row_alone_gives_the_same(distance):
 @pytest.mark.parametrize("size", [(16, 16), (33, 50), (64, 17)])
 def test_any_size(distance, size):
     a = pictures(1, 3, *size)
-    assert [tuple(m.shape[-2:]) for m in distance.maps(a)][0] == size
+    assert tuple(distance.maps(a)[0].shape[-2:]) == size
     assert distance(a, -a).shape == (1,)
 
 
@@ -120,5 +116,5 @@ def test_lpips_refuses_pictures_below_its_poolings(vgg_weights):
 
 def test_none_is_no_distance_and_unknown_names_are_refused():
     assert build_perceptual("none") is None
-    with pytest.raises(ValueError, match="'alex'.*efficientnet_lite0, lpips_vgg, none"):
+    with pytest.raises(ValueError, match=r"'alex'.*efficientnet_lite0, lpips_vgg, none"):
         build_perceptual("alex")

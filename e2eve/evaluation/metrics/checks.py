@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def check_features(*sets: Float[Tensor, "count dim"], at_least: int = 2) -> None:
+def check_features(*sets: Float[Tensor, "_count _dim"], at_least: int = 2) -> None:
     """Raises ValueError for a set too small to have a covariance, or with values not finite."""
     for features in sets:
         if len(features) < at_least:

@@ -48,7 +48,7 @@ def diversity(
 
 
 def _of_one_input(
-    maps: list[Float[Tensor, "samples channels map_height map_width"]],
+    maps: list[Float[Tensor, "samples _channels _height _width"]],
     region: Float[Tensor, "1 height width"],
 ) -> Float[Tensor, "2"]:
     """Twice the variance, averaged over the positions of each map and summed over maps."""

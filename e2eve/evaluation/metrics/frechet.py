@@ -40,13 +40,14 @@ def feature_statistics(features: Float[Tensor, "count dim"]) -> FeatureStatistic
 
 
 def frechet_distance(
-    a: Float[Tensor, "count_a dim"] | FeatureStatistics,
-    b: Float[Tensor, "count_b dim"] | FeatureStatistics,
+    a: Float[Tensor, "count_a dim_a"] | FeatureStatistics,
+    b: Float[Tensor, "count_b dim_b"] | FeatureStatistics,
 ) -> float:
     """‖μa - μb‖² + tr Σa + tr Σb - 2 tr (Σa Σb)^½, a squared distance.
 
-    With factors, Σ = FᵀF, the last trace is the sum of the singular values of Fa Fbᵀ: the eigenvalues
-    of Σa Σb are the squares of those. No dim × dim root is taken, and few samples cost little.
+    With factors, Σ = FᵀF, the last trace is the sum of the singular values of Fa Fbᵀ: the
+    eigenvalues of Σa Σb are the squares of those. No root of a matrix
+    is taken, and few samples cost little.
 
     Raises:
         ValueError: for fewer than 2 features, or sets of different dimension.

@@ -3,6 +3,7 @@
 Bińkowski et al. 2018, "Demystifying MMD GANs" (arXiv 1801.01401).
 """
 
+from statistics import fmean, pstdev
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,7 @@ class SubsetDistance(NamedTuple):
     deviation: float
 
 
-def kernel_distance(a: Float[Tensor, "count_a dim"], b: Float[Tensor, "count_b dim"]) -> float:
+def kernel_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b dim_b"]) -> float:
     """E k(a, a') + E k(b, b') - 2 E k(a, b) over distinct features, k(x, y) = (x·y / dim + 1)³.
 
     Zero on average for sets of one distribution, so it may be negative. float64.
@@ -50,15 +51,15 @@ def subset_kernel_distance(
     """
     if subset_size > min(len(a), len(b)):
         raise ValueError(
-            f"Subsets of {subset_size} features cannot be drawn from sets of {len(a)} and {len(b)}, "
-            f"set subset_size to {min(len(a), len(b))} or less."
+            f"Subsets of {subset_size} features cannot be drawn from sets of {len(a)} and "
+            f"{len(b)}, set subset_size to {min(len(a), len(b))} or less."
         )
 
     def draw(features: Float[Tensor, "count dim"]) -> Float[Tensor, "subset_size dim"]:
         return features[torch.randperm(len(features), generator=generator)[:subset_size]]
 
-    distances = torch.tensor([kernel_distance(draw(a), draw(b)) for _ in range(subsets)])
-    return SubsetDistance(distances.mean().item(), distances.std(correction=0).item())
+    distances = [kernel_distance(draw(a), draw(b)) for _ in range(subsets)]
+    return SubsetDistance(fmean(distances), pstdev(distances))
 
 
 def _kernel_sum(a: Float[Tensor, "count_a dim"], b: Float[Tensor, "count_b dim"]) -> float:

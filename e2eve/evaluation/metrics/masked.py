@@ -53,8 +53,8 @@ def tokens_in_region(regions: Bool[Tensor, "batch 1 height width"], grid: int) -
     height, width = regions.shape[-2:]
     if height % grid or width % grid:
         raise ValueError(
-            f"A grid of {grid} x {grid} tokens does not divide a mask of {width} x {height} pixels, "
-            "resize the mask to the image size of the tokenizer."
+            f"A grid of {grid} x {grid} tokens does not divide a mask of {width} x {height} "
+            "pixels, resize the mask to the image size of the tokenizer."
         )
     cells = rearrange(
         regions, "b 1 (rows y) (columns x) -> b (rows columns) (y x)", rows=grid, columns=grid

@@ -13,6 +13,7 @@ from e2eve.evaluation.metrics import (
     sweep_distances,
     sweep_features,
 )
+from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 
 
@@ -70,15 +71,16 @@ def test_boxes_outside_the_image_are_refused():
         crop_and_resize(torch.zeros(1, 3, 20, 24), [[Box(0, 0, 24, 21)]], 8)
 
 
-def mean_colour(images: torch.Tensor) -> torch.Tensor:
-    return images.mean((2, 3))
+class MeanColour(FeatureExtractor):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean((2, 3))
 
 
 def test_a_driver_in_a_corner_of_the_region_is_found_by_the_sweep():
     red, green, blue = torch.eye(3)
     image = green.view(1, 3, 1, 1).repeat(1, 1, 32, 32)
     image[:, :, 8:16, 8:16] = red.view(3, 1, 1)
-    queries = sweep_features(mean_colour, image, [Box(8, 8, 24, 24)], 8, batch_size=5)
+    queries = sweep_features(MeanColour(), image, [Box(8, 8, 24, 24)], 8, batch_size=5)
     assert queries.shape == (1, 14, 3)
     distances = sweep_distances(queries, torch.stack([red, green, blue])[None])
     torch.testing.assert_close(distances[0, :2], torch.zeros(2), atol=1e-5, rtol=0)

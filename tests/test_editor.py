@@ -1,0 +1,248 @@
+"""Editors: bundles, sampling, and edits of pictures of any size."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import e2eve
+from e2eve import Box, Editor
+from e2eve.transformer import GPTConfig
+from tests.factories import (
+    CODES,
+    DRIVER_SIDE,
+    SIDE,
+    random_ids,
+    random_images,
+    tiny_editor,
+    tiny_tokenizer,
+)
+
+BOX = Box(12, 10, 40, 36)
+
+
+def picture(width: int = 60, height: int = 44, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+def by_number(edits: e2eve.Edits) -> dict[int, np.ndarray]:
+    return dict(zip(edits.numbers, map(pixels, edits.images), strict=True))
+
+
+@pytest.fixture(scope="module")
+def editor() -> Editor:
+    torch.manual_seed(0)
+    return tiny_editor()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return tiny_editor().save_pretrained(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_bundle_round_trip_is_exact(shared, tmp_path):
+    editor = tiny_editor(shared)
+    editor.save_pretrained(tmp_path / "a")
+    opened = Editor.from_pretrained(tmp_path / "a")
+    ids = random_ids(2, 4), random_ids(2, 16), random_ids(2, 16)
+    assert torch.equal(opened.logits(*ids), editor.logits(*ids))
+    drivers = random_images(2, DRIVER_SIDE)
+    assert torch.equal(
+        opened.driver_tokenizer.encode(drivers), editor.driver_tokenizer.encode(drivers)
+    )
+    assert opened.shared is shared
+    assert not opened.training
+    opened.save_pretrained(tmp_path / "b")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    assert ("driver_tokenizer.safetensors" in names) is not shared
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_bundle_opens_where_nothing_else_is(bundle, tmp_path, monkeypatch):
+    moved = tmp_path / "elsewhere" / "run" / "bundle"
+    shutil.copytree(bundle, moved)
+    shutil.rmtree(bundle)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for path in (moved, moved.parent, "run"):
+        assert Editor.from_pretrained(path).image_size == SIDE
+
+
+def test_ranking_leaves_the_bundle_and_the_state_as_they_were(bundle, tmp_path):
+    editor = Editor.from_pretrained(bundle)
+    before = list(editor.state_dict())
+    editor.edit(picture(), picture(), BOX, num_samples=1)
+    assert list(editor.state_dict()) == before
+    assert not any("extractor" in name for name, _ in editor.named_modules())
+    assert editor.extractor is editor.extractor
+    editor.save_pretrained(tmp_path / "again")
+    for path in bundle.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def change_weights(folder: Path, change: object) -> None:
+    path = folder / "transformer.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("head.weight"), r"do not fit the network: 1 missing \(head.weight\)"),
+        (lambda w: w.update(extra=torch.ones(1)), r"1 unexpected \(extra\)"),
+        (
+            lambda w: w.update({"head.weight": torch.ones(CODES, 31)}),
+            r"1 of another shape \(head.weight \(32, 31\) instead of \(32, 32\)\)",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(bundle, change, message):
+    change_weights(bundle, change)
+    with pytest.raises(ValueError, match=message):
+        Editor.from_pretrained(bundle)
+
+
+def test_wrong_bundles_are_refused(bundle, tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere is no bundle .* and no run folder"):
+        Editor.from_pretrained(tmp_path / "nowhere")
+    tiny_tokenizer().save_pretrained(tmp_path / "tokenizer")
+    with pytest.raises(ValueError, match='bundle of kind "tokenizer" where "editor" is needed'):
+        Editor.from_pretrained(tmp_path / "tokenizer")
+    (bundle / "driver_tokenizer.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"Cannot read weights from .*driver_tokenizer"):
+        Editor.from_pretrained(bundle)
+
+
+def test_a_truncated_file_is_refused(bundle):
+    path = bundle / "transformer.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"Cannot read weights from .*transformer.safetensors"):
+        Editor.from_pretrained(bundle)
+
+
+def test_seams_are_checked():
+    source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
+    config = {"layers": 1, "heads": 2, "width": 8}
+    with pytest.raises(ValueError, match=r"source tokenizer has 32 codes .* reads 16"):
+        Editor(source, driver, GPTConfig(codebook_size=16, **config), DRIVER_SIDE)
+    with pytest.raises(ValueError, match=r"driver_size 20 is no multiple .* cell of 8"):
+        Editor(source, source, GPTConfig(codebook_size=CODES, **config), 20)
+    with pytest.raises(ValueError, match=r"driver_size is 8 and .* made for 16 pixels"):
+        Editor(source, driver, GPTConfig(codebook_size=CODES, **config), 8)
+
+
+def test_what_lies_in_the_region_changes_nothing(editor):
+    sources, drivers = random_images(2), random_images(2, DRIVER_SIDE)
+    regions = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.bool)
+    regions[:, :, 8:20, 4:30] = True
+    others = torch.where(regions, random_images(2), sources)
+    first = editor.condition(sources, regions, drivers)
+    second = editor.condition(others, regions, drivers)
+    assert torch.equal(first.source_ids, second.source_ids)
+
+
+@pytest.mark.parametrize("size", [(60, 44), (33, 90), (32, 32), (9, 7)])
+def test_only_the_region_changes_and_it_does(editor, size):
+    source = picture(*size)
+    rows, columns = np.mgrid[: size[1], : size[0]]
+    disc = (rows - size[1] / 2) ** 2 + (columns - size[0] / 3) ** 2 < min(size) ** 2 / 9
+    edits = editor.edit(source, picture(20, 30, 1), disc, num_samples=2)
+    assert len(edits) == len(edits.scores) == len(edits.numbers) == 2
+    assert edits.scores == sorted(edits.scores, reverse=True)
+    for image in edits.images:
+        assert image.size == size
+        assert np.array_equal(pixels(image)[~disc], source[~disc])
+        assert (pixels(image)[disc] != source[disc]).any(-1).mean() > 0.9
+
+
+def test_a_seed_draws_the_same_edits_however_many(editor):
+    four = by_number(editor.edit(picture(), picture(), BOX, num_samples=4, seed=3))
+    one = by_number(editor.edit(picture(), picture(), BOX, num_samples=1, seed=3))
+    assert sorted(four) == [0, 1, 2, 3]
+    assert np.array_equal(one[0], four[0])
+    assert len({image.tobytes() for image in four.values()}) == 4
+    other = by_number(editor.edit(picture(), picture(), BOX, num_samples=1, seed=4))
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_a_box_draws_what_its_mask_draws(editor):
+    edits = [
+        editor.edit(picture(), picture(), region, num_samples=2)
+        for region in (BOX, BOX.mask(60, 44))
+    ]
+    assert edits[0].scores == edits[1].scores
+    assert all(np.array_equal(*pair) for pair in zip(*(e.images for e in edits), strict=True))
+
+
+def test_at_temperature_0_all_edits_are_the_same(editor):
+    edits = editor.edit(picture(), picture(), BOX, num_samples=3, temperature=0)
+    assert len({image.tobytes() for image in edits.images}) == 1
+
+
+def test_paths_pictures_and_arrays_draw_the_same(editor, tmp_path):
+    image = picture()
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(BOX.mask(60, 44)).save(tmp_path / "mask.png")
+    path = str(tmp_path / "a.png")
+    expected = editor.edit(image, image, BOX, num_samples=1).images[0]
+    for given in (path, Image.fromarray(image)):
+        edits = editor.edit(given, given, tmp_path / "mask.png", num_samples=1)
+        assert edits.images[0].tobytes() == expected.tobytes()
+
+
+def test_progress_is_told_after_every_token(editor):
+    told: list[int] = []
+    editor.edit(picture(), picture(), BOX, num_samples=2, advance=told.append)
+    assert told == list(range(1, 17))
+
+
+def test_half_precision_edits_too(bundle):
+    edits = Editor.from_pretrained(bundle, dtype=torch.bfloat16).edit(picture(), picture(), BOX)
+    assert len(edits) == 4
+    assert np.isfinite(edits.scores).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_samples": 0}, "num_samples is 0: ask for at least 1"),
+        ({"seed": -1}, "seed is -1: use 0 or more"),
+        ({"temperature": -1.0}, "temperature is -1.0: use 0"),
+        ({"top_k": 0}, "top_k is 0: keep at least 1"),
+        ({"top_p": 1.5}, "top_p is 1.5: use a probability"),
+        ({"region": Box(50, 0, 70, 20)}, "outside the source of 60×44 pixels"),
+        ({"region": np.ones((4, 4), bool)}, "mask has 4×4 pixels and the source 60×44"),
+        ({"region": np.zeros((44, 60), bool)}, "marks no pixel"),
+        ({"source": "nowhere.png"}, "nowhere.png is not a file"),
+        ({"driver": np.ones((4, 4, 3))}, "driver is a float64 array"),
+    ],
+)
+def test_what_a_person_can_get_wrong_is_said(editor, options, message):
+    request = {"source": picture(), "driver": picture(), "region": BOX, **options}
+    with pytest.raises(ValueError, match=message):
+        editor.edit(**request)
+
+
+def test_a_bundle_says_what_it_is(bundle):
+    assert OmegaConf.load(bundle / "config.yaml").kind == "editor"
+
+
+def test_public_names_are_found_and_others_are_not():
+    for name in e2eve.__all__:
+        assert getattr(e2eve, name).__name__ == name
+        assert name in dir(e2eve)
+    with pytest.raises(AttributeError, match="no attribute 'Edtor'"):
+        _ = e2eve.Edtor
