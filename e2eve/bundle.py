@@ -56,7 +56,7 @@ def locate(path: str | Path) -> Path:
     """The bundle's folder behind a bundle, a run folder, or `package:<name>`."""
     if str(path).startswith("package:"):
         name = str(path).removeprefix("package:")
-        known = sorted(p.name for p in PACKAGED.iterdir() if p.is_dir()) if PACKAGED.exists() else []
+        known = sorted(folder.parent.name for folder in PACKAGED.glob("*/config.yaml"))
         if name not in known:
             raise ValueError(f'No packaged bundle is called "{name}", there are: {known}.')
         return PACKAGED / name

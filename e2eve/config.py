@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
                 sys.exit(1)
 
         # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
-        return hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(guarded)
+        start = hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)
+        return start(guarded)
 
     return decorate
 
@@ -51,7 +53,7 @@ def instantiate(node: DictConfig, **extra: Any) -> Any:
     """Build the object that `_target_` names, its nested nodes too.
 
     Raises:
-        ValueError: when a target is not part of e2eve, torch or Lightning.
+        ValueError: when a target is not part of e2eve, torch or Lightning, or refuses its values.
     """
     for target in _targets(OmegaConf.to_container(node, resolve=True)):
         if not target.startswith(TRUSTED):
@@ -59,7 +61,12 @@ def instantiate(node: DictConfig, **extra: Any) -> Any:
                 f'The config names "{target}" as something to build, and only names that start '
                 f"with {', '.join(TRUSTED)} are: correct _target_."
             )
-    return hydra.utils.instantiate(node, _convert_="all", **extra)
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **extra)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ValueError):  # one of ours: its sentence is enough
+            raise error.__cause__ from None
+        raise
 
 
 def _targets(node: Any) -> list[str]:

@@ -18,11 +18,11 @@ def main(config: DictConfig) -> None:
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
     from e2eve.edit import device_of
-    from e2eve.evaluation.progress import progress_bars
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.evaluation.validation_page import validation_page
     from e2eve.evaluation.validation_set import check_is_new
     from e2eve.features import build_extractor
+    from e2eve.reporting.progress import progress_bars
 
     folder, settings = check_is_new(config.out), config.evaluation
     splits = {"train": config.dataset.train, "val": config.dataset.val}

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-VERBS = sorted(
-    path.stem for path in (ROOT / "e2eve").glob("*.py") if '@verb("' in path.read_text()
-)
+VERBS = sorted(path.stem for path in (ROOT / "e2eve").glob("*.py") if '@verb("' in path.read_text())
 
 
 def test_the_promised_verbs_are_there():

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from e2eve.data.image_folder import ImageFolder
 from e2eve.editing.result import Edits
-from e2eve.evaluation.progress import Report, progress_bars
 from e2eve.geometry import Box
+from e2eve.reporting.progress import Report, progress_bars
 
 if TYPE_CHECKING:
     from e2eve.editor import Editor

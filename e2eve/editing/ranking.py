@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, UInt8
 
 from e2eve.data.images import to_tensor
-from e2eve.evaluation.metrics import sweep_distances, sweep_features
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
+from e2eve.metrics.retrieval import sweep_distances, sweep_features
 
 
 @torch.no_grad()

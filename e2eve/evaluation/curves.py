@@ -14,11 +14,13 @@ SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region"
 
 Curve = tuple[list[float], list[float]]  # steps, values
 
-UNITS = {
-    "loss": "mean over tokens or pictures",
-    "nll_inside": "nat per token",
-    "nll_outside": "nat per token",
+TITLES = {
+    "loss": ("Loss", ""),
+    "nll_inside": ("Negative log-likelihood inside the region", "nat per token"),
+    "nll_outside": ("Negative log-likelihood outside the region", "nat per token"),
+    "l1_real": ("L1 to the source outside the region", "pixels in [-1, 1]"),
 }
+"""Title and unit of a chart; others are called what the metric is called."""
 
 
 def read_curves(path: str | Path) -> dict[str, Curve]:
@@ -43,15 +45,14 @@ def curve_charts(path: str | Path) -> list["go.Figure"]:
         if part.startswith("evaluation/") and metric not in SHOWN_EVALUATIONS:
             continue
         groups.setdefault(metric, {})[part or "all"] = curve
-    return [
-        line_chart(
-            {part: parts[part] for part in sorted(parts)},
-            metric.replace("_", " "),
-            "step",
-            UNITS.get(metric, ""),
+    charts = []
+    for metric in sorted(groups, key=_order):
+        title, unit = TITLES.get(metric, (metric.replace("_", " ").capitalize(), ""))
+        parts = groups[metric]
+        charts.append(
+            line_chart({part: parts[part] for part in sorted(parts)}, title, "step", unit)
         )
-        for metric, parts in sorted(groups.items(), key=lambda group: _order(group[0]))
-    ]
+    return charts
 
 
 def _order(metric: str) -> tuple[int, str]:

@@ -15,7 +15,6 @@ from e2eve.evaluation.evaluation import Evaluation, ShownSamples, SystemResult
 from e2eve.evaluation.feature_batches import device_of, features_of
 from e2eve.evaluation.likelihood import PairedNLL, joined_nll, paired_nll
 from e2eve.evaluation.measuring import Measurements, joined, measure, summary
-from e2eve.evaluation.progress import Report, silent
 from e2eve.evaluation.systems import (
     SYSTEMS,
     Edits,
@@ -27,6 +26,7 @@ from e2eve.evaluation.systems import (
 )
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance
+from e2eve.reporting.progress import Report, silent
 
 SAME_FEATURES = 1e-2
 """Largest relative difference at which features count as those of the same network."""

@@ -8,9 +8,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from e2eve.data.images import to_tensor
-from e2eve.evaluation.metrics import crop_and_resize
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
+from e2eve.metrics import crop_and_resize
 
 AT_ONCE = 16
 """Pictures that an extractor reads at once: with 64, a CPU takes twice as long for each."""

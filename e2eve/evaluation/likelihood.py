@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from e2eve.editor import Editor
-from e2eve.evaluation.metrics import masked_mean, token_losses, tokens_in_region
 from e2eve.evaluation.systems import InputBatch
+from e2eve.metrics import masked_mean, token_losses, tokens_in_region
 
 
 class PairedNLL(NamedTuple):

@@ -9,7 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from e2eve.evaluation.feature_batches import AT_ONCE, region_features
-from e2eve.evaluation.metrics import (
+from e2eve.evaluation.systems import Edits, InputBatch
+from e2eve.evaluation.validation_set import ReferenceFeatures
+from e2eve.features import FeatureExtractor, PerceptualDistance
+from e2eve.metrics import (
     diversity,
     driver_ranks,
     frechet_distance,
@@ -19,9 +22,6 @@ from e2eve.evaluation.metrics import (
     sweep_distances,
     sweep_features,
 )
-from e2eve.evaluation.systems import Edits, InputBatch
-from e2eve.evaluation.validation_set import ReferenceFeatures
-from e2eve.features import FeatureExtractor, PerceptualDistance
 
 KS = (1, 5, 10, 20)
 

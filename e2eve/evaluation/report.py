@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 COMPETING = ("editor", "paste", "paste_tokenized", "poisson")
 """Systems whose numbers are ranked; the others are there to read the numbers by."""
 
+TASK = (
+    "The editor is given a **source**, a **region** of it to edit, and a **driver**: a small "
+    "picture, cut out of another source, of what should appear in the region. It should show the "
+    "driver there, keep everything else, and look natural as a whole."
+)
+
 SYSTEM = Column("system", "System")
 
 
@@ -37,7 +43,7 @@ def write_report(
     """
     about = evaluation.about()
     page = Page(title, f"{about['inputs']} unpaired inputs, {about['num_samples']} samples each")
-    page.highlights(findings(evaluation))
+    page.text(TASK).highlights(findings(evaluation))
     add_samples(page, evaluation)
     rows = [{**row, "unranked": row["key"] not in COMPETING} for row in evaluation.rows()]
     add_faithfulness(page, evaluation, rows)
@@ -122,7 +128,8 @@ def add_method(page: Page, evaluation: Evaluation) -> None:
     explained = "\n".join(f"- **{s.name}**: {s.explanation}." for s in SYSTEMS)
     page.section("What was measured, and with what").text(explained)
     facts = [
-        ("Validation set", f"{about['validation_set']}, sha256 {about['validation_hash'][:16]}…"),
+        ("Validation set", about["validation_set"]),
+        ("its sha256", about["validation_hash"]),
         ("Inputs, references, distractors", _counts(about)),
         ("Features", about["extractor"]),
         ("Perceptual distance", about["perceptual"] or "none"),
@@ -173,7 +180,7 @@ def recall_chart(evaluation: Evaluation) -> "go.Figure":
     figure.update_layout(
         legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
     )
-    figure.update_traces(line={"dash": "dot"}, selector={"name": "chance"})
+    figure.update_traces(line={"dash": "dot", "color": "#9AA2B1"}, selector={"name": "chance"})
     return figure
 
 

@@ -14,7 +14,6 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.evaluation.feature_batches import device_of, features_of, region_features
-from e2eve.evaluation.progress import Report, silent
 from e2eve.evaluation.validation_set import (
     FORMAT,
     ReferenceFeatures,
@@ -23,6 +22,7 @@ from e2eve.evaluation.validation_set import (
 )
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
+from e2eve.reporting.progress import Report, silent
 
 
 @runtime_checkable

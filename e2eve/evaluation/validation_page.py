@@ -33,7 +33,7 @@ def validation_page(validation: ValidationSet, shown: int = 24) -> Page:
     labels = [f"{item.id}\n{item.source}" for item in validation.inputs[:count]]
     page = Page(
         f"Validation set {validation.name}",
-        f"{len(validation)} unpaired inputs, sha256 {validation.content_hash[:16]}…",
+        f"{len(validation)} unpaired inputs",
     )
     page.text(
         "The task is to show the **driver** in the **region** of the **source**. Drivers come from "
@@ -63,4 +63,5 @@ def facts(validation: ValidationSet) -> list[tuple[str, str]]:
         ("Distractors of each driver", str(manifest["distractors"])),
         ("Features", manifest["extractor"]),
         ("Seed", str(manifest["seed"])),
+        ("sha256", validation.content_hash),
     ]

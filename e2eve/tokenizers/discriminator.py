@@ -1,5 +1,7 @@
 """The PatchGAN discriminator (Isola et al., "Image-to-Image Translation…", CVPR 2017)."""
 
+import itertools
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         widths = [channels * min(2**level, 8) for level in range(layers + 1)]
         blocks: list[nn.Module] = [nn.Conv2d(3, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for level, (inputs, outputs) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for level, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
             stride = 2 if level < layers - 1 else 1
             blocks += [
                 nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False),

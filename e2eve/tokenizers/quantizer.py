@@ -1,4 +1,4 @@
-"""Vector quantisation with a learned codebook (van den Oord et al. 2017), and remedies for dead codes."""
+"""Vector quantisation (van den Oord et al. 2017), and remedies for dead codes."""
 
 from typing import NamedTuple
 

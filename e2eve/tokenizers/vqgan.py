@@ -10,6 +10,7 @@ two additions for networks that must be small and local, both off in the publish
   attention a code depends on its neighbourhood only.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ class Level(nn.Module):
 
     def __init__(self, widths: list[int], attention: bool, norm: str) -> None:
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.blocks = nn.ModuleList(ResidualBlock(a, b, norm) for a, b in pairs)
         self.attentions = nn.ModuleList(Attention(b, norm) for _, b in pairs if attention)
 

@@ -12,12 +12,12 @@ from torch.utils.data import Dataset
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
-from e2eve.evaluation.progress import progress_bars
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.systems import EvaluationSettings
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
+from e2eve.reporting.progress import progress_bars
 from e2eve.training.building import build_simulation
 from e2eve.training.pictures import log_picture
 from e2eve.training.run_folder import RunFolder

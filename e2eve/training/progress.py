@@ -1,35 +1,16 @@
 """One bar for the whole training, with an estimate of the time left."""
 
 import logging
-import sys
 import time
 from typing import Any
 
 import pytorch_lightning as pl
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console
+from rich.progress import Progress
+
+from e2eve.reporting.progress import house_bars
 
 log = logging.getLogger(__name__)
-
-
-def progress_bar(**options: Any) -> Progress:
-    """The house's bar: what, how much, elapsed, left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        **options,
-    )
 
 
 class TrainingProgress(pl.callbacks.ProgressBar):
@@ -45,8 +26,9 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.first, self.began, self.spoke = trainer.global_step, time.monotonic(), 0.0
-        if sys.stdout.isatty() and trainer.is_global_zero:
-            self.bar = progress_bar()
+        console = Console(stderr=True)
+        if console.is_terminal and trainer.is_global_zero:
+            self.bar = house_bars(console)
             self.task = self.bar.add_task(
                 "training", total=trainer.max_steps, completed=trainer.global_step, note=""
             )

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
-from rich.progress import track
 
 from e2eve.editor import Editor
+from e2eve.reporting.progress import progress_bars
 from e2eve.training.building import (
     as_driver,
     as_edit,
@@ -131,7 +131,8 @@ class EditorTask:
             log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
             keys = [(n // len(edits), n % len(edits)) for n in range(count)]
             batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
-            tokens = encode_all(self.editor, track(batches, "encoding"))
+            with progress_bars() as report:
+                tokens = encode_all(self.editor, batches, report)
             save_tokens(path, tokens, settings)
         return CachedTokens(tokens)
 

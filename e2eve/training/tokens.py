@@ -6,7 +6,7 @@ reading ids afterwards trains the same editor in a fraction of the time.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,8 @@ from torch.nn.functional import max_pool2d
 from torch.utils.data import DataLoader, Dataset
 
 from e2eve.data.keyed import Key
-from e2eve.editor import Editor
+from e2eve.editor import HOLE, Editor
+from e2eve.reporting.progress import Report, silent
 
 
 class EditTokens(NamedTuple):
@@ -33,7 +34,7 @@ class EditTokens(NamedTuple):
 def tokenize(editor: Editor, edits: dict[str, Tensor]) -> EditTokens:
     """Encode a batch of {target, region, driver}; target and masked source in one pass."""
     target, region = edits["target"], edits["region"]
-    sources = torch.cat([target, target.masked_fill(region, -1.0)])
+    sources = torch.cat([target, target.masked_fill(region, HOLE)])
     target_ids, source_ids = editor.source_tokenizer.encode(sources).chunk(2)
     cells = max_pool2d(region.float(), editor.source_tokenizer.config.cell).flatten(1) > 0
     driver_ids = editor.driver_tokenizer.encode(edits["driver"])
@@ -69,8 +70,13 @@ def cached_size(editor: Editor, count: int) -> int:
     return count * (2 * layout.length + layout.target)
 
 
-def encode_all(editor: Editor, batches: Iterable[dict[str, Tensor]]) -> EditTokens:
-    parts = [tokenize(editor, batch) for batch in batches]
+def encode_all(
+    editor: Editor, batches: Collection[dict[str, Tensor]], progress: Report = silent
+) -> EditTokens:
+    parts: list[EditTokens] = []
+    for batch in batches:
+        parts.append(tokenize(editor, batch))
+        progress("encoding batches of edits", len(parts), len(batches))
     ids = (torch.cat(column).to(torch.uint16) for column in list(zip(*parts, strict=True))[:3])
     return EditTokens(*ids, torch.cat([part.region_cells for part in parts]))
 

@@ -90,3 +90,13 @@ def extractor() -> Thumbnail:
 @pytest.fixture
 def perceptual() -> Squares:
     return Squares()
+
+
+@pytest.fixture(scope="module")
+def module_extractor() -> Thumbnail:
+    return Thumbnail()
+
+
+@pytest.fixture(scope="module")
+def module_perceptual() -> Squares:
+    return Squares()

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from e2eve.evaluation.metrics import diversity
 from e2eve.features import PerceptualDistance, build_perceptual
+from e2eve.metrics import diversity
 
 
 class Pixels(PerceptualDistance):

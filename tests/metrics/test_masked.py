@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from e2eve.evaluation.metrics import (
+from e2eve.metrics import (
     l1_inside,
     l1_outside,
     masked_mean,

@@ -28,6 +28,20 @@ def silent(what: str, done: int, total: int) -> None:
     """No progress report."""
 
 
+def house_bars(console: Console) -> Progress:
+    """What, how much of it, the time taken and left, and a note (`fields={"note": …}`)."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
 @contextmanager
 def progress_bars() -> Iterator[Report]:
     """Bars with the time left in a terminal; elsewhere a log line now and then."""
@@ -35,20 +49,12 @@ def progress_bars() -> Iterator[Report]:
     if not console.is_terminal:
         yield _lines()
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
+    with house_bars(console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int) -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
+                tasks[what] = bars.add_task(what, total=total, note="")
             bars.update(tasks[what], completed=done)
 
         yield report

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from e2eve.evaluation.metrics.checks import check_features, check_same_width
+from e2eve.metrics.checks import check_features, check_same_width
 
 ROWS_AT_ONCE = 2048
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from e2eve.evaluation.metrics import (
+from e2eve.features import FeatureExtractor
+from e2eve.geometry import Box
+from e2eve.metrics import (
     crop_and_resize,
     driver_ranks,
     rank_and_keep,
@@ -13,8 +15,6 @@ from e2eve.evaluation.metrics import (
     sweep_distances,
     sweep_features,
 )
-from e2eve.features import FeatureExtractor
-from e2eve.geometry import Box
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from e2eve.evaluation.metrics.crops import crop_and_resize
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
+from e2eve.metrics.crops import crop_and_resize
 
 SWEEP = ((1.0, 1), (0.75, 2), (0.5, 3))
 """(scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops."""

@@ -1,2 +1,0 @@
-"""What is measured, as functions of tensors; each docstring gives formula and source."""
-

@@ -1,0 +1,96 @@
+"""The report: says what was measured with what, whatever the numbers are, and asks nobody."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from e2eve.evaluation.curves import curve_charts, read_curves
+from e2eve.evaluation.evaluation import Evaluation, estimate
+from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.findings import driver_matters, findings
+from e2eve.evaluation.likelihood import PairedNLL
+from e2eve.evaluation.report import write_report
+from e2eve.evaluation.systems import EvaluationSettings
+from e2eve.evaluation.validation_page import validation_page
+from tests.factories import tiny_editor
+
+CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recall_5
+0,6.5,0.1,,
+10,6.0,0.2,6.1,0.5
+20,5.5,0.3,,
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluation(validation, module_extractor, module_perceptual) -> Evaluation:
+    settings = EvaluationSettings(num_samples=2, batch_size=5, shown=2)
+    return evaluate(
+        tiny_editor(), validation, module_extractor, module_perceptual, settings=settings
+    )
+
+
+def with_nll(evaluation: Evaluation, right: list[float], swapped: list[float]) -> Evaluation:
+    inside, misled = torch.tensor(right), torch.tensor(swapped)
+    return replace(evaluation, nll=PairedNLL(inside, inside, misled, misled))
+
+
+def test_the_report_names_counts_features_and_hash(evaluation, tmp_path):
+    (tmp_path / "metrics.csv").write_text(CURVES)
+    path = write_report(
+        tmp_path / "report.html",
+        evaluation,
+        title="A <run>",
+        curves=tmp_path / "metrics.csv",
+        config="key: <value>",
+    )
+    html = path.read_text(encoding="utf-8")
+    words = re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL)
+    for text in ("A &lt;run&gt;", "5 unpaired inputs", evaluation.validation.content_hash[:16]):
+        assert text in words
+    assert "thumbnail" in words and "is not FID" in words and "key: &lt;value&gt;" in words
+    assert "https://" not in words
+
+
+def test_a_report_needs_no_training(evaluation, tmp_path):
+    path = write_report(
+        tmp_path / "report.html", evaluation, title="t", curves=tmp_path / "missing.csv"
+    )
+    assert ">Training<" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("right", "swapped", "verdict"),
+    [
+        ([1.0, 2.0, 3.0], [2.0, 3.1, 4.2], "The driver matters"),
+        ([2.0, 3.1, 4.2], [1.0, 2.0, 3.0], "The right driver misleads"),
+        ([1.0, 2.0, 3.0], [9.0, 2.0, -9.0], "No difference shown"),
+        ([1.0], [2.0], "No difference shown"),
+    ],
+)
+def test_verdicts_follow_the_interval(evaluation, right, swapped, verdict):
+    assert driver_matters(with_nll(evaluation, right, swapped)).note.startswith(verdict)
+
+
+def test_every_finding_has_a_number_a_name_and_a_note(evaluation):
+    assert all(all(finding) for finding in findings(evaluation))
+
+
+def test_estimates_leave_out_what_is_undefined():
+    mean, margin = estimate(torch.tensor([1.0, float("nan"), 3.0]))
+    assert (mean, margin) == pytest.approx((2.0, 1.96))
+
+
+def test_curves_leave_out_empty_cells_and_group_by_metric(tmp_path):
+    (tmp_path / "metrics.csv").write_text(CURVES)
+    curves = read_curves(tmp_path / "metrics.csv")
+    assert curves["val/loss"] == ([10.0], [6.1])
+    charts = curve_charts(tmp_path / "metrics.csv")
+    assert [chart.layout.title.text for chart in charts] == ["Loss", "Recall 5", "Learning rate"]
+    assert [line.name for line in charts[0].data] == ["train", "val"]
+
+
+def test_a_validation_set_has_a_page(validation):
+    html = validation_page(validation, shown=3).html()
+    assert "The first 3 of 5 inputs" in html and validation.content_hash in html

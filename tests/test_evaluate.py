@@ -1,0 +1,82 @@
+"""The verbs validation_set and evaluate, from configuration to the files they leave."""
+
+import json
+
+import cv2
+import pytest
+from omegaconf import DictConfig
+
+from e2eve.evaluate import evaluate
+from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.geometry import Box
+from e2eve.reporting.grid import mask_picture
+from e2eve.validation_set import build
+from tests.factories import compose, tiny_editor
+
+SMALL = (
+    "image_size=32 driver_size=16 dataset.val.length=8 device=cpu evaluation.num_inputs=3 "
+    "evaluation.num_references=4 evaluation.num_distractors=3"
+).split()
+
+
+def validation_config(*overrides: str) -> DictConfig:
+    return compose(*SMALL, *overrides, config_name="validation_set")
+
+
+def evaluation_config(*overrides: str) -> DictConfig:
+    return compose("device=cpu", "num_samples=2", "shown=2", *overrides, config_name="evaluate")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("sets") / "small"
+    assert build(validation_config(f"out={out}")) == out / "index.html"
+    return out
+
+
+def test_a_validation_set_is_built_with_its_page(folder):
+    validation = ValidationSet.load(folder)
+    assert (len(validation), validation.name, validation.extractor) == (
+        3, "small", "efficientnet_lite0",
+    )  # fmt: skip
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert validation.content_hash in html and "val-0000" in html
+
+
+def test_nothing_is_built_into_a_folder_in_use(folder):
+    with pytest.raises(ValueError, match="is not empty"):
+        build(validation_config(f"out={folder}"))
+
+
+def test_masks_of_a_folder_become_the_regions(tmp_path):
+    mask = Box(4, 8, 36, 40).mask(64, 64)
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "one.png"), mask_picture(mask))
+    build(validation_config(f"out={tmp_path}/set", f"regions={tmp_path}/masks"))
+    validation = ValidationSet.load(tmp_path / "set")
+    assert set(validation.region_boxes) == {Box(2, 4, 18, 20)}
+    assert validation.manifest["given_masks"] == 1
+
+
+def test_experiments_have_validation_sets():
+    chosen = compose("+experiment=toyfaces_free_form", config_name="validation_set")
+    assert chosen.out.startswith("validation_sets/")
+
+
+def test_a_bundle_is_evaluated(folder, tmp_path):
+    bundle = tiny_editor().save_pretrained(tmp_path / "run" / "bundle").parent
+    (bundle / "metrics.csv").write_text("step,train/loss\n1,2.5\n2,2.0\n")
+    (bundle / "config.yaml").write_text("name: a run\n")
+    page = evaluate(evaluation_config(f"run={bundle}", f"validation_set={folder}"))
+    assert page == bundle / "evaluation" / "small" / "report.html"
+    found = json.loads((page.parent / "metrics.json").read_text())
+    assert found["about"]["validation_hash"] == ValidationSet.load(folder).content_hash
+    html = page.read_text(encoding="utf-8")
+    assert "name: a run" in html and ">Training<" in html
+
+
+def test_a_run_without_validation_set_says_what_to_give(tmp_path):
+    with pytest.raises(ValueError, match=r"no validation_set folder: give validation_set="):
+        evaluate(evaluation_config(f"run={tmp_path}"))
+    with pytest.raises(ValueError, match="run is missing"):
+        evaluate(evaluation_config())
