@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -73,7 +74,7 @@ def locate(path: str | Path) -> Path:
 def read_bundle(path: str | Path, kind: str) -> Bundle:
     """Find and check a bundle; its weights are read later."""
     folder = locate(path)
-    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
+    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
     found = config.get("kind") if isinstance(config, dict) else None
     if found != kind:
         raise ValueError(f'{folder} holds a bundle of kind "{found}" where "{kind}" is needed.')

@@ -49,6 +49,13 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
     return decorate
 
 
+def plain(node: DictConfig) -> dict[str, Any]:
+    """The node as a dictionary of plain values, references resolved."""
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)  # what a DictConfig becomes
+    return {str(key): value for key, value in values.items()}
+
+
 def instantiate(node: DictConfig, **extra: Any) -> Any:
     """Build the object that `_target_` names, its nested nodes too.
 

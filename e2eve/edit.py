@@ -1,11 +1,10 @@
 """Edit pictures: `python -m e2eve.edit model=… source=… driver=… box=[l,t,r,b] | mask=…`."""
 
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import verb
+from e2eve.config import plain, verb
 
 REQUIRED = {
     "model": "the bundle or run folder of an editor",
@@ -32,7 +31,7 @@ def edit(config: DictConfig) -> Path:
     from e2eve.editing.files import edit_all, find_inputs, region_of
     from e2eve.editor import Editor
 
-    settings: Any = OmegaConf.to_container(config, resolve=True)
+    settings = plain(config)
     region = region_of(settings["box"], settings["mask"])
     inputs = find_inputs(Path(config.source), Path(config.driver), region)
     editor = Editor.from_pretrained(config.model, device=device_of(config.device))

@@ -53,7 +53,8 @@ class Editor(nn.Module):
         super().__init__()
         self.shared = driver_tokenizer is source_tokenizer
         self.source_tokenizer = source_tokenizer
-        self._own_driver_tokenizer = None if self.shared else driver_tokenizer
+        if not self.shared:
+            self._own_driver_tokenizer = driver_tokenizer
         self.driver_size = driver_size
         check_seams(source_tokenizer, driver_tokenizer, gpt, driver_size)
         driver_grid = driver_size // driver_tokenizer.config.cell

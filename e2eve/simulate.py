@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import choose, instantiate, verb
+from e2eve.config import choose, instantiate, plain, verb
 
 
 @verb("simulate")
@@ -49,7 +49,7 @@ def _spread(length: int, count: int) -> list[int]:
 def _settings(config: DictConfig) -> str:
     """The part of the configuration that makes the edits, as YAML."""
     names = ("image_size", "driver_size", "seed", "split", "dataset", "edit_simulation")
-    settings = OmegaConf.to_container(config, resolve=True)
+    settings = plain(config)
     return OmegaConf.to_yaml(OmegaConf.create({name: settings[name] for name in names}))
 
 

@@ -1,5 +1,7 @@
 """Small networks with random weights, as the tests need them."""
 
+from typing import Any
+
 import torch
 from hydra import compose as compose_config
 from hydra import initialize_config_dir
@@ -13,9 +15,9 @@ from e2eve.transformer import GPTConfig
 SIDE, DRIVER_SIDE, CODES = 32, 16, 32
 
 
-def tiny_tokenizer(side: int = SIDE, **changes: object) -> Tokenizer:
+def tiny_tokenizer(side: int = SIDE, **changes: Any) -> Tokenizer:
     """Eight-pixel cells."""
-    shape = dict(
+    shape: dict[str, Any] = dict(
         channels=8,
         multipliers=(1, 2),
         residual_blocks=1,
@@ -27,10 +29,11 @@ def tiny_tokenizer(side: int = SIDE, **changes: object) -> Tokenizer:
     return Tokenizer(VQGANConfig(image_size=side, **{**shape, **changes})).eval()
 
 
-def tiny_editor(shared: bool = False, **gpt: object) -> Editor:
+def tiny_editor(shared: bool = False, **gpt: Any) -> Editor:
     source = tiny_tokenizer()
     driver = source if shared else tiny_tokenizer(DRIVER_SIDE)
-    config = GPTConfig(**{"layers": 2, "heads": 2, "width": 32, "codebook_size": CODES, **gpt})
+    shape: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "codebook_size": CODES, **gpt}
+    config = GPTConfig(**shape)
     editor = Editor(source, driver, config, DRIVER_SIDE).eval()
     with torch.no_grad():  # sharper than at initialisation, so that samples differ from chance
         editor.gpt.head.weight.mul_(20)

@@ -1,7 +1,9 @@
 """Editors: bundles, sampling, and edits of pictures of any size."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,7 +93,7 @@ def test_ranking_leaves_the_bundle_and_the_state_as_they_were(bundle, tmp_path):
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
-def change_weights(folder: Path, change: object) -> None:
+def change_weights(folder: Path, change: Callable[[dict], object]) -> None:
     path = folder / "transformer.safetensors"
     weights = load_file(path)
     change(weights)
@@ -135,7 +137,7 @@ def test_a_truncated_file_is_refused(bundle):
 
 def test_seams_are_checked():
     source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
-    config = {"layers": 1, "heads": 2, "width": 8}
+    config: dict[str, Any] = {"layers": 1, "heads": 2, "width": 8}
     with pytest.raises(ValueError, match=r"source tokenizer has 32 codes .* reads 16"):
         Editor(source, driver, GPTConfig(codebook_size=16, **config), DRIVER_SIDE)
     with pytest.raises(ValueError, match=r"driver_size 20 is no multiple .* cell of 8"):

@@ -13,10 +13,15 @@ from e2eve.reporting.grid import mask_picture
 from e2eve.validation_set import build
 from tests.factories import compose, tiny_editor
 
-SMALL = (
-    "image_size=32 driver_size=16 dataset.val.length=8 device=cpu evaluation.num_inputs=3 "
-    "evaluation.num_references=4 evaluation.num_distractors=3"
-).split()
+SMALL = [
+    "image_size=32",
+    "driver_size=16",
+    "dataset.val.length=8",
+    "device=cpu",
+    "evaluation.num_inputs=3",
+    "evaluation.num_references=4",
+    "evaluation.num_distractors=3",
+]
 
 
 def validation_config(*overrides: str) -> DictConfig:
@@ -36,11 +41,10 @@ def folder(tmp_path_factory):
 
 def test_a_validation_set_is_built_with_its_page(folder):
     validation = ValidationSet.load(folder)
-    assert (len(validation), validation.name, validation.extractor) == (
-        3, "small", "efficientnet_lite0",
-    )  # fmt: skip
+    assert (len(validation), validation.name) == (3, "small")
+    assert validation.extractor == "efficientnet_lite0"
     html = (folder / "index.html").read_text(encoding="utf-8")
-    assert validation.content_hash in html and "val-0000" in html
+    assert validation.content_hash in html
 
 
 def test_nothing_is_built_into_a_folder_in_use(folder):

@@ -47,13 +47,13 @@ class ImageFolder(Dataset):
         self.root = Path(root)
         if not self.root.is_dir():
             raise ValueError(f"{root} is not a folder, give the folder that holds the pictures.")
-        listed = list_file is not None
-        found = _listed(self.root, self.root / list_file) if listed else sorted(_below(self.root))
+        listed = None if list_file is None else self.root / list_file
+        found = _listed(self.root, listed) if listed else sorted(_below(self.root))
         found = [name for n, name in enumerate(found) if listed or PARTS[part](n)]
         self.names = [name for name in found if _has_signature(self.root / name)]
         self._damaged: set[int] = set()
         if not self.names:
-            where = f"named by {self.root / list_file}" if listed else f"below {self.root}"
+            where = f"named by {listed}" if listed else f"below {self.root}"
             raise ValueError(
                 f"No readable picture {where} among {len(found)} candidates; looked for JPEG, PNG "
                 f"and WebP files ({', '.join(SUFFIXES)})."

@@ -1,9 +1,11 @@
 """Randomness that survives an interruption: each item's draws follow from (seed, epoch, index)."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 Key = tuple[int, int]  # epoch, index
 
@@ -11,6 +13,16 @@ Key = tuple[int, int]  # epoch, index
 def generator_for(seed: int, key: Key) -> np.random.Generator:
     """The generator that simulates one item: the same in any process and after any restart."""
     return np.random.default_rng((seed, *key))
+
+
+class KeyedDataset(Dataset[Any]):
+    """A data set of known length that is indexed by keys."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, key: Key) -> Any: ...
 
 
 class KeyedSampler(Sampler[Key]):

@@ -1,9 +1,7 @@
 """One check, and one wording, for every range in the configuration of an edit simulation."""
 
-from numbers import Real
 
-
-def check_range(name: str, low: Real, high: Real, smallest: Real, largest: Real) -> None:
+def check_range(name: str, low: float, high: float, smallest: float, largest: float) -> None:
     """Raises a ValueError unless smallest <= low <= high <= largest."""
     if smallest <= low <= high <= largest:
         return

@@ -7,7 +7,6 @@ none of them.
 
 from dataclasses import dataclass
 from math import cos, radians, sin
-from numbers import Real
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -133,7 +132,7 @@ class Blur:
         return cv2.GaussianBlur(driver, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
 
 
-def rotated(driver: Driver, angle: Real) -> Driver:
+def rotated(driver: Driver, angle: float) -> Driver:
     """Turned counterclockwise by degrees, and enlarged until it fills its square."""
     turn = radians(angle)
     return _warped(driver, scale=abs(cos(turn)) + abs(sin(turn)), turn=turn)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
+from e2eve.data.pictures import Pictures
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.evaluation.feature_batches import device_of, features_of, region_features
 from e2eve.evaluation.validation_set import (
@@ -23,15 +24,6 @@ from e2eve.evaluation.validation_set import (
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.reporting.progress import Report, silent
-
-
-@runtime_checkable
-class Pictures(Protocol):
-    """A map-style data set of uint8 pictures with names."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> UInt8[np.ndarray, "height width 3"]: ...
-    def name(self, index: int) -> str: ...
 
 
 class Plan(NamedTuple):

@@ -1,6 +1,10 @@
 """Networks that are only looked through: never trained, never saved with a run."""
 
-from torch import nn
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Frozen(nn.Module):
@@ -10,7 +14,7 @@ class Frozen(nn.Module):
         return super().train(False)
 
 
-def freeze(network: nn.Module) -> nn.Module:
+def freeze(network: Network) -> Network:
     """Turns every weight into a buffer that is not saved, in place, and returns the network.
 
     Gradients still pass to the network's input. Its weights follow `.to(device)`, are seen by no
@@ -18,7 +22,7 @@ def freeze(network: nn.Module) -> nn.Module:
     checkpoint holds what was trained, and loads whichever perceptual distance is used next.
     """
     for module in network.modules():
-        tensors = dict(module.named_parameters(recurse=False))
+        tensors: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
         for name in tensors:
             delattr(module, name)
         tensors |= dict(module.named_buffers(recurse=False))

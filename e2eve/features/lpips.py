@@ -25,6 +25,8 @@ class LpipsVgg(PerceptualDistance):
     """Images of at least 16 × 16 pixels."""
 
     name = "lpips_vgg"
+    shift: Tensor
+    spread: Tensor
 
     def __init__(self, weights: str | Path | None = None) -> None:
         super().__init__()
@@ -43,7 +45,8 @@ class LpipsVgg(PerceptualDistance):
                 f"LPIPS needs images of {SMALLEST_SIDE} pixels or more a side, these have "
                 f"{min(images.shape[-2:])}: enlarge them or use efficientnet_lite0."
             )
-        hidden, maps = (images - self.shift) / self.spread, []
+        maps: list[Tensor] = []
+        hidden = (images - self.shift) / self.spread
         for number, layer in enumerate(self.layers):
             hidden = layer(hidden)
             if number in LAST_LAYERS:
@@ -51,7 +54,7 @@ class LpipsVgg(PerceptualDistance):
         return maps
 
 
-def load_vgg(weights: str | Path | None) -> nn.Module:
+def load_vgg(weights: str | Path | None) -> nn.Sequential:
     """Frozen convolutions of torchvision's VGG-16, up to relu5_3."""
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -66,6 +69,7 @@ def load_vgg(weights: str | Path | None) -> nn.Module:
 
 def _channel_weights() -> list[Float[Tensor, "_channels 1 1"]]:
     """How much each channel counts, learned from human judgements; one tensor a map, none < 0."""
-    folder = Path(find_spec("lpips").submodule_search_locations[0])
-    state = read_weights(folder / "weights" / "v0.1" / "vgg.pth")
+    package = find_spec("lpips")
+    assert package and package.origin  # it is installed with e2eve
+    state = read_weights(Path(package.origin).parent / "weights" / "v0.1" / "vgg.pth")
     return [state[f"lin{i}.model.1.weight"][0] for i in range(len(LAST_LAYERS))]

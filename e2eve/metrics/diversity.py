@@ -55,7 +55,8 @@ def _of_one_input(
     total = torch.zeros(2, device=region.device)
     for values in maps:
         variance = 2 * values.var(0, correction=1).sum(0)
-        share = functional.adaptive_avg_pool2d(region, variance.shape)[0]
+        height, width = variance.shape
+        share = functional.adaptive_avg_pool2d(region, (height, width))[0]
         total[0] += variance.mean()
         total[1] += (variance * share).sum() / share.sum()
     return total

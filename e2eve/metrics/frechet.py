@@ -21,7 +21,7 @@ class FeatureStatistics(NamedTuple):
 
     mean: Float[Tensor, " dim"]
     factor: Float[Tensor, "rows dim"]
-    count: int
+    samples: int
 
 
 def feature_statistics(features: Float[Tensor, "count dim"]) -> FeatureStatistics:

@@ -27,7 +27,7 @@ class TokenizerTerms(NamedTuple):
 def adaptive_weight(
     reconstruction_loss: Float[Tensor, ""],
     adversarial_loss: Float[Tensor, ""],
-    weight: nn.Parameter,
+    weight: Tensor,
 ) -> Float[Tensor, ""]:
     """‖∂rec/∂w‖ / (‖∂adv/∂w‖ + 1e-4), at most 1e4: neither term drowns the other."""
     (rec,) = torch.autograd.grad(reconstruction_loss, weight, retain_graph=True)
@@ -76,26 +76,29 @@ class TokenizerLoss(nn.Module):
         images: Float[Tensor, "batch 3 height width"],
         output: Reconstruction,
         step: int,
-        last_weight: nn.Parameter,
+        last_weight: Tensor,
     ) -> TokenizerTerms:
         """The tokenizer's side of the loss at a training step."""
         zero = images.new_zeros(())
         l1 = (images - output.images).abs().mean()
-        perceptual = zero if self.perceptual is None else self._perceive(images, output.images)
+        perceptual = zero
+        if self.perceptual is not None:
+            perceptual = self.perceptual(output.images, images).mean()
         reconstruction = l1 + self.perceptual_weight * perceptual
         codebook = output.quantized.loss
         loss = reconstruction + self.codebook_weight * codebook
         adversarial, weight = zero, zero
         if self.adversarial_on(step):
-            adversarial = -self.discriminator(output.images).mean()
+            adversarial = -self._scores(output.images).mean()
             weight = self.adversarial_weight * adaptive_weight(
                 reconstruction, adversarial, last_weight
             )
             loss = loss + weight * adversarial
         return TokenizerTerms(loss, l1, perceptual, codebook, adversarial, weight)
 
-    def _perceive(self, images: Tensor, reconstructed: Tensor) -> Float[Tensor, ""]:
-        return self.perceptual(reconstructed, images).mean()
+    def _scores(self, images: Tensor) -> Tensor:
+        assert self.discriminator is not None  # asked for where adversarial_on says so
+        return self.discriminator(images)
 
     def discriminate(
         self,
@@ -104,5 +107,5 @@ class TokenizerLoss(nn.Module):
     ) -> Float[Tensor, ""]:
         """The discriminator's side of the loss."""
         return hinge_discriminator_loss(
-            self.discriminator(images.detach()), self.discriminator(reconstructed.detach())
+            self._scores(images.detach()), self._scores(reconstructed.detach())
         )

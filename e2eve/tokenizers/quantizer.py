@@ -28,6 +28,8 @@ class VectorQuantizer(nn.Module):
             drawn from the batch; 0 never moves one.
     """
 
+    idle: Tensor  # steps since each code was used
+
     def __init__(
         self,
         codebook_size: int,

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -23,7 +23,7 @@ class Reconstruction(NamedTuple):
 class Tokenizer(nn.Module):
     """A VQGAN: encoder, codebook and decoder."""
 
-    def __init__(self, config: VQGANConfig, **quantizer: object) -> None:
+    def __init__(self, config: VQGANConfig, **quantizer: Any) -> None:
         """`quantizer` holds the options of VectorQuantizer."""
         super().__init__()
         self.config = config

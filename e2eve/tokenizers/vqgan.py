@@ -217,7 +217,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(previous, 3 * config.patch**2, 3, padding=1)
 
     @property
-    def last_weight(self) -> nn.Parameter:
+    def last_weight(self) -> Tensor:
         """Where the adaptive weight of the adversarial loss compares gradients."""
         return self.head.weight
 

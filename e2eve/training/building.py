@@ -2,16 +2,17 @@
 
 import functools
 import logging
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from e2eve.config import instantiate
+from e2eve.config import instantiate, plain
 from e2eve.data.images import to_tensor
+from e2eve.data.pictures import Pictures
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
 from e2eve.features import build_perceptual
@@ -25,15 +26,15 @@ from e2eve.transformer import GPTConfig
 log = logging.getLogger(__name__)
 
 
-class Pictures(NamedTuple):
+class Splits(NamedTuple):
     """The two splits of a data set."""
 
-    train: Dataset
-    val: Dataset
+    train: Pictures
+    val: Pictures
 
 
-def build_pictures(config: DictConfig) -> Pictures:
-    return Pictures(instantiate(config.dataset.train), instantiate(config.dataset.val))
+def build_pictures(config: DictConfig) -> Splits:
+    return Splits(instantiate(config.dataset.train), instantiate(config.dataset.val))
 
 
 def build_simulation(config: DictConfig) -> EditSimulation:
@@ -61,7 +62,7 @@ def as_driver(simulation: EditSimulation, picture: np.ndarray, rng: np.random.Ge
     return to_tensor(simulation(picture, rng).driver)
 
 
-def simulated(config: DictConfig, make: object) -> tuple[Simulated, Simulated]:
+def simulated(config: DictConfig, make: Callable[..., Any]) -> tuple[Simulated, Simulated]:
     """Training and validation examples, the latter always the same."""
     pictures, simulation = build_pictures(config), build_simulation(config)
     simulate = functools.partial(make, simulation)
@@ -72,7 +73,7 @@ def simulated(config: DictConfig, make: object) -> tuple[Simulated, Simulated]:
 
 
 def optimizer_settings(config: DictConfig) -> OptimizerSettings:
-    return OptimizerSettings(**OmegaConf.to_container(config.optimizer, resolve=True))
+    return OptimizerSettings(**plain(config.optimizer))
 
 
 def pictures_per_step(config: DictConfig) -> int:
@@ -80,13 +81,12 @@ def pictures_per_step(config: DictConfig) -> int:
 
 
 def build_tokenizer(config: DictConfig, side: int) -> Tokenizer:
-    shape = OmegaConf.to_container(config.vqgan.network, resolve=True)
-    quantizer = OmegaConf.to_container(config.vqgan.quantizer, resolve=True)
-    return Tokenizer(VQGANConfig(image_size=side, **shape), **quantizer)
+    shape = VQGANConfig(image_size=side, **plain(config.vqgan.network))
+    return Tokenizer(shape, **plain(config.vqgan.quantizer))
 
 
 def build_tokenizer_loss(config: DictConfig) -> TokenizerLoss:
-    settings = OmegaConf.to_container(config.tokenizer_loss, resolve=True)
+    settings = plain(config.tokenizer_loss)
     perceptual = build_perceptual(settings.pop("perceptual"), settings.pop("perceptual_weights"))
     shape = settings.pop("discriminator")
     discriminator = PatchDiscriminator(**shape) if shape else None
@@ -97,7 +97,7 @@ def build_editor(config: DictConfig) -> Editor:
     source = open_tokenizer(config, "source", config.image_size)
     shared = config.tokenizer.driver is None
     driver = source if shared else open_tokenizer(config, "driver", config.driver_size)
-    gpt = GPTConfig(**OmegaConf.to_container(config.transformer, resolve=True))
+    gpt = GPTConfig(**plain(config.transformer))
     return Editor(source, driver, gpt, config.driver_size)
 
 

@@ -5,24 +5,24 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, default_collate
 
-from e2eve.data.keyed import Key, KeyedSampler, generator_for
+from e2eve.data.keyed import Key, KeyedDataset, KeyedSampler, generator_for
+from e2eve.data.pictures import Pictures
 
 Example = dict[str, Any]
 
 
-class Simulated(Dataset):
+class Simulated(KeyedDataset):
     """Pictures put through a simulation whose randomness follows from (seed, epoch, index).
 
     Args:
-        pictures: map-style data set of uint8 pictures.
         simulate: makes an example, a tensor or a dictionary of tensors, of a picture.
     """
 
     def __init__(
         self,
-        pictures: Dataset,
+        pictures: Pictures,
         simulate: Callable[[np.ndarray, np.random.Generator], Any],
         seed: int,
     ) -> None:
@@ -39,16 +39,17 @@ class ResumableData(pl.LightningDataModule):
     """Training batches that go on where a checkpoint was written, and fixed validation batches.
 
     Args:
-        train, val: data sets indexed by (epoch, index).
         batch_size: examples a process and step.
         val_length: validation examples that are looked at.
         workers: loader processes.
     """
 
+    trainer: pl.Trainer  # there before Lightning asks for anything
+
     def __init__(
         self,
-        train: Dataset,
-        val: Dataset,
+        train: KeyedDataset,
+        val: KeyedDataset,
         *,
         batch_size: int,
         seed: int,
@@ -89,7 +90,7 @@ class ResumableData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val, [(0, index) for index in range(self.val_length)])
 
-    def _loader(self, dataset: Dataset, sampler: Any, drop_last: bool = False) -> DataLoader:
+    def _loader(self, dataset: KeyedDataset, sampler: Any, drop_last: bool = False) -> DataLoader:
         return DataLoader(
             dataset,
             batch_size=self.batch_size,

@@ -3,6 +3,7 @@
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from e2eve.editor import Editor
@@ -20,7 +21,7 @@ class EditorModule(pl.LightningModule):
         self.editor = editor.freeze_tokenizers()
         self.settings, self.pictures_per_step = optimizer, pictures_per_step
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.settings.build(self.editor.gpt, self.pictures_per_step)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.settings.factor)
         return {
@@ -38,7 +39,7 @@ class EditorModule(pl.LightningModule):
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log("train/nll_inside", inside, prog_bar=True)
         self.log("train/nll_outside", outside)
-        self.log("train/learning_rate", self.lr_schedulers().get_last_lr()[0])
+        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def validation_step(self, batch: EditTokens | dict[str, Tensor], index: int) -> None:

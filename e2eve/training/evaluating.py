@@ -7,8 +7,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
-from torch.utils.data import Dataset
 
+from e2eve.data.pictures import Pictures
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
@@ -34,7 +34,7 @@ class Evaluator:
         run: where a validation set that the config does not name is kept.
     """
 
-    def __init__(self, config: DictConfig, pictures: Dataset, run: RunFolder) -> None:
+    def __init__(self, config: DictConfig, pictures: Pictures, run: RunFolder) -> None:
         self.config, self.settings = config, config.evaluation
         self.pictures, self.run = pictures, run
         self.extractor = build_extractor(self.settings.extractor, self.settings.extractor_weights)

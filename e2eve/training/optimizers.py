@@ -1,7 +1,6 @@
 """The one rule for learning rates and weight decay."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn, optim
@@ -16,13 +15,13 @@ class OptimizerSettings:
     """
 
     base_learning_rate: float = 4.5e-6
-    betas: Sequence[float] = (0.9, 0.95)
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 0  # linear from 0
     decay_steps: int | None = None  # cosine to 0 at this step; None stays constant
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
+        object.__setattr__(self, "betas", tuple(self.betas))  # YAML gives a list
 
     def learning_rate(self, pictures_per_step: int) -> float:
         return self.base_learning_rate * pictures_per_step

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -23,21 +24,28 @@ TASKS = {
 
 
 def train(config: DictConfig) -> Path:
-    """Train what the config describes, or go on with it; the path of the report."""
+    """Train what the config describes, or go on with it; the path of the report.
+
+    That is the bundle's path where no evaluation is asked for.
+    """
     task_class = choose(config.task, TASKS, "task")
-    run = RunFolder(config.run_dir).open(config)
+    run = RunFolder(config.run_dir)
+    if (result := run.result_of(config)) is not None:
+        log.info("%s is done already.", run.path)
+        return result
+    run.open(config, task_class.unrelated)
     log.info("Run folder: %s", run.path)
     prepare(config)
     run.mark("running")
     try:
         task = task_class(config, run)
         fit(config, task, run)
-        report = task.finish()
+        result = task.finish()
     except BaseException as error:
         run.mark("failed", error=f"{type(error).__name__}: {error}")
         raise
-    run.mark("done", step=config.trainer.max_steps)
-    return report
+    run.mark("done", step=config.trainer.max_steps, result=str(result.relative_to(run.path)))
+    return result
 
 
 def prepare(config: DictConfig) -> None:
@@ -45,6 +53,10 @@ def prepare(config: DictConfig) -> None:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     os.environ.setdefault("WANDB_SILENT", "true")
+    # The data module goes on in mid-epoch by itself, and frozen networks are meant to be.
+    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", "Found .* module.* in eval mode")
+    warnings.filterwarnings("ignore", ".*LeafSpec")
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
 

@@ -1,13 +1,14 @@
 """The folder of a run: what it is made of, what state it is in, and whether it may go on."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 # What may change when a run goes on: it says how long and how often, not what is trained.
-FREE = ("trainer", "evaluation", "logger", "hydra", "token_cache_workers")
+FREE = ("trainer", "evaluation", "logger")
 
 
 class RunFolder:
@@ -35,8 +36,11 @@ class RunFolder:
     def report(self) -> Path:
         return self / "report.html"
 
-    def open(self, config: DictConfig) -> "RunFolder":
+    def open(self, config: DictConfig, unrelated: Collection[str] = ()) -> "RunFolder":
         """Create the folder, or go on in it.
+
+        Args:
+            unrelated: parts of the config that this kind of training does not read.
 
         Raises:
             ValueError: when it holds a run with other settings.
@@ -44,7 +48,8 @@ class RunFolder:
         resolved = OmegaConf.to_container(config, resolve=True)
         if (self / "config.yaml").exists():
             before = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
-            changed = [key for key in differing(before, resolved) if not key.startswith(FREE)]
+            free = {*FREE, *unrelated}
+            changed = [k for k in differing(before, resolved) if k.split(".")[0] not in free]
             if changed:
                 raise ValueError(
                     f"{self.path} holds a run with other settings ({', '.join(changed[:4])}): "
@@ -53,6 +58,16 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(OmegaConf.create(resolved), self / "config.yaml")
         return self
+
+    def result_of(self, config: DictConfig) -> Path | None:
+        """What the run ended with, if it is done with these very settings."""
+        status = self.status()
+        if status["state"] != "done" or not (self / status["result"]).exists():
+            return None
+        before = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
+        if differing(before, OmegaConf.to_container(config, resolve=True)):
+            return None
+        return self / status["result"]
 
     def status(self) -> dict:
         path = self / "status.json"

@@ -7,11 +7,13 @@ the export of what was learned.
 import functools
 import logging
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 
+from e2eve.config import plain
 from e2eve.editor import Editor
 from e2eve.reporting.progress import progress_bars
 from e2eve.training.building import (
@@ -47,6 +49,8 @@ log = logging.getLogger(__name__)
 class TokenizerTask:
     """Train a tokenizer on whole pictures (`source`) or on simulated drivers (`driver`)."""
 
+    unrelated = ("transformer", "tokenizer", "token_cache")
+
     def __init__(self, config: DictConfig, run: RunFolder) -> None:
         self.config, self.run = config, run
         driver = config.task == "driver_tokenizer"
@@ -81,27 +85,25 @@ class TokenizerTask:
 class EditorTask:
     """Train an editor's GPT on simulated edits, as pictures or as cached ids."""
 
+    unrelated = ("tokenizer_loss",)
+
     def __init__(self, config: DictConfig, run: RunFolder) -> None:
         self.config, self.run = config, run
         self.editor = build_editor(config)
         train, val = simulated(config, as_edit)
-        loading = {"workers": config.trainer.workers}
+        data: dict[str, Any] = {"train": train, "val": val, "workers": config.trainer.workers}
         if config.token_cache:
-            train, val = (
-                self._cached(train, "train", config.token_cache),
-                self._cached(val, "val", min(len(val), config.trainer.val_length)),
-            )
-            loading = {"workers": 0, "collate": train.collate}
+            ids = self._cached(train, "train", config.token_cache)
+            val_ids = self._cached(val, "val", min(len(val), config.trainer.val_length))
+            data = {"train": ids, "val": val_ids, "workers": 0, "collate": ids.collate}
         self.module = EditorModule(
             self.editor, optimizer_settings(config), pictures_per_step(config)
         )
         self.data = ResumableData(
-            train,
-            val,
             batch_size=config.batch_size,
             seed=config.seed,
             val_length=config.trainer.val_length,
-            **loading,
+            **data,
         )
 
     def callbacks(self) -> list[Callback]:
@@ -140,4 +142,5 @@ class EditorTask:
 def cache_settings(config: DictConfig) -> dict:
     """All that cached ids depend on."""
     names = ("dataset", "edit_simulation", "tokenizer", "image_size", "driver_size", "seed")
-    return {name: OmegaConf.to_container(config, resolve=True)[name] for name in names}
+    settings = plain(config)
+    return {name: settings[name] for name in names}

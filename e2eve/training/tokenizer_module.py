@@ -14,6 +14,8 @@ from e2eve.training.optimizers import OptimizerSettings
 class TokenizerModule(pl.LightningModule):
     """Trains a tokenizer; `global_step` counts its optimiser steps, not the discriminator's."""
 
+    usage: Tensor
+
     def __init__(
         self,
         tokenizer: Tokenizer,
@@ -28,7 +30,7 @@ class TokenizerModule(pl.LightningModule):
         self.register_buffer("usage", torch.zeros(tokenizer.codebook_size), persistent=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        networks = [self.tokenizer]
+        networks: list[torch.nn.Module] = [self.tokenizer]
         if self.loss.discriminator is not None:
             networks.append(self.loss.discriminator)
         return [self.settings.build(network, self.pictures_per_step) for network in networks]
@@ -44,7 +46,7 @@ class TokenizerModule(pl.LightningModule):
     def training_step(self, images: Float[Tensor, "batch 3 height width"], index: int) -> None:
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        step, rate = self.global_step, self._schedule(optimizers)
+        step, rate = self.global_step, self._schedule([o.optimizer for o in optimizers])
         output = self.tokenizer(images)
         terms = self.loss(images, output, step, self.tokenizer.decoder.last_weight)
         optimizers[0].zero_grad()

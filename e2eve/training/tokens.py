@@ -6,7 +6,6 @@ reading ids afterwards trains the same editor in a fraction of the time.
 
 import hashlib
 import json
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,9 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import max_pool2d
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from e2eve.data.keyed import Key
+from e2eve.data.keyed import Key, KeyedDataset
 from e2eve.editor import HOLE, Editor
 from e2eve.reporting.progress import Report, silent
 
@@ -41,7 +40,7 @@ def tokenize(editor: Editor, edits: dict[str, Tensor]) -> EditTokens:
     return EditTokens(driver_ids, source_ids, target_ids, cells)
 
 
-class CachedTokens(Dataset):
+class CachedTokens(KeyedDataset):
     """Edits that were encoded before, by (epoch, index); the epoch changes nothing."""
 
     def __init__(self, tokens: EditTokens) -> None:
@@ -56,7 +55,7 @@ class CachedTokens(Dataset):
     def collate(self, indices: list[int]) -> EditTokens:
         rows = torch.tensor(indices)
         ids = (part[rows].long() for part in self.tokens[:3])
-        return EditTokens(*ids, self.tokens.region_cells[rows])
+        return EditTokens._make((*ids, self.tokens.region_cells[rows]))
 
 
 def fingerprint(settings: dict) -> str:
@@ -71,14 +70,14 @@ def cached_size(editor: Editor, count: int) -> int:
 
 
 def encode_all(
-    editor: Editor, batches: Collection[dict[str, Tensor]], progress: Report = silent
+    editor: Editor, batches: DataLoader | list[dict[str, Tensor]], progress: Report = silent
 ) -> EditTokens:
     parts: list[EditTokens] = []
     for batch in batches:
         parts.append(tokenize(editor, batch))
         progress("encoding batches of edits", len(parts), len(batches))
     ids = (torch.cat(column).to(torch.uint16) for column in list(zip(*parts, strict=True))[:3])
-    return EditTokens(*ids, torch.cat([part.region_cells for part in parts]))
+    return EditTokens._make((*ids, torch.cat([part.region_cells for part in parts])))
 
 
 def load_tokens(path: Path, settings: dict) -> EditTokens | None:
@@ -98,5 +97,5 @@ def save_tokens(path: Path, tokens: EditTokens, settings: dict) -> None:
     partial.replace(path)
 
 
-def edit_batches(edits: Dataset, keys: list[Key], batch_size: int, workers: int) -> DataLoader:
+def edit_batches(edits: KeyedDataset, keys: list[Key], batch_size: int, workers: int) -> DataLoader:
     return DataLoader(edits, batch_size=batch_size, sampler=keys, num_workers=workers)

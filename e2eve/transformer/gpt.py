@@ -103,6 +103,8 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Next-token logits over the sequence that a layout describes."""
 
+    kinds: Tensor
+
     def __init__(self, config: GPTConfig, layout: SequenceLayout) -> None:
         super().__init__()
         positions = config.positions or layout.length

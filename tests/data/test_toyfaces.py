@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -68,7 +69,8 @@ def test_every_choice_is_seen(name: str) -> None:
     plain = replace(
         ToyFaces().attributes(0), hat="none", glasses="none", beard="none", moustache="none"
     )
-    drawn = [draw_face(replace(plain, **{name: choice}), 64) for choice in CHOICES[name]]
+    changes: list[dict[str, Any]] = [{name: choice} for choice in CHOICES[name]]
+    drawn = [draw_face(replace(plain, **change), 64) for change in changes]
     for position, first in enumerate(drawn):
         for second in drawn[:position]:
             changed = (np.abs(first.astype(int) - second).max(2) > 20).sum()
@@ -86,7 +88,8 @@ def test_all_hair_fits_under_hats() -> None:
     face = ToyFaces().attributes(0)
     for hair in CHOICES["hair"]:
         for hat in ("none", "cap", "crown"):
-            draw_face(replace(face, hair=hair, hat=hat), 32)
+            change: dict[str, Any] = {"hair": hair, "hat": hat}
+            draw_face(replace(face, **change), 32)
 
 
 def test_dataset_travels_to_workers() -> None:
@@ -122,4 +125,4 @@ def test_there_is_nothing_outside(index: int) -> None:
 
 def test_unknown_choices_are_refused() -> None:
     with pytest.raises((ValueError, TypeError), match="helmet"):  # by type while testing
-        replace(ToyFaces().attributes(0), hat="helmet")
+        replace(ToyFaces().attributes(0), hat="helmet")  # type: ignore[arg-type]

@@ -26,12 +26,12 @@ def largest_square(mask: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("sampler", [Block(), FreeForm(), Brush()], ids=["block", "blob", "brush"])
-@pytest.mark.parametrize("alpha", [(0.6, 0.6), (0.3, 1.0), (1.0, 1.0)])
-def test_every_driver_pixel_is_in_the_region(sampler, alpha):
+@pytest.mark.parametrize(("low", "high"), [(0.6, 0.6), (0.3, 1.0), (1.0, 1.0)])
+def test_every_driver_pixel_is_in_the_region(sampler, low, high):
     rng = np.random.default_rng(0)
     for _ in range(100):
         region = sampler(64, rng)
-        box = DriverCrop(*alpha, min_side=1)(region, rng)
+        box = DriverCrop(low, high, min_side=1)(region, rng)
         assert box.width == box.height
         assert region.box.contains(box) and all_inside(region, box)
 

@@ -1,6 +1,8 @@
 """Laws of a simulated edit, for every kind of region and at every size."""
 
 import pickle
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +45,12 @@ def noise(height: int, width: int, low: int = 1) -> np.ndarray:
     return np.random.default_rng(7).integers(low, 256, (height, width, 3), dtype=np.uint8)
 
 
+def assert_equal(one: Iterable[Any], two: Iterable[Any]) -> None:
+    """Field by field."""
+    for ours, theirs in zip(one, two, strict=True):
+        assert np.array_equal(ours, theirs)
+
+
 @every_kind
 @pytest.mark.parametrize("image_size", [16, 32, 64, 100, 256])
 def test_laws_of_an_edit(kind, image_size):
@@ -73,8 +81,7 @@ def test_same_generator_state_same_edit(kind):
     first, second, other = (
         build(kind)(noise(64, 64), np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
-    for one, two in zip(first, second, strict=True):
-        assert np.array_equal(one, two)
+    assert_equal(first, second)
     assert not np.array_equal(first.region, other.region)
 
 
@@ -100,8 +107,7 @@ def test_an_edit_is_a_view_and_a_place():
     rng = np.random.default_rng(5)
     target = simulation.view(image, 64, rng)
     steps = simulation.at(target, simulation.place(rng), rng)
-    for one, two in zip(whole, steps, strict=True):
-        assert np.array_equal(one, two)
+    assert_equal(whole, steps)
 
 
 def test_a_place_can_be_used_again_and_on_another_image():

@@ -17,6 +17,7 @@ class Thumbnail(FeatureExtractor):
     """The picture shrunk to 3 by 3 pixels."""
 
     name, dim, frechet_name = "thumbnail", 27, "Fréchet distance (thumbnail)"
+    scale: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,8 +64,8 @@ def test_what_the_region_holds_is_not_shown_to_the_editor():
         requests = [
             EditRequest.of(image, source, region, SIDE, DRIVER_SIDE) for image in (source, other)
         ]
-        seen = [np.where(r.window_region[..., None], 0, r.window_image) for r in requests]
-        assert np.array_equal(*seen)
+        one, two = (np.where(r.window_region[..., None], 0, r.window_image) for r in requests)
+        assert np.array_equal(one, two)
 
 
 def test_a_box_is_its_mask():

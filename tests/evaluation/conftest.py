@@ -1,5 +1,7 @@
 """Small pieces that evaluation tests share: noise, a trivial extractor, a validation set."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,7 @@ class Thumbnail(FeatureExtractor):
     """The picture shrunk to 3 by 3 pixels."""
 
     name, dim, frechet_name = "thumbnail", 27, "Fréchet distance (thumbnail)"
+    scale: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,12 +54,10 @@ class Squares(PerceptualDistance):
 
 
 SIMULATION = EditSimulation(32, 16, CentreView(), Block(), DriverCrop())
-SIZES = {"num_inputs": 5, "num_references": 6, "num_distractors": 4}
+SIZES: dict[str, Any] = {"num_inputs": 5, "num_references": 6, "num_distractors": 4}
 
 
-def build(
-    seed: int = 0, simulation: EditSimulation = SIMULATION, **options: object
-) -> ValidationSet:
+def build(seed: int = 0, simulation: EditSimulation = SIMULATION, **options: Any) -> ValidationSet:
     return build_validation_set(
         Noise(), simulation, Thumbnail(), **(SIZES | {"seed": seed} | options)
     )

@@ -56,7 +56,7 @@ class FakeEditor(Editor):
             self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
         )
 
-    def sample(self, driver_ids, source_ids, *, num_samples, seed, settings):
+    def sample(self, driver_ids, source_ids, *, num_samples=4, seed=0, **options):
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
             for row, one in zip(ids, seed, strict=True):
@@ -81,9 +81,11 @@ class LargeEditor(FakeEditor):
 SETTINGS = EvaluationSettings(num_samples=3, batch_size=2, shown=4)
 
 
-@pytest.fixture
-def tiny_evaluation(validation, extractor, perceptual):
-    return evaluate(tiny_editor(), validation, extractor, perceptual, settings=SETTINGS)
+@pytest.fixture(scope="module")
+def tiny_evaluation(validation, module_extractor, module_perceptual):
+    return evaluate(
+        tiny_editor(), validation, module_extractor, module_perceptual, settings=SETTINGS
+    )
 
 
 def test_an_editor_that_returns_the_source_scores_like_the_reconstruction(

@@ -9,7 +9,7 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from e2eve.features import build_perceptual
-from e2eve.features.efficientnet import load_backbone, network_input
+from e2eve.features.efficientnet import EfficientNetDistance, load_backbone, network_input
 from e2eve.features.lpips import LpipsVgg
 
 
@@ -77,7 +77,7 @@ def test_a_module_that_holds_it_neither_trains_nor_saves_it(distance):
 
 def test_efficientnet_distance_sees_checkerboards():
     """Even and odd pixels count alike: the first map is as fine as the image."""
-    distance = build_perceptual("efficientnet_lite0")
+    distance = EfficientNetDistance()
     grey = torch.zeros(1, 3, 32, 32)
     parity = torch.arange(32)[:, None] + torch.arange(32)
     checkers = (0.2 * (parity % 2 * 2.0 - 1)).expand_as(grey)
@@ -89,7 +89,7 @@ def test_efficientnet_distance_sees_checkerboards():
 def test_dense_stem_holds_the_values_of_the_network(size):
     image, network = pictures(1, 3, *size), load_backbone()
     stem = network._swish(network._conv_stem(network_input(image)))
-    dense = build_perceptual("efficientnet_lite0")._dense_stem(image)
+    dense = EfficientNetDistance()._dense_stem(image)
     torch.testing.assert_close(dense[..., ::2, ::2], stem)
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from e2eve.features import PerceptualDistance, build_perceptual
+from e2eve.features import PerceptualDistance
+from e2eve.features.efficientnet import EfficientNetDistance
 from e2eve.metrics import diversity
 
 
@@ -28,9 +29,9 @@ def slow_diversity(distance: PerceptualDistance, samples: torch.Tensor) -> torch
     return sum(distance(samples[:, i], samples[:, j]) for i, j in pairs) / len(pairs)
 
 
-@pytest.mark.parametrize("name", ["pixels", "efficientnet_lite0"])
-def test_is_the_mean_over_pairs(name):
-    distance = Pixels() if name == "pixels" else build_perceptual(name)
+@pytest.mark.parametrize("make_distance", [Pixels, EfficientNetDistance])
+def test_is_the_mean_over_pairs(make_distance):
+    distance = make_distance()
     samples = pictures(2, 4, 3, 32, 32)
     everywhere = torch.ones(2, 1, 32, 32, dtype=torch.bool)
     image, region = diversity(distance, samples, everywhere)

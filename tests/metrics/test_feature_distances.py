@@ -39,7 +39,7 @@ def test_frechet_is_the_formula_with_few_and_many_samples(counts):
 def test_frechet_of_statistics_equals_that_of_features():
     a, b = features(40), features(6, seed=1)
     stored = feature_statistics(a)
-    assert stored.factor.shape == (12, 12) and stored.count == 40
+    assert stored.factor.shape == (12, 12) and stored.samples == 40
     torch.testing.assert_close(stored.factor.T @ stored.factor, a.T.cov())
     assert frechet_distance(stored, b) == pytest.approx(frechet_distance(a, b))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from e2eve.reporting.charts import figure_json, house_template, line_chart
 from e2eve.reporting.markup import rendered
 from e2eve.reporting.page import Highlight, Page
-from e2eve.reporting.tables import MISSING, Column, table_cells, written
+from e2eve.reporting.tables import MISSING, Column, Row, table_cells, written
 
 NASTY = "<script>alert(1)</script> & \"quoted\" 'text'"
 OUTSIDE = re.compile(
@@ -111,7 +111,7 @@ def test_values_are_written_for_people(value, expected):
 
 
 def test_ranks_follow_the_direction_share_ties_and_skip_the_unranked():
-    rows = [
+    rows: list[Row] = [
         {"x": 1.0},
         {"x": 3.0},
         {"x": 2.0},

@@ -26,7 +26,9 @@ def edits(count: int = 3) -> dict[str, torch.Tensor]:
 def test_cached_ids_are_those_of_encoding_on_the_fly(tmp_path):
     editor, batch = tiny_editor(), edits()
     save_tokens(tmp_path / "cache.safetensors", encode_all(editor, [batch]), {"a": 1})
-    cached = CachedTokens(load_tokens(tmp_path / "cache.safetensors", {"a": 1}))
+    tokens = load_tokens(tmp_path / "cache.safetensors", {"a": 1})
+    assert tokens is not None
+    cached = CachedTokens(tokens)
     read = cached.collate([cached[(5, index)] for index in range(3)])
     for ours, theirs in zip(read, tokenize(editor, batch), strict=True):
         assert torch.equal(ours, theirs)

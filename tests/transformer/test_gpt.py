@@ -19,7 +19,7 @@ def test_a_target_token_depends_on_what_comes_before_it_only(position):
     """Shown by gradients to the embedded tokens."""
     gpt = GPT(CONFIG, LAYOUT)
     seen = []
-    gpt.tokens.register_forward_hook(lambda module, args, out: seen.append(out) or None)
+    gpt.tokens.register_forward_hook(lambda module, args, out: seen.append(out))
     logits = gpt.target_logits(*inputs(1))
     seen[0].retain_grad()
     logits[0, position].logsumexp(0).backward()

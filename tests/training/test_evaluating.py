@@ -1,0 +1,42 @@
+"""A run is evaluated at its end and as it goes on, by the same means."""
+
+import json
+
+from e2eve.training.run import train
+from tests.factories import TINY, UNTRAINED, compose
+
+SMALL = (
+    "evaluation=standard evaluation.num_inputs=4 evaluation.num_references=8 "
+    "evaluation.num_distractors=4 evaluation.num_samples=2 evaluation.every_n_epochs=1 "
+    "dataset.train.length=4 dataset.val.length=16 trainer.max_steps=4"
+).split()
+
+
+def test_a_run_ends_with_its_report_and_shows_samples_on_the_way(tmp_path):
+    report = train(compose(*TINY, *UNTRAINED, *SMALL, f"run_dir={tmp_path}"))
+    assert report == tmp_path / "report.html"
+    assert "https://" not in report.read_text().split("<body")[0].split("plotly")[0]
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == [
+        "step_000002.png",
+        "step_000004.png",
+    ]
+    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert "evaluation/editor/recall_1" in header
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    manifest = json.loads((tmp_path / "validation_set" / "manifest.json").read_text())
+    assert found["about"]["validation_hash"] == manifest["content_hash"]
+
+
+def test_a_finished_run_is_left_alone_and_evaluates_the_same_again(tmp_path):
+    config = compose(*TINY, *UNTRAINED, *SMALL, f"run_dir={tmp_path}")
+    report = train(config)
+    written = report.stat().st_mtime_ns
+    first = json.loads((tmp_path / "metrics.json").read_text())
+    assert train(config) == report
+    assert report.stat().st_mtime_ns == written
+    (tmp_path / "status.json").unlink()
+    train(config)
+    assert report.stat().st_mtime_ns > written
+    again = json.loads((tmp_path / "metrics.json").read_text())
+    assert first["systems"] == again["systems"]
+    assert first["nll"] == again["nll"]
