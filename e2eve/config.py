@@ -92,3 +92,18 @@ def choose(value: str, known: dict[str, Any], what: str) -> Any:
     near = difflib.get_close_matches(value, known, n=1)
     hint = f', did you mean "{near[0]}"?' if near else "."
     raise ValueError(f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}')
+
+
+def device_of(name: str) -> str:
+    """The device itself, or for "auto" the first GPU where there is one, else the CPU."""
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device is {name} and PyTorch finds no GPU: give device=cpu.")
+    try:
+        torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
+    return name

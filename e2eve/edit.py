@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import plain, verb
+from e2eve.config import device_of, plain, verb
 
 REQUIRED = {
     "model": "the bundle or run folder of an editor",
@@ -37,21 +37,6 @@ def edit(config: DictConfig) -> Path:
     editor = Editor.from_pretrained(config.model, device=device_of(config.device))
     options = {name: settings[name] for name in OPTIONS}
     return edit_all(editor, inputs, Path(config.out), model=str(config.model), **options)
-
-
-def device_of(name: str) -> str:
-    """The device itself, or for "auto" the first GPU where there is one, else the CPU."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device is {name} and PyTorch finds no GPU: give device=cpu.")
-    try:
-        torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
-    return name
 
 
 if __name__ == "__main__":

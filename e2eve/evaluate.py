@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import verb
+from e2eve.config import device_of, verb
 
 if TYPE_CHECKING:
     from e2eve.evaluation.systems import EvaluationSettings
@@ -26,7 +26,6 @@ def evaluate(config: DictConfig) -> Path:
     folder = Path(config.run)
     validation_folder = find_validation_set(folder, config.validation_set)
 
-    from e2eve.edit import device_of
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report

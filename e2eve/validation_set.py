@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from e2eve.config import choose, instantiate, verb
+from e2eve.config import choose, device_of, instantiate, verb
 
 
 @verb("validation_set")
@@ -17,22 +17,27 @@ def main(config: DictConfig) -> None:
 
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
-    from e2eve.edit import device_of
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.evaluation.validation_page import validation_page
     from e2eve.evaluation.validation_set import check_is_new
-    from e2eve.features import build_extractor
+    from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
     folder, settings = check_is_new(config.out), config.evaluation
     splits = {"train": config.dataset.train, "val": config.dataset.val}
     pictures = instantiate(choose(config.split, splits, "split"))
-    extractor = build_extractor(settings.extractor, settings.extractor_weights)
+    device = device_of(config.device)
+    extractor = build_extractor(settings.extractor, settings.extractor_weights).to(device)
+    compared = {"perceptual": settings.perceptual, "extractor": "none"}
+    perceptual = build_perceptual(
+        choose(config.retrieval, compared, "retrieval"), settings.perceptual_weights
+    )
     with progress_bars() as report:
         validation = build_validation_set(
             pictures,
             instantiate(config.edit_simulation),
-            extractor.to(device_of(config.device)),
+            extractor,
+            perceptual and perceptual.to(device),
             num_inputs=settings.num_inputs,
             num_references=settings.num_references,
             num_distractors=settings.num_distractors,

@@ -104,6 +104,7 @@ class Evaluation:
             "distractors": validation.features.distractors.shape[1],
             "extractor": self.extractor,
             "frechet_name": self.frechet_name,
+            "retrieval": validation.retrieval,
             "perceptual": self.perceptual,
             "swapped_by": self.swap,
             "seconds": round(self.seconds, 1),

@@ -37,7 +37,8 @@ def driver_shown(evaluation: Evaluation) -> Highlight:
         f"{editor[f'recall_{k}']:.0%} / {swapped[f'recall_{k}']:.0%}",
         f"R@{k}, given the driver / another one",
         f"{verdict}. How often the driver is among the {k} crops nearest to a sample's region, out "
-        f"of {candidates}; chance is {k / candidates:.0%}.",
+        f"of {candidates}; chance is {k / candidates:.0%}, the pasted driver through the "
+        f"tokenizer reaches {evaluation['paste_tokenized'][f'recall_{k}']:.0%}.",
     )
 
 

@@ -26,6 +26,12 @@ from e2eve.metrics import (
 KS = (1, 5, 10, 20)
 
 
+class Instruments(NamedTuple):
+    extractor: FeatureExtractor  # for distances of sets of pictures
+    retrieval: FeatureExtractor  # for finding drivers
+    perceptual: PerceptualDistance | None  # for diversity
+
+
 class Measurements(NamedTuple):
     """Of the pictures of one system; not a number where something is not defined."""
 
@@ -43,12 +49,12 @@ def measure(
     edits: Edits,
     inputs: InputBatch,
     reconstructions: Float[Tensor, "batch 3 side side"],
-    extractor: FeatureExtractor,
-    perceptual: PerceptualDistance | None,
+    instruments: Instruments,
 ) -> Measurements:
     """Everything about one batch, on the CPU."""
     first, samples = edits[:, 0], edits.shape[1]
-    ranks, distances = _retrieval(edits, inputs, extractor)
+    extractor, retrieval, perceptual = instruments
+    ranks, distances = _retrieval(edits, inputs, retrieval)
     differs = torch.full((len(edits), 2), torch.nan)
     if perceptual is not None and samples > 1:
         differs = torch.stack(diversity(perceptual, edits, inputs.regions), 1)
@@ -94,12 +100,12 @@ def summary(found: Measurements, reference: ReferenceFeatures) -> dict[str, floa
 
 
 def _retrieval(
-    edits: Edits, inputs: InputBatch, extractor: FeatureExtractor
+    edits: Edits, inputs: InputBatch, retrieval: FeatureExtractor
 ) -> tuple[Int[Tensor, "batch samples"], Float[Tensor, "batch samples"]]:
     """Rank of the driver for each sample, and the distance of the sample's region to it."""
     samples = edits.shape[1]
     queries = sweep_features(
-        extractor,
+        retrieval,
         rearrange(edits, "b n c h w -> (b n) c h w"),
         [box for box in inputs.boxes for _ in range(samples)],
         inputs.drivers.shape[-1],

@@ -79,9 +79,11 @@ def add_faithfulness(page: Page, evaluation: Evaluation, rows: list[dict[str, An
         columns.append(Column(f"recall_{k}_kept", f"R@{k} kept", ".0%", "high", note))
     page.section("Does it show the driver?").text(
         f"R@k says how often the driver is among the k crops nearest to the edited region, out of "
-        f"itself and {distractors} crops of other pictures at the same place. Means over all "
-        "samples; **kept** looks only at the sample nearest to the driver, and is flattered by "
-        "being chosen with the features that it is judged by."
+        f"itself and {distractors} crops of other pictures at the same place, by features of "
+        f"`{evaluation.validation.retrieval}`. The paste through the tokenizer shows what is "
+        "within reach of an editor with that tokenizer. Means over all samples; **kept** looks "
+        "only at the sample nearest to the driver, and is flattered by being chosen with the "
+        "features that it is judged by."
     )
     page.table(rows, columns).chart(recall_chart(evaluation))
 
@@ -131,7 +133,8 @@ def add_method(page: Page, evaluation: Evaluation) -> None:
         ("Validation set", about["validation_set"]),
         ("its sha256", about["validation_hash"]),
         ("Inputs, references, distractors", _counts(about)),
-        ("Features", about["extractor"]),
+        ("Features for distances of sets", about["extractor"]),
+        ("Features for finding drivers", about["retrieval"]),
         ("Perceptual distance", about["perceptual"] or "none"),
         ("Samples of an input", str(about["num_samples"])),
         ("Sampling", ", ".join(f"{name} {value}" for name, value in sampling.items())),

@@ -21,7 +21,8 @@ from e2eve.evaluation.validation_set import (
     ValidationInput,
     ValidationSet,
 )
-from e2eve.features import FeatureExtractor
+from e2eve.features import FeatureExtractor, PerceptualDistance
+from e2eve.features.pooled import PooledMaps
 from e2eve.geometry import Box
 from e2eve.reporting.progress import Report, silent
 
@@ -105,6 +106,7 @@ def build_validation_set(
     pictures: Pictures,
     simulation: EditSimulation,
     extractor: FeatureExtractor,
+    perceptual: PerceptualDistance | None = None,
     *,
     num_inputs: int,
     num_references: int,
@@ -120,6 +122,8 @@ def build_validation_set(
     Args:
         simulation: draws regions and driver boxes. Its view and its driver transformations are
             left out, so that trainings that differ in them share a validation set.
+        extractor: for the Fréchet and kernel distances.
+        perceptual: its maps are what R@k compares; without it the extractor's features are.
         num_references: pictures for the Fréchet and kernel distances.
         num_distractors: crops of other pictures among which a driver has to be found; they are
             cut out where the driver was cut out of its picture.
@@ -140,10 +144,12 @@ def build_validation_set(
     ]
     paired_boxes = [place.driver_box for place in places]
     drivers = _cut(simulation, sources[plan.origins], origin_boxes)
+    retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
     features = ReferenceFeatures(
         *_reference_features(scenes, plan, extractor, progress),
-        drivers=features_of(extractor, drivers),
-        distractors=_distractor_features(scenes, plan, origin_boxes, extractor, progress),
+        sources=features_of(extractor, sources),
+        drivers=features_of(retrieval, drivers),
+        distractors=_distractor_features(scenes, plan, origin_boxes, retrieval, progress),
     )
     names = scenes.names(plan.inputs)
     inputs = tuple(
@@ -161,7 +167,14 @@ def build_validation_set(
         features=features,
         distractor_names=scenes.names(plan.distractors),
         reference_names=scenes.names(plan.references),
-        manifest=_manifest(name, scenes, plan, extractor, same_place),
+        manifest={
+            "format": FORMAT,
+            "name": name,
+            "extractor": extractor.name,
+            "retrieval": retrieval.name,
+            "same_place": same_place,
+            **_manifest(scenes, plan),
+        },
     ).hashed()
 
 
@@ -192,7 +205,7 @@ def _distractor_features(
     scenes: Scenes,
     plan: Plan,
     boxes: Sequence[Box],
-    extractor: FeatureExtractor,
+    retrieval: FeatureExtractor,
     progress: Report,
 ) -> Float[Tensor, "inputs distractors dim"]:
     """Crops of the pool at each driver's box, without the source's and the driver's own picture."""
@@ -202,19 +215,14 @@ def _distractor_features(
         own = {plan.inputs[n], plan.inputs[plan.origins[n]]}
         chosen = [index for index in views if index not in own][: len(views) - 2]
         crops = [scenes.simulation.driver_from(views[index], box) for index in chosen]
-        result.append(features_of(extractor, crops).half())
+        result.append(features_of(retrieval, crops).half())
         progress("distractor features", n + 1, len(boxes))
     return torch.stack(result)
 
 
-def _manifest(
-    name: str, scenes: Scenes, plan: Plan, extractor: FeatureExtractor, same_place: bool
-) -> dict[str, Any]:
+def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
     shared = len(set(plan.inputs) & set(plan.references))
     return {
-        "format": FORMAT,
-        "name": name,
-        "extractor": extractor.name,
         "inputs": len(plan.inputs),
         "distractors": len(plan.distractors) - 2,
         "references": len(plan.references),
@@ -222,7 +230,6 @@ def _manifest(
         "image_size": scenes.simulation.image_size,
         "driver_size": scenes.simulation.driver_size,
         "seed": scenes.seed,
-        "same_place": same_place,
         "given_masks": None if scenes.masks is None else len(scenes.masks),
         "region": described(scenes.simulation.region),
         "driver": described(scenes.simulation.driver),

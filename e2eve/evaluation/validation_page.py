@@ -61,7 +61,8 @@ def facts(validation: ValidationSet) -> list[tuple[str, str]]:
         ("Reference pictures", str(manifest["references"])),
         ("of them also sources", str(manifest["references_that_are_sources"])),
         ("Distractors of each driver", str(manifest["distractors"])),
-        ("Features", manifest["extractor"]),
+        ("Features for distances of sets", manifest["extractor"]),
+        ("Features for finding drivers", manifest["retrieval"]),
         ("Seed", str(manifest["seed"])),
         ("sha256", validation.content_hash),
     ]

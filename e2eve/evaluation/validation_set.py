@@ -58,12 +58,17 @@ class ValidationInput:
 
 
 class ReferenceFeatures(NamedTuple):
-    """Features of real pictures, of the extractor that the manifest names."""
+    """Features of real pictures, of the networks that the manifest names.
+
+    The `extractor` looks at the first three, for distances of sets of pictures; the `retrieval`
+    network, which may be the same, looks at the others, for finding drivers.
+    """
 
     whole: Float[Tensor, "references dim"]
     regions: Float[Tensor, "references dim"]  # region crops of the same images
-    drivers: Float[Tensor, "inputs dim"]
-    distractors: Float[Tensor, "inputs distractors dim"]  # kept in half precision
+    sources: Float[Tensor, "inputs dim"]
+    drivers: Float[Tensor, "inputs width"]
+    distractors: Float[Tensor, "inputs distractors width"]  # kept in half precision
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,10 @@ class ValidationSet:
     @property
     def extractor(self) -> str:
         return self.manifest["extractor"]
+
+    @property
+    def retrieval(self) -> str:
+        return self.manifest["retrieval"]
 
     @property
     def image_size(self) -> int:

@@ -55,6 +55,7 @@ def prepare(config: DictConfig) -> None:
     os.environ.setdefault("WANDB_SILENT", "true")
     # The data module goes on in mid-epoch by itself, and frozen networks are meant to be.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", "Found .* module.* in eval mode")
     warnings.filterwarnings("ignore", ".*LeafSpec")
     if config.trainer.threads:

@@ -136,7 +136,9 @@ class GPT(nn.Module):
             nn.init.normal_(self.positions, 0.0, 0.02)
             if self.config.position_init == "grid":
                 code = self.layout.grid_code(self.config.width)
-                self.positions[: len(code)] += 0.02 * code
+                # As long as a token's embedding, so that attention finds cells early.
+                code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
+                self.positions[: len(code)] += code
 
     def embed(self, ids: Int[Tensor, "batch n"], start: int) -> Float[Tensor, "batch n width"]:
         """Token, position and condition embeddings of positions start, start + 1, …"""

@@ -70,22 +70,20 @@ class SequenceLayout:
 
         A source position is about its own cell, a position that predicts a target token about
         that token's cell, so that a cell and its copy in the source share a code from the start.
-        Driver positions, spread over the picture, carry the code with the other sign.
+        Where the driver goes is not known: its positions have no code.
         """
-        side = math.isqrt(self.source)
-        source = _grid(side, side, width)
-        driver = -_grid(math.isqrt(self.driver), side, width)
+        source = _grid(math.isqrt(self.source), width)
+        driver = torch.zeros(self.driver, width)
         # The last source position predicts target cell 0; the last target position predicts none.
         predicts = torch.cat([source[1:], torch.zeros(1, width)])
         return torch.cat([driver, source, predicts])
 
 
-def _grid(side: int, span: int, width: int) -> Float[Tensor, "cells width"]:
-    """Sines and cosines of row and column of a side × side grid stretched over `span` cells."""
-    places = (torch.arange(side) + 0.5) * span / side
-    frequencies = math.pi / span * 1.5 ** torch.arange(width // 4)
+def _grid(side: int, width: int) -> Float[Tensor, "cells width"]:
+    """Sines and cosines of row and column of a side × side grid, in as many channels as needed."""
+    frequencies = math.pi / side * 1.5 ** torch.arange(width // 4)
     frequencies = frequencies[: max(1, int((frequencies <= math.pi).sum()))]
-    phases = places[:, None] * frequencies
+    phases = (torch.arange(side) + 0.5)[:, None] * frequencies
     line = torch.cat([phases.sin(), phases.cos()], dim=1)
     rows, columns = line.repeat_interleave(side, 0), line.repeat(side, 1)
     code = torch.zeros(side * side, width)

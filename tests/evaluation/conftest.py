@@ -49,8 +49,12 @@ class Squares(PerceptualDistance):
 
     name = "squares"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(()))
+
     def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [images]
+        return [self.scale * images]
 
 
 SIMULATION = EditSimulation(32, 16, CentreView(), Block(), DriverCrop())

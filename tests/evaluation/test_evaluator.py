@@ -81,6 +81,11 @@ class LargeEditor(FakeEditor):
 SETTINGS = EvaluationSettings(num_samples=3, batch_size=2, shown=4)
 
 
+@pytest.fixture
+def by_maps(build_validation, perceptual):
+    return build_validation(perceptual=perceptual)
+
+
 @pytest.fixture(scope="module")
 def tiny_evaluation(validation, module_extractor, module_perceptual):
     return evaluate(
@@ -178,7 +183,14 @@ def test_files(tiny_evaluation, validation, tmp_path):
     assert len(list(csv.DictReader((folder / "inputs.csv").open()))) == 5
 
 
-def test_what_does_not_fit_is_refused(validation, extractor, perceptual):
+def test_drivers_are_found_by_the_features_of_the_validation_set(by_maps, extractor, perceptual):
+    evaluation = evaluate(FakeEditor(), by_maps, extractor, perceptual, settings=SETTINGS)
+    assert evaluation.about()["retrieval"] == "squares_maps"
+    assert evaluation.systems[0].found.whole.shape[1] == extractor.dim
+    assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
+
+
+def test_what_does_not_fit_is_refused(validation, by_maps, extractor, perceptual):
     def run(editor: FakeEditor) -> None:
         evaluate(editor, validation, extractor, perceptual, settings=SETTINGS)
 
@@ -186,6 +198,8 @@ def test_what_does_not_fit_is_refused(validation, extractor, perceptual):
         run(LargeEditor())
     with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
         run(FakeEditor(driver_size=8))
+    with pytest.raises(ValueError, match='features of "squares_maps" .* distance is none'):
+        evaluate(FakeEditor(), by_maps, extractor, None, settings=SETTINGS)
     extractor.scale.fill_(1.5)
     with pytest.raises(ValueError, match="differ from those in the validation set by 50%"):
         run(FakeEditor())
