@@ -60,6 +60,8 @@ class Editor(nn.Module):
         driver_grid = driver_size // driver_tokenizer.config.cell
         layout = SequenceLayout(driver=driver_grid**2, source=source_tokenizer.tokens)
         self.gpt = GPT(gpt, layout)
+        if gpt.token_init == "codebook":
+            self.gpt.start_from_codebook(source_tokenizer.quantizer.table())
 
     @property
     def driver_tokenizer(self) -> Tokenizer:

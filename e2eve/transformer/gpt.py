@@ -26,6 +26,7 @@ class GPTConfig:
     codebook_size: int = 1024
     positions: int | None = None  # learned positions; None: as many as the sequence is long
     position_init: str = "normal"  # "normal" (published) or "grid": cells share a code at start
+    token_init: str = "normal"  # "normal" (published) or "codebook": like codes start alike
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -34,6 +35,8 @@ class GPTConfig:
             )
         if self.position_init not in ("normal", "grid"):
             raise ValueError(f'position_init is "{self.position_init}": use "normal" or "grid".')
+        if self.token_init not in ("normal", "codebook"):
+            raise ValueError(f'token_init is "{self.token_init}": use "normal" or "codebook".')
 
 
 class KeyValueCache:
@@ -139,6 +142,20 @@ class GPT(nn.Module):
                 # As long as a token's embedding, so that attention finds cells early.
                 code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
                 self.positions[: len(code)] += code
+
+    @torch.no_grad()
+    def start_from_codebook(self, codes: Float[Tensor, "codes dim"]) -> None:
+        """Embed ids by a random projection of their codes, so that like codes start alike.
+
+        The head starts as the same projection: what is learned about a code holds at once for its
+        neighbours. A third of each embedding is its own.
+        """
+        directions = F.normalize(codes, dim=1)
+        projection = torch.randn(codes.shape[1], self.config.width, device=codes.device)
+        own = self.tokens.weight[: len(codes)]
+        shared = 0.02 * directions @ projection
+        self.tokens.weight[: len(codes)] = (8 / 9) ** 0.5 * shared + own / 3
+        self.head.weight.copy_(self.tokens.weight)
 
     def embed(self, ids: Int[Tensor, "batch n"], start: int) -> Float[Tensor, "batch n width"]:
         """Token, position and condition embeddings of positions start, start + 1, …"""

@@ -1,5 +1,7 @@
 """Laws of the editor's network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -64,3 +66,16 @@ def test_too_few_positions_are_refused_with_both_values():
 def test_heads_must_share_the_width():
     with pytest.raises(ValueError, match="width 30 cannot be shared by 4 heads"):
         GPTConfig(width=30, heads=4)
+
+
+def test_codes_that_are_alike_start_alike():
+    gpt = GPT(replace(CONFIG, width=64, token_init="codebook"), LAYOUT)
+    codes = torch.randn(32, 8)
+    codes[1] = codes[0] + 0.01
+    gpt.start_from_codebook(codes)
+    like = torch.cosine_similarity(gpt.tokens.weight[0], gpt.tokens.weight[1], dim=0)
+    others = torch.cosine_similarity(gpt.tokens.weight[:1], gpt.tokens.weight[2:])
+    assert like > 0.7
+    assert like > others.max()
+    assert torch.equal(gpt.head.weight, gpt.tokens.weight)
+    assert gpt.tokens.weight.std() == pytest.approx(0.02, rel=0.3)
