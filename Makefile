@@ -20,7 +20,7 @@ train: install  ## Train the editor on ToyFaces, evaluate it, write a report; go
 	$(BIN)/python -m e2eve.train
 
 test: install  ## Pass the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: install  ## Check style, format and types.
 	$(BIN)/ruff check .

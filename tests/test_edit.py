@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2eve.data.images import read_image
 from e2eve.config import device_of
+from e2eve.data.images import read_image
 from e2eve.edit import edit
 from e2eve.geometry import Box
 from tests.factories import compose, tiny_editor

@@ -142,7 +142,6 @@ def build_validation_set(
         (place if same_place else places[origin]).driver_box
         for place, origin in zip(places, plan.origins, strict=True)
     ]
-    paired_boxes = [place.driver_box for place in places]
     drivers = _cut(simulation, sources[plan.origins], origin_boxes)
     retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
     features = ReferenceFeatures(
@@ -151,19 +150,12 @@ def build_validation_set(
         drivers=features_of(retrieval, drivers),
         distractors=_distractor_features(scenes, plan, origin_boxes, retrieval, progress),
     )
-    names = scenes.names(plan.inputs)
-    inputs = tuple(
-        ValidationInput(f"{n:05d}", names[n], names[origin], place.region_box, box, paired)
-        for n, (place, origin, box, paired) in enumerate(
-            zip(places, plan.origins, origin_boxes, paired_boxes, strict=True)
-        )
-    )
     return ValidationSet(
-        inputs=inputs,
+        inputs=_inputs(plan, scenes.names(plan.inputs), places, origin_boxes),
         sources=sources,
         regions=np.stack([place.region for place in places]),
         drivers=drivers,
-        paired_drivers=_cut(simulation, sources, paired_boxes),
+        paired_drivers=_cut(simulation, sources, [place.driver_box for place in places]),
         features=features,
         distractor_names=scenes.names(plan.distractors),
         reference_names=scenes.names(plan.references),
@@ -176,6 +168,22 @@ def build_validation_set(
             **_manifest(scenes, plan),
         },
     ).hashed()
+
+
+def _inputs(
+    plan: Plan, names: Sequence[str], places: Sequence[Placement], driver_boxes: Sequence[Box]
+) -> tuple[ValidationInput, ...]:
+    return tuple(
+        ValidationInput(
+            id=f"{n:05d}",
+            source=names[n],
+            driver=names[origin],
+            region_box=places[n].region_box,
+            driver_box=driver_boxes[n],
+            paired_driver_box=places[n].driver_box,
+        )
+        for n, origin in enumerate(plan.origins)
+    )
 
 
 def _cut(

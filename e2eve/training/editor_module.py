@@ -23,7 +23,9 @@ class EditorModule(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = self.settings.build(self.editor.gpt, self.pictures_per_step)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self.settings.factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: self.settings.factor(step)
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

@@ -58,6 +58,7 @@ class Evaluator:
                 self.pictures,
                 build_simulation(self.config),
                 self.extractor,
+                self.perceptual,
                 num_inputs=self.settings.num_inputs,
                 num_references=min(self.settings.num_references, len(self.pictures)),
                 num_distractors=self.settings.num_distractors,

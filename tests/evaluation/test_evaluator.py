@@ -198,7 +198,7 @@ def test_what_does_not_fit_is_refused(validation, by_maps, extractor, perceptual
         run(LargeEditor())
     with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
         run(FakeEditor(driver_size=8))
-    with pytest.raises(ValueError, match='features of "squares_maps" .* distance is none'):
+    with pytest.raises(ValueError, match=r'features of "squares_maps" .* distance is none'):
         evaluate(FakeEditor(), by_maps, extractor, None, settings=SETTINGS)
     extractor.scale.fill_(1.5)
     with pytest.raises(ValueError, match="differ from those in the validation set by 50%"):

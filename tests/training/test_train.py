@@ -92,7 +92,6 @@ def test_shared_tokenizers_are_one(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["task=editer"], 'task is "editer".*did you mean "editor"'),
         (["trainer.untrained_tokenizers=false"], "tokenizer.source is untrained"),
         (["transformer.codebook_size=16"], "source tokenizer has 32 codes .* reads 16"),
         (["transformer.positions=10"], "need 36 positions and transformer.positions is 10"),
@@ -109,3 +108,9 @@ def test_what_a_user_can_get_wrong_is_one_sentence(tmp_path, overrides, message)
         run(tmp_path / "run", *overrides)
     status = tmp_path / "run" / "status.json"
     assert json.loads(status.read_text())["state"] == "failed"
+
+
+def test_an_unknown_task_leaves_nothing_behind(tmp_path):
+    with pytest.raises(ValueError, match=r'task is "editer".*did you mean "editor"'):
+        run(tmp_path / "run", "task=editer")
+    assert not (tmp_path / "run").exists()
