@@ -52,7 +52,7 @@ TINY = (
     "vqgan=tiny transformer=tiny trainer=smoke tokenizer_loss=plain evaluation=off logger=csv "
     "image_size=32 driver_size=16 batch_size=2 token_cache=0 trainer.max_steps=2"
 ).split()
-UNTRAINED = ["tokenizer.source=untrained", "tokenizer.driver=untrained"]
+UNTRAINED = ["tokenizer=separate", "tokenizer.source=untrained", "tokenizer.driver=untrained"]
 
 
 def compose(*overrides: str, config_name: str = "train") -> DictConfig:

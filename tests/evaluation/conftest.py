@@ -48,6 +48,7 @@ class Squares(PerceptualDistance):
     """Squared differences of pixels."""
 
     name = "squares"
+    scale: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()

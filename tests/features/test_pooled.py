@@ -27,6 +27,8 @@ def test_the_squared_distance_is_the_perceptual_distance_of_coarse_pictures():
 
 
 def test_names_and_sizes():
-    features = PooledMaps(build_perceptual("efficientnet_lite0"))
+    perceptual = build_perceptual("efficientnet_lite0")
+    assert perceptual is not None
+    features = PooledMaps(perceptual)
     assert features.name == "efficientnet_lite0_maps"
     assert features(torch.zeros(3, 3, 20, 24)).shape == (3, features.dim)
