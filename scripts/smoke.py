@@ -10,7 +10,8 @@ TINY = (
     "driver_size=16 batch_size=4 token_cache=16 dataset.train.length=16"
 ).split()
 SMALL_EVALUATION = (
-    "evaluation.num_inputs=4 evaluation.num_distractors=4 evaluation.num_references=8"
+    "trainer.evaluate=true evaluation.num_inputs=4 evaluation.num_distractors=4 "
+    "evaluation.num_references=8"
 ).split()
 
 
@@ -34,7 +35,8 @@ def main() -> None:
             call("train", *TINY, *task)
             tokenizers.append(f"tokenizer.{role}={run}")
         editor = folder / "editor"
-        call("train", *TINY, *SMALL_EVALUATION, *tokenizers, f"run_dir={editor}")
+        parts = ["tokenizer=separate", *tokenizers]
+        call("train", *TINY, *SMALL_EVALUATION, *parts, f"run_dir={editor}")
         validation = editor / "validation_set"
         pictures = [validation / kind / "00000.png" for kind in ("sources", "drivers")]
         call(

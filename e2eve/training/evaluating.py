@@ -43,6 +43,14 @@ class Evaluator:
         )
         self._validation: ValidationSet | None = None
 
+    def prepare(self) -> None:
+        """Build or open the validation set now.
+
+        Raises:
+            ValueError: when there are too few pictures for it, or it was changed.
+        """
+        log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
+
     @property
     def validation(self) -> ValidationSet:
         if self._validation is None:

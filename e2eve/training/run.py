@@ -29,6 +29,8 @@ def train(config: DictConfig) -> Path:
     That is the bundle's path where no evaluation is asked for.
     """
     task_class = choose(config.task, TASKS, "task")
+    if config.trainer.batch_limit:
+        config.batch_size = min(config.batch_size, config.trainer.batch_limit)
     run = RunFolder(config.run_dir)
     if (result := run.result_of(config)) is not None:
         log.info("%s is done already.", run.path)

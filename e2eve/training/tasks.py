@@ -90,6 +90,8 @@ class EditorTask:
     def __init__(self, config: DictConfig, run: RunFolder) -> None:
         self.config, self.run = config, run
         self.editor = build_editor(config)
+        if config.evaluation.enabled:
+            self.evaluator.prepare()  # what cannot be evaluated is said before hours of training
         train, val = simulated(config, as_edit)
         data: dict[str, Any] = {"train": train, "val": val, "workers": config.trainer.workers}
         if config.token_cache:

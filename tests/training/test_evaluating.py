@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
+
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
 SMALL = (
-    "evaluation=standard evaluation.num_inputs=4 evaluation.num_references=8 "
+    "evaluation=standard trainer.evaluate=true evaluation.num_inputs=4 evaluation.num_references=8 "
     "evaluation.num_distractors=4 evaluation.num_samples=2 evaluation.every_n_epochs=1 "
     "dataset.train.length=4 dataset.val.length=16 trainer.max_steps=4"
 ).split()
@@ -40,3 +42,10 @@ def test_a_finished_run_is_left_alone_and_evaluates_the_same_again(tmp_path):
     again = json.loads((tmp_path / "metrics.json").read_text())
     assert first["systems"] == again["systems"]
     assert first["nll"] == again["nll"]
+
+
+def test_too_few_pictures_are_refused_before_the_training(tmp_path):
+    settings = [*SMALL, "dataset.val.length=3"]
+    with pytest.raises(ValueError, match="num_inputs is 4 and the data set has 3 pictures"):
+        train(compose(*TINY, *UNTRAINED, *settings, f"run_dir={tmp_path}"))
+    assert not (tmp_path / "checkpoints").exists()

@@ -92,7 +92,10 @@ def test_shared_tokenizers_are_one(tmp_path):
         (["transformer.positions=10"], "need 36 positions and transformer.positions is 10"),
         (["image_size=36"], "image_size 36 is no multiple of 8"),
         (["transformer.heads=3"], "width 32 cannot be shared by 3 heads"),
-        (["batch_size=9", "dataset.train.length=8"], "8 pictures, fewer than one batch of 9"),
+        (
+            ["batch_size=9", "trainer.batch_limit=null", "dataset.train.length=8"],
+            "8 pictures, fewer than one batch of 9",
+        ),
         (["tokenizer.source=nowhere"], "nowhere is no bundle"),
         (["tokenizer.source=package:nothing"], 'No packaged bundle is called "nothing"'),
         (["dataset.train._target_=os.system"], 'names "os.system"'),
