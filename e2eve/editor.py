@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from e2eve.bundle import read_bundle, write_bundle
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, Picture, Region
-from e2eve.features import FeatureExtractor, build_extractor
+from e2eve.features import FeatureExtractor, build_perceptual
+from e2eve.features.pooled import PooledMaps
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
 from e2eve.transformer.sampling import sample
@@ -191,7 +192,9 @@ class Editor(nn.Module):
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What ranks edits; no part of the editor's state, and not built before it is needed."""
-        return build_extractor("efficientnet_lite0")
+        perceptual = build_perceptual("efficientnet_lite0")
+        assert perceptual is not None  # which is for the name "none" only
+        return PooledMaps(perceptual)
 
     @classmethod
     def from_pretrained(
