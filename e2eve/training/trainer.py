@@ -18,7 +18,7 @@ def build_trainer(config: DictConfig, run: RunFolder, callbacks: list[Callback])
         filename="step_{step:06d}",
         auto_insert_metric_name=False,
         every_n_train_steps=settings.checkpoint_every,
-        save_last=True,
+        save_last="link",  # to the newest, so that nothing is stored twice
         save_top_k=1,
         save_on_train_epoch_end=False,
     )
