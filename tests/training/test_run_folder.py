@@ -48,7 +48,7 @@ def test_metrics_go_on_after_an_interruption(tmp_path):
 def test_parts_that_a_training_does_not_read_may_change(tmp_path):
     before, after = ({"seed": 1, "transformer": {"width": width}} for width in (32, 64))
     RunFolder(tmp_path).open(OmegaConf.create(before))
-    with pytest.raises(ValueError, match="transformer.width"):
+    with pytest.raises(ValueError, match=r"transformer\.width"):
         RunFolder(tmp_path).open(OmegaConf.create(after))
     RunFolder(tmp_path).open(OmegaConf.create(after), unrelated=["transformer"])
     assert OmegaConf.load(tmp_path / "config.yaml").transformer.width == 64
