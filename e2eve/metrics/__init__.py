@@ -7,14 +7,9 @@ from e2eve.metrics.frechet import (
     feature_statistics,
     frechet_distance,
 )
-from e2eve.metrics.kernel import (
-    SubsetDistance,
-    kernel_distance,
-    subset_kernel_distance,
-)
+from e2eve.metrics.kernel import kernel_distance
 from e2eve.metrics.masked import (
     TokenMasks,
-    l1_inside,
     l1_outside,
     masked_mean,
     token_losses,
@@ -27,13 +22,10 @@ from e2eve.metrics.retrieval import (
     sweep_distances,
     sweep_features,
 )
-from e2eve.metrics.selection import Kept, rank_and_keep
 
 __all__ = [
     "Diversity",
     "FeatureStatistics",
-    "Kept",
-    "SubsetDistance",
     "TokenMasks",
     "crop_and_resize",
     "diversity",
@@ -41,12 +33,9 @@ __all__ = [
     "feature_statistics",
     "frechet_distance",
     "kernel_distance",
-    "l1_inside",
     "l1_outside",
     "masked_mean",
-    "rank_and_keep",
     "recall_at",
-    "subset_kernel_distance",
     "sweep_boxes",
     "sweep_distances",
     "sweep_features",

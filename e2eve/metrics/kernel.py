@@ -3,23 +3,12 @@
 Bińkowski et al. 2018, "Demystifying MMD GANs" (arXiv 1801.01401).
 """
 
-from statistics import fmean, pstdev
-from typing import NamedTuple
-
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from e2eve.metrics.checks import check_features, check_same_width
 
 ROWS_AT_ONCE = 2048
-
-
-class SubsetDistance(NamedTuple):
-    """Mean and standard deviation over subsets."""
-
-    mean: float
-    deviation: float
 
 
 def kernel_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b dim_b"]) -> float:
@@ -35,31 +24,6 @@ def kernel_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b
     a, b = a.double(), b.double()
     within = sum(_mean_of_distinct(features) for features in (a, b))
     return within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
-
-
-def subset_kernel_distance(
-    a: Float[Tensor, "count_a dim"],
-    b: Float[Tensor, "count_b dim"],
-    generator: torch.Generator,
-    subsets: int = 100,
-    subset_size: int = 1000,
-) -> SubsetDistance:
-    """Over random subsets of both sets, as published: gives a spread, costs less for large sets.
-
-    Raises:
-        ValueError: when a set is smaller than a subset.
-    """
-    if subset_size > min(len(a), len(b)):
-        raise ValueError(
-            f"Subsets of {subset_size} features cannot be drawn from sets of {len(a)} and "
-            f"{len(b)}, set subset_size to {min(len(a), len(b))} or less."
-        )
-
-    def draw(features: Float[Tensor, "count dim"]) -> Float[Tensor, "subset_size dim"]:
-        return features[torch.randperm(len(features), generator=generator)[:subset_size]]
-
-    distances = [kernel_distance(draw(a), draw(b)) for _ in range(subsets)]
-    return SubsetDistance(fmean(distances), pstdev(distances))
 
 
 def _kernel_sum(a: Float[Tensor, "count_a dim"], b: Float[Tensor, "count_b dim"]) -> float:

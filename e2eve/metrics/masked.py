@@ -28,15 +28,6 @@ def l1_outside(
     return masked_mean((a - b).abs(), (~regions).expand_as(a))
 
 
-def l1_inside(
-    a: Float[Tensor, "batch 3 height width"],
-    b: Float[Tensor, "batch 3 height width"],
-    regions: Bool[Tensor, "batch 1 height width"],
-) -> Float[Tensor, " batch"]:
-    """Mean |a - b| over pixels of the region and channels, on the [-1, 1] scale."""
-    return masked_mean((a - b).abs(), regions.expand_as(a))
-
-
 class TokenMasks(NamedTuple):
     """For each token in raster order: does the region reach into its cell, or fill it?"""
 

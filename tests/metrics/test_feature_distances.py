@@ -9,7 +9,6 @@ from e2eve.metrics import (
     feature_statistics,
     frechet_distance,
     kernel_distance,
-    subset_kernel_distance,
 )
 
 
@@ -81,15 +80,6 @@ def test_kernel_distance_is_unbiased():
     pairs = [(features(4, seed=2 * i), features(4, seed=2 * i + 1)) for i in range(150)]
     values = [kernel_distance(a, b) for a, b in pairs]
     assert abs(np.mean(values)) < 3 * np.std(values) / len(values) ** 0.5
-
-
-def test_subsets_that_are_the_sets_give_the_whole_distance():
-    a, b = features(8), features(8, seed=1)
-    found = subset_kernel_distance(a, b, torch.Generator(), subsets=3, subset_size=8)
-    assert found.mean == pytest.approx(kernel_distance(a, b))
-    assert found.deviation == pytest.approx(0, abs=1e-9)
-    with pytest.raises(ValueError, match=r"9 features.*sets of 8 and 8, set subset_size to 8"):
-        subset_kernel_distance(a, b, torch.Generator(), subset_size=9)
 
 
 @pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])

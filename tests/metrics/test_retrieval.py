@@ -9,7 +9,6 @@ from e2eve.geometry import Box
 from e2eve.metrics import (
     crop_and_resize,
     driver_ranks,
-    rank_and_keep,
     recall_at,
     sweep_boxes,
     sweep_distances,
@@ -104,13 +103,3 @@ def test_recall_counts_ranks_up_to_k():
     assert [recall_at(ranks, k) for k in (1, 5, 10)] == [0.25, 0.75, 1]
     with pytest.raises(ValueError, match="Recall of no inputs"):
         recall_at(ranks[:0], 1)
-
-
-def test_rank_and_keep_gives_the_nearest_best_first_and_ties_in_order():
-    samples = torch.tensor([[[3.0], [1.0], [-1.0], [0.5]], [[0.0], [9.0], [9.0], [8.0]]])
-    kept = rank_and_keep(samples, torch.tensor([[0.0], [9.0]]), keep=3)
-    assert kept.indices.tolist() == [[3, 1, 2], [1, 2, 3]]
-    assert kept.distances.tolist() == [[0.5, 1, 1], [0, 0, 1]]
-    for keep in (0, 5):
-        with pytest.raises(ValueError, match=f"Cannot keep {keep} of 4 samples"):
-            rank_and_keep(samples, torch.zeros(2, 1), keep)
