@@ -20,6 +20,7 @@ from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.discriminator import PatchDiscriminator
 from e2eve.tokenizers.losses import TokenizerLoss
 from e2eve.training.data_module import Simulated
+from e2eve.training.initial_weights import load_initial_tokenizer, open_initial_editor
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import GPTConfig
 
@@ -93,7 +94,18 @@ def build_tokenizer_loss(config: DictConfig) -> TokenizerLoss:
     return TokenizerLoss(perceptual, discriminator, **settings)
 
 
+def build_initial_tokenizer(config: DictConfig, side: int) -> Tokenizer:
+    """The tokenizer that a training starts from."""
+    tokenizer = build_tokenizer(config, side)
+    if config.init_from is not None:
+        load_initial_tokenizer(tokenizer, config.init_from)
+    return tokenizer
+
+
 def build_editor(config: DictConfig) -> Editor:
+    """The editor that a training starts from."""
+    if config.init_from is not None:
+        return open_initial_editor(config)
     source = open_tokenizer(config, "source", config.image_size)
     shared = config.tokenizer.driver is None
     driver = source if shared else open_tokenizer(config, "driver", config.driver_size)

@@ -1,21 +1,26 @@
 """The folder of a run: what it is made of, what state it is in, and whether it may go on."""
 
 import json
+import re
+import secrets
+import traceback
 from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-# What may change when a run goes on: it says how long and how often, not what is trained.
-FREE = ("trainer", "evaluation", "logger")
+# What may change when a run goes on: it says how long and how often, not what is trained. The decay
+# of the learning rate follows the number of steps, and the driver's tokenizer is the one of the
+# group `tokenizer`.
+FREE = ("trainer", "evaluation", "logger", "optimizer.decay_steps", "driver_tokenizer")
 
 
 class RunFolder:
     """Names every file of a run.
 
-    config.yaml, status.json, metrics.csv, metrics.json, report.html, samples/, checkpoints/,
-    bundle/ and validation_set/.
+    config.yaml, status.json, train.log, metrics.csv, metrics.json, report.html, samples/,
+    checkpoints/, bundle/ and validation_set/.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -25,8 +30,20 @@ class RunFolder:
         return self.path / name
 
     @property
-    def last_checkpoint(self) -> Path:
-        return self / "checkpoints" / "last.ckpt"
+    def checkpoints(self) -> Path:
+        return self / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The link to it or, where a process was killed before it could renew that, the newest."""
+        if (self.checkpoints / "last.ckpt").exists():
+            return self.checkpoints / "last.ckpt"
+        steps = sorted(self.checkpoints.glob("step_*.ckpt"), key=lambda path: path.stat().st_mtime)
+        return steps[-1] if steps else None
+
+    @property
+    def log(self) -> Path:
+        return self / "train.log"
 
     @property
     def bundle(self) -> Path:
@@ -49,14 +66,18 @@ class RunFolder:
         if (self / "config.yaml").exists():
             before = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
             free = {*FREE, *unrelated}
-            changed = [k for k in differing(before, resolved) if k.split(".")[0] not in free]
+            changed = [
+                name
+                for name in differing(before, resolved)
+                if not free & {name, name.split(".")[0]}
+            ]
             if changed:
                 raise ValueError(
                     f"{self.path} holds a run with other settings ({', '.join(changed[:4])}): "
                     "give this one another name=… or remove that folder."
                 )
         self.path.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(OmegaConf.create(resolved), self / "config.yaml")
+        self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
         return self
 
     def result_of(self, config: DictConfig) -> Path | None:
@@ -74,10 +95,48 @@ class RunFolder:
         return json.loads(path.read_text()) if path.exists() else {"state": "new"}
 
     def mark(self, state: str, **facts: object) -> None:
-        """Note `running`, `done` or `failed`, with the time and any facts."""
+        """Note `running`, `done`, `failed` or `interrupted`, with the time and any facts."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         status = {"state": state, "time": time, **facts}
-        (self / "status.json").write_text(json.dumps(status, indent=2) + "\n")
+        self._write("status.json", json.dumps(status, indent=2) + "\n")
+
+    def note_failure(self, error: BaseException) -> None:
+        """The traceback goes into the run's own log, the sentence into its status."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+        self.mark("failed", error=f"{type(error).__name__}: {error}")
+
+    def title(self, name: str) -> str:
+        """For people: the run's name, and its folder where that says more."""
+        return name if self.path.name in ("", name) else f"{name}, {self.path.name}"
+
+    def wandb_id(self) -> str:
+        """Made once and kept with the run: whoever goes on with it goes on with this id."""
+        path = self / "wandb_id.txt"
+        if not path.exists():
+            readable = re.sub(r"[^\w.+-]", "_", self.path.resolve().name)[-60:]
+            self._write(path.name, f"{readable}-{secrets.token_hex(4)}\n")
+        return path.read_text().strip()
+
+    def _write(self, name: str, text: str) -> None:
+        """In one piece: nobody reads half a file."""
+        partial = self / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self / name)
+
+
+def settings_of(config: DictConfig) -> DictConfig:
+    """What a run is: the config resolved, without the sweep that it is part of, the batch limited.
+
+    Only these are compared and kept; a run that was a cell may go on by itself.
+    """
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)  # what a DictConfig becomes
+    resolved.pop("sweep", None)
+    limit = resolved["trainer"]["batch_limit"]
+    if limit:
+        resolved["batch_size"] = min(resolved["batch_size"], limit)
+    return OmegaConf.create(resolved)
 
 
 def differing(before: object, after: object, prefix: str = "") -> list[str]:

@@ -21,8 +21,8 @@ from e2eve.training.building import (
     as_edit,
     as_view,
     build_editor,
+    build_initial_tokenizer,
     build_pictures,
-    build_tokenizer,
     build_tokenizer_loss,
     optimizer_settings,
     pictures_per_step,
@@ -56,7 +56,7 @@ class TokenizerTask:
         driver = config.task == "driver_tokenizer"
         train, val = simulated(config, as_driver if driver else as_view)
         side = config.driver_size if driver else config.image_size
-        self.tokenizer = build_tokenizer(config, side)
+        self.tokenizer = build_initial_tokenizer(config, side)
         self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
         loss = build_tokenizer_loss(config)
         self.module = TokenizerModule(
@@ -145,4 +145,6 @@ def cache_settings(config: DictConfig) -> dict:
     """All that cached ids depend on."""
     names = ("dataset", "edit_simulation", "tokenizer", "image_size", "driver_size", "seed")
     settings = plain(config)
+    if config.init_from is not None:  # which brings its tokenizers
+        settings["tokenizer"] = config.init_from
     return {name: settings[name] for name in names}

@@ -1,17 +1,22 @@
 """Laws of run folders."""
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from e2eve.training.metrics_log import MetricsLog
 from e2eve.training.run_folder import RunFolder, differing
 
 
+def steps(count: int) -> DictConfig:
+    text = "{seed: 1, trainer: {max_steps: %d}, optimizer: {decay_steps: '${trainer.max_steps}'}}"
+    return OmegaConf.create(text % count)
+
+
 def test_a_run_goes_on_with_the_same_settings_and_more_steps(tmp_path):
-    RunFolder(tmp_path / "run").open(OmegaConf.create({"seed": 1, "trainer": {"max_steps": 5}}))
+    RunFolder(tmp_path / "run").open(steps(5))
     run = RunFolder(tmp_path / "run")
-    run.open(OmegaConf.create({"seed": 1, "trainer": {"max_steps": 9}}))
-    assert OmegaConf.load(run / "config.yaml").trainer.max_steps == 9
+    run.open(steps(9))
+    assert OmegaConf.load(run / "config.yaml").optimizer.decay_steps == 9
 
 
 def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):

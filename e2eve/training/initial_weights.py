@@ -1,0 +1,76 @@
+"""Training that starts from weights: `init_from` names a bundle, and the config must agree with it.
+
+An editor starts as the bundle's whole editor, tokenizers included, since its GPT knows no other
+codes: the group `tokenizer` is not read. A tokenizer starts from one of the same network at any
+picture size, so that a driver tokenizer can start from a source tokenizer.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from omegaconf import DictConfig
+
+from e2eve.bundle import read_bundle
+from e2eve.editor import Editor
+from e2eve.tokenizers import Tokenizer
+
+log = logging.getLogger(__name__)
+
+# What the weights of a GPT depend on; it may have more positions than are needed.
+GPT_SHAPE = ("layers", "heads", "width", "codebook_size")
+
+
+def open_initial_editor(config: DictConfig) -> Editor:
+    """The editor that `init_from` names.
+
+    Raises:
+        ValueError: when its picture sizes or its transformer are not those of the config.
+    """
+    editor = Editor.from_pretrained(config.init_from)
+    made = {"image_size": editor.image_size, "driver_size": editor.driver_size}
+    asked = {name: config[name] for name in made}
+    shape = asdict(editor.gpt.config)
+    made |= {f"transformer.{name}": shape[name] for name in GPT_SHAPE}
+    asked |= {f"transformer.{name}": config.transformer[name] for name in GPT_SHAPE}
+    check_agreement(made, asked, config.init_from)
+    log.info("GPT and tokenizers start as those of %s.", config.init_from)
+    return editor
+
+
+def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
+    """Fill a new tokenizer with the weights of the bundle `where`.
+
+    Raises:
+        ValueError: when the bundle's network is another one; its picture size may differ.
+    """
+    bundle = read_bundle(where, kind="tokenizer")
+    given = Tokenizer.from_description(bundle.config)
+    check_agreement(_network(given), _network(tokenizer), where)
+    bundle.load(tokenizer, "tokenizer")
+    log.info("The tokenizer starts as that of %s.", where)
+
+
+def _network(tokenizer: Tokenizer) -> dict[str, object]:
+    """What the weights of a tokenizer depend on, by its name in the config."""
+    shape = {f"vqgan.network.{name}": value for name, value in asdict(tokenizer.config).items()}
+    del shape["vqgan.network.image_size"]
+    return shape | {"vqgan.quantizer.normalised": tokenizer.quantizer.normalised}
+
+
+def check_agreement(made: Mapping[str, object], asked: Mapping[str, object], where: str) -> None:
+    """Raise one sentence that names what the bundle was made with and the config says otherwise."""
+    differing = [name for name in made if made[name] != asked[name]]
+    if differing:
+        found = ", ".join(f"{name} is {asked[name]} and not {made[name]}" for name in differing)
+        remedy = " ".join(f"{name}={_written(made[name])}" for name in differing)
+        raise ValueError(
+            f"The config does not fit the weights in init_from={where}, {found}: "
+            f"set '{remedy}' or give another bundle."
+        )
+
+
+def _written(value: object) -> str:
+    """A value as it is written on a command line."""
+    items = value if isinstance(value, tuple | list) else None
+    return str(value) if items is None else f"[{','.join(map(str, items))}]"
