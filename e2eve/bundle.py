@@ -1,14 +1,15 @@
 """Bundles: a folder with config.yaml and *.safetensors that opens without running any code."""
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 PACKAGED = Path(__file__).parent / "pretrained"
 
@@ -29,13 +30,14 @@ class Bundle:
             weights = load_file(path)
         except (OSError, SafetensorError) as error:
             raise ValueError(f"Cannot read weights from {path}: {error}.") from error
-        check_weights(network, weights, str(path))
+        check_weights(network.state_dict(), weights, str(path))
         network.load_state_dict(weights)
 
 
-def check_weights(network: nn.Module, weights: dict[str, torch.Tensor], where: str) -> None:
+def check_weights(
+    expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str
+) -> None:
     """Raise one sentence that names what is missing, unexpected, or of another shape."""
-    expected = network.state_dict()
     missing = sorted(expected.keys() - weights.keys())
     unexpected = sorted(weights.keys() - expected.keys())
     reshaped = sorted(
@@ -87,8 +89,11 @@ def write_bundle(
     """Write config.yaml and one safetensors file for each network; the folder is returned."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: folder / f"{name}.safetensors" for name in networks}
     for name, network in networks.items():
         weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(weights, folder / f"{name}.safetensors")
+        save_file(weights, paths[name])
     OmegaConf.save(OmegaConf.create({"kind": kind, **config}), folder / "config.yaml")
+    for path in paths.values():  # safetensors makes files that only their owner can read
+        shutil.copymode(folder / "config.yaml", path)
     return folder

