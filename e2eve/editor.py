@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange
@@ -16,9 +16,11 @@ from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, Picture, Region
 from e2eve.features import FeatureExtractor, build_perceptual
 from e2eve.features.pooled import PooledMaps
+from e2eve.metrics import tokens_in_region
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
-from e2eve.transformer.sampling import sample
+from e2eve.transformer.engine import Draft, sample
+from e2eve.transformer.packed import release
 
 HOLE = -1.0  # what the source tokenizer sees in the region: black, as published weights expect
 
@@ -80,6 +82,11 @@ class Editor(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.gpt.head.weight.dtype
 
+    def train(self, mode: bool = True) -> "Editor":
+        """A training needs the memory of what the last sampling has packed."""
+        release(self.gpt)
+        return super().train(mode)
+
     def freeze_tokenizers(self) -> "Editor":
         """Only the GPT learns from now on."""
         for tokenizer in (self.source_tokenizer, self.driver_tokenizer):
@@ -108,6 +115,33 @@ class Editor(nn.Module):
         """Logits of every target token given those before it and the conditioning."""
         return self.gpt.target_logits(driver_ids, source_ids, target_ids)
 
+    @torch.no_grad()
+    def draft(
+        self,
+        conditioning: Conditioning,
+        sources: Float[Tensor, "batch 3 side side"],
+        regions: Bool[Tensor, "batch 1 side side"],
+        pastes: Float[Tensor, "batch 3 side side"],
+        settings: SamplingSettings,
+    ) -> Draft:
+        """What sampling may guess of these inputs, and what it preserves, as the settings say.
+
+        Outside the region the guess is what the editor has read, the masked source's ids: near the
+        region the source's own differ from them, as the encoder sees what lies inside.
+
+        Args:
+            pastes: the drivers pasted into the sources; looked at for `settings.draft="paste"`.
+        """
+        grid = self.image_size // self.source_tokenizer.config.cell
+        inside = tokens_in_region(regions, grid).touched
+        ids, known = conditioning.source_ids, torch.zeros_like(inside)
+        if settings.draft == "paste":
+            ids = torch.where(inside, self.source_tokenizer.encode(pastes), ids)
+        if settings.preserve == "tokens":
+            known = ~inside
+            ids = torch.where(known, self.source_tokenizer.encode(sources), ids)
+        return Draft(ids, known)
+
     def sample(
         self,
         driver_ids: Int[Tensor, "batch driver"],
@@ -116,6 +150,7 @@ class Editor(nn.Module):
         num_samples: int = 4,
         seed: int | Sequence[int] = 0,
         settings: SamplingSettings | None = None,
+        draft: Draft | None = None,
         advance: Callable[[int], None] = lambda done: None,
     ) -> Int[Tensor, "batch num_samples target"]:
         """Draw edits.
@@ -123,25 +158,31 @@ class Editor(nn.Module):
         Args:
             seed: one for all inputs, or one for each. Sample n of a seed is the same picture
                 whatever the batch and however many samples are asked for.
-            advance: told after each token how many of them are drawn.
+            draft: what `draft` makes of the inputs; without it nothing is preserved.
+            advance: told after each pass how many tokens of every sample are drawn.
 
         Raises:
-            ValueError: when num_samples is below 1 or the seeds do not match the inputs.
+            ValueError: when num_samples is below 1, the seeds do not match the inputs, or tokens
+                should be preserved and no draft says which.
         """
         if num_samples < 1:
             raise ValueError(f"num_samples is {num_samples}: ask for at least 1.")
         seeds = [seed] * len(source_ids) if isinstance(seed, int) else list(seed)
         if len(seeds) != len(source_ids):
             raise ValueError(f"{len(seeds)} seeds for {len(source_ids)} inputs: give one each.")
+        settings = settings or SamplingSettings()
+        if settings.preserve is not None and draft is None:
+            raise ValueError(f'preserve is "{settings.preserve}" without a draft: give one of it.')
         return sample(
             self.gpt,
             driver_ids,
             source_ids,
             num_samples=num_samples,
             seeds=seeds,
-            settings=settings or SamplingSettings(),
+            settings=settings,
+            draft=draft,
             advance=advance,
-        )
+        ).ids
 
     @torch.no_grad()
     def decode(
@@ -159,10 +200,8 @@ class Editor(nn.Module):
         *,
         num_samples: int = 4,
         seed: int = 0,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = 0.9,
         advance: Callable[[int], None] = lambda done: None,
+        **sampling: Any,
     ) -> Edits:
         """Draw edits of a picture of any size and rank them by how well they show the driver.
 
@@ -171,19 +210,27 @@ class Editor(nn.Module):
                 driver that is not square the largest centred square is used.
             region: a Box in pixels of the source, or a mask of its size, white where to edit.
             seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
-            temperature, top_k, top_p: as in `SamplingSettings`.
-            advance: told after each token how many of them are drawn.
+            advance: told after each pass how many tokens of every sample are drawn.
+            sampling: fields of `SamplingSettings`: temperature, top_k, top_p, …
 
         Raises:
             ValueError: one sentence on what is wrong and what to give instead.
         """
         if seed < 0:
             raise ValueError(f"seed is {seed}: use 0 or more.")
-        settings = SamplingSettings(temperature, top_k, top_p)
+        settings = SamplingSettings(**sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
-        conditioning = self.condition(*request.tensors(self.device, self.dtype))
+        tensors = request.tensors(self.device, self.dtype)
+        conditioning = self.condition(tensors.sources, tensors.regions, tensors.drivers)
         ids = self.sample(
-            *conditioning, num_samples=num_samples, seed=seed, settings=settings, advance=advance
+            *conditioning,
+            num_samples=num_samples,
+            seed=seed,
+            settings=settings,
+            draft=self.draft(
+                conditioning, tensors.sources, tensors.regions, tensors.pastes, settings
+            ),
+            advance=advance,
         )
         # One at a time: the same pixels and the same memory for any number of samples.
         painted = [to_uint8(self.decode(part)[0, 0]) for part in ids.split(1, dim=1)]
@@ -206,12 +253,7 @@ class Editor(nn.Module):
             ValueError: when there is no editor there, or its weights do not fit.
         """
         bundle = read_bundle(path, kind="editor")
-        source = Tokenizer.from_description(bundle.config["source_tokenizer"])
-        driver = source
-        if bundle.config["driver_tokenizer"] is not None:
-            driver = Tokenizer.from_description(bundle.config["driver_tokenizer"])
-        config = GPTConfig(**bundle.config["transformer"])
-        editor = cls(source, driver, config, bundle.config["driver_size"])
+        editor = cls.from_description(bundle.config)
         for name, network in editor.networks().items():
             bundle.load(network, name)
         return editor.to(device=device, dtype=dtype).eval()
@@ -221,15 +263,27 @@ class Editor(nn.Module):
         parts = {"source_tokenizer": self.source_tokenizer, "transformer": self.gpt}
         return parts if self.shared else {**parts, "driver_tokenizer": self.driver_tokenizer}
 
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write config.yaml and a safetensors file for each network."""
-        config = {
+    def describe(self) -> dict:
+        """What `from_description` needs to build the same networks."""
+        return {
             "source_tokenizer": self.source_tokenizer.describe(),
             "driver_tokenizer": None if self.shared else self.driver_tokenizer.describe(),
             "driver_size": self.driver_size,
             "transformer": asdict(self.gpt.config),
         }
-        return write_bundle(folder, "editor", config, self.networks())
+
+    @classmethod
+    def from_description(cls, description: dict) -> "Editor":
+        source = Tokenizer.from_description(description["source_tokenizer"])
+        driver = source
+        if description["driver_tokenizer"] is not None:
+            driver = Tokenizer.from_description(description["driver_tokenizer"])
+        config = GPTConfig(**description["transformer"])
+        return cls(source, driver, config, description["driver_size"])
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write config.yaml and a safetensors file for each network."""
+        return write_bundle(folder, "editor", self.describe(), self.networks())
 
 
 def check_seams(source: Tokenizer, driver: Tokenizer, gpt: GPTConfig, driver_size: int) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from e2eve.data.images import resize, square, to_tensor
 from e2eve.editing.given import Picture, Region, as_image, as_region
+from e2eve.editing.paste import pasted
 from e2eve.editing.ranking import driver_distances
 from e2eve.editing.result import Edits
 from e2eve.editing.window import composed, cut, reduced, stencil, window_around
@@ -23,11 +24,12 @@ FEATHER = 1 / 128
 
 
 class EditTensors(NamedTuple):
-    """A batch of one, as `Editor.condition` takes it."""
+    """A batch of one, as `Editor.condition` and `Editor.draft` take it."""
 
     sources: Float[Tensor, "1 3 side side"]
     regions: Bool[Tensor, "1 1 side side"]
     drivers: Float[Tensor, "1 3 driver_side driver_side"]
+    pastes: Float[Tensor, "1 3 side side"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +69,13 @@ class EditRequest:
         )
 
     def tensors(self, device: torch.device, dtype: torch.dtype) -> EditTensors:
+        region, driver = self.window_region, self.driver
+        paste = pasted(self.window_image, region, Box.around(region), driver)
         return EditTensors(
             to_tensor(self.window_image)[None].to(device, dtype),
-            torch.from_numpy(self.window_region)[None, None].to(device),
-            to_tensor(self.driver)[None].to(device, dtype),
+            torch.from_numpy(region)[None, None].to(device),
+            to_tensor(driver)[None].to(device, dtype),
+            to_tensor(paste)[None].to(device, dtype),
         )
 
     def ranked(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from e2eve.data.images import resize
+from e2eve.editing.paste import pasted
 from e2eve.geometry import Box
 
 Sources = UInt8[np.ndarray, "inputs side side 3"]
@@ -35,11 +35,8 @@ def paste(
     sources: Sources, regions: Regions, region_boxes: Sequence[Box], drivers: Drivers
 ) -> Sources:
     """The driver resized to the region's bounding box, shown where the region is."""
-    edits = sources.copy()
-    for edit, region, box, driver in zip(edits, regions, region_boxes, drivers, strict=True):
-        inside = region[box.top : box.bottom, box.left : box.right, None]
-        np.copyto(box.crop(edit), resize(driver, box.width, box.height), where=inside)
-    return edits
+    inputs = zip(sources, regions, region_boxes, drivers, strict=True)
+    return np.stack([pasted(*item) for item in inputs])
 
 
 def poisson(

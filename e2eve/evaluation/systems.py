@@ -49,18 +49,22 @@ class EvaluationSettings:
         seed: input n is drawn with seed + n.
         batch_size: inputs sampled together; changes nothing but time and memory.
         shown: inputs in the picture of samples, the first ones of the validation set.
+        saved: inputs whose samples are saved as files, the first ones too; 0 for none.
     """
 
     num_samples: int = 4
     seed: int = 0
     batch_size: int = 16
     shown: int = 8
+    saved: int = 24
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
 
     def __post_init__(self) -> None:
         for name in ("num_samples", "batch_size", "shown"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, set it to 1 or more.")
+        if self.saved < 0:
+            raise ValueError(f"saved is {self.saved}, set it to 0 or more.")
 
 
 class InputBatch(NamedTuple):

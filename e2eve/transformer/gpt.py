@@ -5,6 +5,7 @@ learned condition embedding, added on the conditioning positions only, and in a 
 that is not tied to the token embedding.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -39,31 +40,20 @@ class GPTConfig:
             raise ValueError(f'token_init is "{self.token_init}": use "normal" or "codebook".')
 
 
-class KeyValueCache:
-    """Keys and values of the positions read so far, for each layer, in buffers made once."""
-
-    def __init__(self, config: GPTConfig, batch: int, length: int, like: Tensor) -> None:
-        shape = (config.layers, 2, batch, config.heads, length, config.width // config.heads)
-        self.buffer = like.new_zeros(shape)
-        self.filled = 0
-
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the new positions of one layer; all keys and values up to them."""
-        end = self.filled + keys.shape[2]
-        self.buffer[layer, 0, :, :, self.filled : end] = keys
-        self.buffer[layer, 1, :, :, self.filled : end] = values
-        return self.buffer[layer, 0, :, :, :end], self.buffer[layer, 1, :, :, :end]
-
-    def repeated(self, times: int, room: int) -> "KeyValueCache":
-        """Each row `times` times over, with space for `room` more positions."""
-        copy = KeyValueCache.__new__(KeyValueCache)
-        rows = self.buffer[..., : self.filled, :].repeat_interleave(times, dim=2)
-        copy.buffer = F.pad(rows, (0, 0, 0, room))
-        copy.filled = self.filled
-        return copy
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Mixes values by queries and keys, all (…, heads, tokens, width of a head)."""
 
 
-class CausalAttention(nn.Module):
+def causal(
+    q: Float[Tensor, "*batch heads n d"],
+    k: Float[Tensor, "*batch heads n d"],
+    v: Float[Tensor, "*batch heads n d"],
+) -> Float[Tensor, "*batch heads n d"]:
+    """Each token sees itself and those before it."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+class Attention(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.heads = config.heads
@@ -71,35 +61,26 @@ class CausalAttention(nn.Module):
         self.out = nn.Linear(config.width, config.width)
 
     def forward(
-        self, x: Float[Tensor, "batch n width"], layer: int, cache: KeyValueCache | None
-    ) -> Float[Tensor, "batch n width"]:
-        q, k, v = rearrange(self.qkv(x), "b n (three h d) -> three b h n d", three=3, h=self.heads)
-        if cache is None or cache.filled == 0:
-            if cache is not None:
-                cache.extend(layer, k, v)
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            k, v = cache.extend(layer, k, v)
-            new, all_ = q.shape[2], k.shape[2]
-            # With a cache, `is_causal` would align the mask to the top left.
-            mask = torch.ones(new, all_, dtype=torch.bool, device=q.device).tril(all_ - new)
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if new == 1 else mask)
-        return self.out(rearrange(mixed, "b h n d -> b n (h d)"))
+        self, x: Float[Tensor, "*batch n width"], attend: Attend
+    ) -> Float[Tensor, "*batch n width"]:
+        split = "... n (three h d) -> three ... h n d"
+        q, k, v = rearrange(self.qkv(x), split, three=3, h=self.heads)
+        return self.out(rearrange(attend(q, k, v), "... h n d -> ... n (h d)"))
 
 
 class Block(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width)
-        self.attention = CausalAttention(config)
+        self.attention = Attention(config)
         self.norm2 = nn.LayerNorm(config.width)
         self.expand = nn.Linear(config.width, 4 * config.width)
         self.contract = nn.Linear(4 * config.width, config.width)
 
     def forward(
-        self, x: Float[Tensor, "batch n width"], layer: int, cache: KeyValueCache | None
-    ) -> Float[Tensor, "batch n width"]:
-        x = x + self.attention(self.norm1(x), layer, cache)
+        self, x: Float[Tensor, "*batch n width"], attend: Attend = causal
+    ) -> Float[Tensor, "*batch n width"]:
+        x = x + self.attention(self.norm1(x), attend)
         return x + self.contract(F.gelu(self.expand(self.norm2(x))))
 
 
@@ -157,25 +138,16 @@ class GPT(nn.Module):
         self.tokens.weight[: len(codes)] = (8 / 9) ** 0.5 * shared + own / 3
         self.head.weight.copy_(self.tokens.weight)
 
-    def embed(self, ids: Int[Tensor, "batch n"], start: int) -> Float[Tensor, "batch n width"]:
-        """Token, position and condition embeddings of positions start, start + 1, …"""
-        end = start + ids.shape[1]
-        x = self.tokens(ids) + self.positions[start:end]
-        conditioned = min(end, self.layout.conditioning) - start
-        if conditioned > 0:
-            kinds = self.conditions(self.kinds[start : start + conditioned])
-            x = x + F.pad(kinds, (0, 0, 0, ids.shape[1] - conditioned))
-        return x
+    def places(self) -> Float[Tensor, "length width"]:
+        """What is added to a token's embedding at each place of the sequence."""
+        kinds = self.conditions(self.kinds)
+        return self.positions[: self.layout.length] + F.pad(kinds, (0, 0, 0, self.layout.target))
 
-    def hidden(
-        self, ids: Int[Tensor, "batch n"], cache: KeyValueCache | None = None
-    ) -> Float[Tensor, "batch n width"]:
-        """Features of the ids, which follow what the cache has read."""
-        x = self.embed(ids, cache.filled if cache else 0)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, layer, cache)
-        if cache is not None:
-            cache.filled += ids.shape[1]
+    def hidden(self, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n width"]:
+        """Features of the first n tokens of a sequence."""
+        x = self.tokens(ids) + self.places()[: ids.shape[1]]
+        for block in self.blocks:
+            x = block(x)
         return self.norm(x)
 
     def target_logits(
@@ -187,6 +159,3 @@ class GPT(nn.Module):
         """Logits of each target token given all before it (teacher forcing)."""
         ids = self.layout.join(driver_ids, source_ids, target_ids)
         return self.head(self.hidden(ids[:, :-1])[:, self.layout.conditioning - 1 :])
-
-    def cache(self, batch: int, length: int) -> KeyValueCache:
-        return KeyValueCache(self.config, batch, length, self.head.weight)

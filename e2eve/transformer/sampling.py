@@ -1,20 +1,21 @@
-"""Sampling: filter logits, to probabilities, draw; and the loop that appends.
+"""How one token is drawn: settings, the draw, its noise.
 
-A token is argmax over the codebook of log p + Gumbel noise (Gumbel 1954; Maddison et al. 2014),
-and the noise is a function of (seed, sample, position). So a picture depends on its seed alone,
-not on the batch that it is drawn in nor on how many samples are asked for.
+A token is the argmax over the codebook of log p + Gumbel noise (Gumbel 1954; Maddison et al. 2014),
+and the noise is a function of (seed, sample, position). So a picture depends on its seed alone, not
+on the batch that it is drawn in, nor on how many samples are asked for, nor on drafts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import rearrange, repeat
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from e2eve.transformer.gpt import GPT
+from e2eve.transformer.packed import PRECISIONS
+
+DRAFTS = ("source", "paste", "none")
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,23 @@ class SamplingSettings:
     temperature: divides the logits; 0 takes the likeliest token.
     top_k: keep the k likeliest tokens; None keeps all.
     top_p: keep the likeliest tokens that together reach this probability; None keeps all.
+    preserve: "tokens" keeps the source's token wherever a cell lies wholly outside the region.
+    precision: of the GPT's matrices: "full" as they are, "bfloat16" or "int8" rounded.
+
+    The others change nothing but the time:
+
+    draft: what is guessed and then verified, many tokens in a pass: the ids of the masked
+        "source", or inside the region those of the "paste", the driver pasted into the source.
+    window: the most tokens guessed in a pass; None chooses by the number of samples.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = 0.9
+    preserve: str | None = None
+    precision: str = "full"
+    draft: str = "source"
+    window: int | None = None
 
     def __post_init__(self) -> None:
         if self.temperature < 0:
@@ -37,33 +50,58 @@ class SamplingSettings:
             raise ValueError(f"top_k is {self.top_k}: keep at least 1 token, or null for all.")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p is {self.top_p}: use a probability in (0, 1], or null.")
+        if self.preserve not in (None, "tokens"):
+            raise ValueError(f'preserve is "{self.preserve}": use "tokens", or null for nothing.')
+        if self.precision not in PRECISIONS:
+            raise ValueError(f'precision is "{self.precision}": use {_one_of(PRECISIONS)}.')
+        if self.draft not in DRAFTS:
+            raise ValueError(f'draft is "{self.draft}": use {_one_of(DRAFTS)}.')
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window is {self.window}: guess at least 1 token, or null.")
 
 
-def filter_logits(
-    logits: Float[Tensor, "rows codebook"], settings: SamplingSettings
-) -> Float[Tensor, "rows codebook"]:
-    """Divide by the temperature and set what top-k and top-p drop to -inf, row by row."""
-    if settings.temperature == 0:
-        best = logits.argmax(-1, keepdim=True)
-        return torch.full_like(logits, -torch.inf).scatter(-1, best, 0.0)
-    logits = logits / settings.temperature
-    if settings.top_k is not None and settings.top_k < logits.shape[-1]:
-        least = logits.topk(settings.top_k, -1).values[..., -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
-    if settings.top_p is not None and settings.top_p < 1:
-        ordered, order = logits.sort(-1, descending=True)
-        shares = ordered.softmax(-1)
-        before = shares.cumsum(-1) - shares  # probability of all likelier tokens
-        dropped = (before >= settings.top_p).scatter(-1, order, before >= settings.top_p)
-        logits = logits.masked_fill(dropped, -torch.inf)
-    return logits
+def _one_of(names: tuple[str, ...]) -> str:
+    return ", ".join(f'"{name}"' for name in names[:-1]) + f' or "{names[-1]}"'
 
 
 def draw(
-    log_probabilities: Float[Tensor, "rows codebook"], noise: Float[Tensor, "rows codebook"]
+    logits: Float[Tensor, "rows codebook"],
+    noise: Float[Tensor, "rows codebook"],
+    settings: SamplingSettings,
 ) -> Int[Tensor, "rows"]:
-    """One exact sample a row: argmax of log-probability plus Gumbel noise."""
-    return (log_probabilities + noise).argmax(-1)
+    """One exact sample a row of softmax(logits / temperature) after top-k, then top-p."""
+    if settings.temperature == 0:
+        return logits.argmax(-1)
+    logits = logits / settings.temperature
+    if settings.top_k is None or settings.top_k >= logits.shape[-1]:
+        return _draw_top_p(logits, noise, settings.top_p)
+    logits, ids = logits.topk(settings.top_k)
+    drawn = _draw_top_p(logits, noise.gather(1, ids), settings.top_p)
+    return ids.gather(1, drawn[:, None])[:, 0]
+
+
+def _draw_top_p(
+    logits: Float[Tensor, "rows tokens"], noise: Float[Tensor, "rows tokens"], top_p: float | None
+) -> Int[Tensor, "rows"]:
+    """Draw from all, and draw again where the likelier tokens alone reach `top_p`.
+
+    Drawing goes down the same order that the kept tokens alone would give, so the first that is
+    kept is the sample, and nothing is sorted. With a token all less likely ones are dropped.
+    """
+    scores = logits + noise
+    drawn = scores.argmax(-1)
+    if top_p is None or top_p == 1:
+        return drawn
+    shares = logits.softmax(-1)
+    rows = torch.arange(len(drawn), device=drawn.device)
+    while len(rows):
+        share = shares[rows, drawn[rows]][:, None]
+        likelier = (shares[rows] * (shares[rows] > share)).sum(-1)
+        dropped = likelier >= top_p
+        rows, share = rows[dropped], share[dropped]
+        scores[rows] = scores[rows].masked_fill(shares[rows] <= share, -torch.inf)
+        drawn[rows] = scores[rows].argmax(-1)
+    return drawn
 
 
 def gumbel_noise(
@@ -81,37 +119,3 @@ def batch_noise(
 ) -> Float[Tensor, "rows tokens codebook"]:
     rows = [gumbel_noise(s, n, tokens, codebook_size) for s in seeds for n in range(num_samples)]
     return torch.stack(rows)
-
-
-@torch.inference_mode()
-def sample(
-    gpt: GPT,
-    driver_ids: Int[Tensor, "batch driver"],
-    source_ids: Int[Tensor, "batch source"],
-    *,
-    num_samples: int,
-    seeds: Sequence[int],
-    settings: SamplingSettings,
-    advance: Callable[[int], None] = lambda done: None,
-) -> Int[Tensor, "batch num_samples target"]:
-    """Target ids drawn one after the other, the prefix read once for all samples of an input.
-
-    Args:
-        seeds: one for each input.
-        advance: told after each token how many are drawn.
-    """
-    layout = gpt.layout
-    prefix = torch.cat([driver_ids, source_ids], dim=1)
-    cache = gpt.cache(len(prefix), layout.conditioning)
-    hidden = repeat(gpt.hidden(prefix, cache)[:, -1], "b w -> (b n) w", n=num_samples)
-    cache = cache.repeated(num_samples, layout.target)
-    noise = batch_noise(seeds, num_samples, layout.target, gpt.config.codebook_size)
-    noise = noise.to(device=hidden.device, dtype=torch.float32)
-    drawn: list[Tensor] = []
-    for position in range(layout.target):
-        logits = filter_logits(gpt.head(hidden).float(), settings)
-        drawn.append(draw(logits.log_softmax(-1), noise[:, position]))
-        advance(position + 1)
-        if position + 1 < layout.target:
-            hidden = gpt.hidden(drawn[-1][:, None], cache)[:, -1]
-    return rearrange(torch.stack(drawn, 1), "(b n) t -> b n t", n=num_samples)

@@ -97,10 +97,21 @@ def test_the_middle_of_a_driver_is_used():
 def test_tensors_are_a_batch_of_one_in_the_editors_precision():
     source = noise(np.random.default_rng(0), 50, 40)
     request = EditRequest.of(source, source, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
-    sources, regions, drivers = request.tensors(torch.device("cpu"), torch.bfloat16)
+    sources, regions, drivers, pastes = request.tensors(torch.device("cpu"), torch.bfloat16)
     assert (sources.shape, sources.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
     assert (regions.shape, regions.dtype) == ((1, 1, SIDE, SIDE), torch.bool)
     assert (drivers.shape, drivers.dtype) == ((1, 3, DRIVER_SIDE, DRIVER_SIDE), torch.bfloat16)
+    assert (pastes.shape, pastes.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
+
+
+def test_the_paste_shows_the_driver_in_the_region_and_the_source_elsewhere():
+    source = noise(np.random.default_rng(0), SIDE, SIDE)
+    driver = np.full((DRIVER_SIDE, DRIVER_SIDE, 3), 200, np.uint8)
+    request = EditRequest.of(source, driver, Box(3, 5, 20, 19), SIDE, DRIVER_SIDE)
+    tensors = request.tensors(torch.device("cpu"), torch.float32)
+    inside = tensors.regions.expand(1, 3, SIDE, SIDE)
+    assert torch.equal(tensors.pastes[~inside], tensors.sources[~inside])
+    assert (tensors.pastes[inside] == 200 / 127.5 - 1).all()
 
 
 def test_edits_that_show_the_driver_come_first_wherever_it_stands():

@@ -1,0 +1,174 @@
+"""Exact sampling, many tokens in a pass where a draft guesses them.
+
+A token is a function of the tokens before it and of noise that is known beforehand. So one pass
+over a window of guesses verifies them: what it computes is exact up to and including the first
+token that differs from its guess, and what follows is the better guess for the next pass (Jacobi).
+Whatever is guessed, the ids are those of drawing one token after the other: Wiggers and Hoogeboom
+2020, "Predictive sampling with forecasting autoregressive models"; Daliri et al. 2024.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from e2eve.transformer.decoder import Decoder, Tokens
+from e2eve.transformer.gpt import GPT
+from e2eve.transformer.sampling import SamplingSettings, batch_noise, draw
+
+WIDEST, TOKENS = 16, 32
+"""A window's tokens, and those of all rows together: beyond them a pass costs more than it saves.
+Measured on a CPU, with the acceptance of a trained editor."""
+
+
+class Draft(NamedTuple):
+    """What is known or guessed of the target before anything is drawn."""
+
+    ids: Int[Tensor, "inputs target"]
+    known: Bool[Tensor, "inputs target"]  # keeps its id and is not drawn
+
+
+class Sampled(NamedTuple):
+    ids: Int[Tensor, "inputs num_samples target"]
+    guessed: Bool[Tensor, "inputs num_samples target"]  # rightly, when it was verified
+    passes: Int[Tensor, "inputs num_samples"]  # after the one over the prefix
+
+
+@torch.inference_mode()
+def sample(
+    gpt: GPT,
+    driver_ids: Int[Tensor, "inputs driver"],
+    source_ids: Int[Tensor, "inputs source"],
+    *,
+    num_samples: int,
+    seeds: Sequence[int],
+    settings: SamplingSettings,
+    draft: Draft | None = None,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Sampled:
+    """Draw target ids.
+
+    Args:
+        seeds: one for each input.
+        draft: without one, nothing is known and the source's ids are guessed.
+        advance: told after each pass how many tokens every row has at least.
+    """
+    ids, known = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
+    # What every input knows at its beginning is read with the conditioning, once.
+    lead = int(known.long().cumprod(1).sum(1).min())
+    prefix = torch.cat([driver_ids, source_ids, ids[:, :lead]], dim=1)
+    ids, known = ids[:, lead:], known[:, lead:]
+    decoder = Decoder(gpt, prefix[:, :-1], num_samples, ids.shape[1], settings.precision)
+    noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
+    board = Board(
+        ids=_each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
+        known=_each(known, num_samples),
+        ends=_each(window_ends(known, window_of(settings, len(noise))), num_samples),
+        noise=noise[:, lead:].to(ids.device),
+    )
+    while board.unfinished():
+        tokens = board.window()
+        board.settle(tokens, decoder.read(tokens), settings)
+        advance(lead + board.done())
+    return board.result(prefix[:, gpt.layout.conditioning :], num_samples)
+
+
+def _each(of_inputs: Tensor, num_samples: int) -> Tensor:
+    return of_inputs.repeat_interleave(num_samples, dim=0)
+
+
+def window_of(settings: SamplingSettings, rows: int) -> int:
+    """Tokens that each of so many rows guesses in a pass."""
+    if settings.draft == "none":
+        return 1
+    return settings.window or min(WIDEST, max(2, TOKENS // rows))
+
+
+def window_ends(
+    known: Bool[Tensor, "inputs columns"], window: int
+) -> Int[Tensor, "inputs columns_and_one"]:
+    """Where a window that starts at each of columns + 1 places ends, exclusively.
+
+    After `window` tokens to draw, or the last of all. What is known lies between them and is read
+    along; where nothing is left to draw, the window ends at its start or before it.
+    """
+    drawn = F.pad((~known).long().cumsum(1), (1, 0))
+    return torch.searchsorted(drawn, (drawn + window).clamp(max=drawn[:, -1:]))
+
+
+class Board:
+    """Rows as far as they are settled, and guesses of the rest.
+
+    Args:
+        ids: column 0 is the last token of the prefix, column 1 + i is token i.
+        ends: of the windows that start at each place.
+        noise: for the draw of each token.
+    """
+
+    def __init__(
+        self,
+        ids: Int[Tensor, "rows places"],
+        known: Bool[Tensor, "rows columns"],
+        ends: Int[Tensor, "rows places"],
+        noise: Float[Tensor, "rows columns codebook"],
+    ) -> None:
+        self.ids, self.known, self.ends, self.noise = ids, known, ends, noise
+        self.settled = ids.new_zeros(len(ids))  # tokens of each row
+        self.passes = ids.new_zeros(len(ids))
+        self.guessed = known.clone()
+
+    def _counts(self) -> Int[Tensor, "rows"]:
+        """Tokens that each row reads next."""
+        ends = self.ends.gather(1, self.settled[:, None])[:, 0]
+        return (ends - self.settled).clamp(min=0)
+
+    def unfinished(self) -> bool:
+        return bool(self._counts().any())
+
+    def done(self) -> int:
+        """Tokens that every row has at least."""
+        finished = self._counts() == 0
+        return int(self.settled.masked_fill(finished, self.known.shape[1]).min())
+
+    def window(self) -> Tokens:
+        """What the next pass reads of each row: its last settled token and guesses after it."""
+        counts = self._counts()
+        offsets = torch.arange(int(counts.max()), device=counts.device)
+        rows, offsets = (offsets < counts[:, None]).nonzero(as_tuple=True)
+        columns = self.settled[rows] + offsets
+        return Tokens(self.ids[rows, columns], rows, columns, offsets)
+
+    def settle(
+        self,
+        tokens: Tokens,
+        logits: Float[Tensor, "tokens codebook"],
+        settings: SamplingSettings,
+    ) -> None:
+        """Draw after each token read; keep what is exact, and the rest as the new guess."""
+        rows, columns = tokens.rows, tokens.columns
+        logits = logits.to(torch.promote_types(logits.dtype, self.noise.dtype))
+        drawn = draw(logits, self.noise[rows, columns].to(logits.dtype), settings)
+        guess = self.ids[rows, columns + 1]
+        drawn = torch.where(self.known[rows, columns], guess, drawn)
+        self.ids[rows, columns + 1] = drawn
+        self.guessed[rows, columns] = drawn == guess
+        counts = self._counts()
+        right = self.known.new_zeros(len(counts), int(counts.max()))
+        right[rows, tokens.offsets] = drawn == guess
+        self.settled += torch.minimum(right.long().cumprod(1).sum(1) + 1, counts)
+        self.passes += counts > 0
+
+    def result(self, lead: Int[Tensor, "inputs lead"], num_samples: int) -> Sampled:
+        """Args: lead: known tokens of each input that were read as part of the prefix."""
+        ids = torch.cat([_each(lead, num_samples), self.ids[:, 1:]], dim=1)
+        guessed = F.pad(self.guessed, (lead.shape[1], 0), value=True)
+        rows = "(b n) ... -> b n ..."
+        return Sampled(
+            rearrange(ids, rows, n=num_samples),
+            rearrange(guessed, rows, n=num_samples),
+            rearrange(self.passes, rows, n=num_samples),
+        )

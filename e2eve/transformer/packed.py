@@ -1,0 +1,127 @@
+"""The GPT with its linear layers laid out for few rows at a time, as sampling multiplies.
+
+With one to a few dozen rows a product is as fast as its weights arrive, so it pays to store them in
+the order in which they are read, or in fewer bytes. oneDNN's own layout (what `torch.compile`
+freezes weights into) also computes every row in the same way, to the bit, whatever the number of
+rows, which `F.linear` does not: a token comes out the same from a pass over one or over many.
+"""
+
+import copy
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from e2eve.transformer.gpt import GPT
+
+PRECISIONS = ("full", "bfloat16", "int8")
+"""Of the matrices while sampling: as they are trained, or rounded. Nothing else is rounded."""
+
+ROWS = 16
+"""Rows of a product that oneDNN lays weights out for; the layout serves any other number too."""
+
+LARGE = 2**19
+"""Numbers in a matrix from which on packing pays; calling oneDNN costs more than reading less."""
+
+
+class Packed(NamedTuple):
+    network: GPT
+    made_of: tuple[object, ...]  # precision, and the state of the weights that were packed
+
+
+_packed: WeakKeyDictionary[GPT, Packed] = WeakKeyDictionary()
+
+
+def packed(gpt: GPT, precision: str = "full") -> GPT:
+    """A copy of the network for sampling: the same parameters, but for the packed matrices.
+
+    It is kept until weights change, `release` is called or the network is gone, and is no part of
+    its state.
+    """
+    made_of = (precision, *_state(gpt))
+    kept = _packed.get(gpt)
+    if kept is None or kept.made_of != made_of:
+        release(gpt)  # before the new one needs its memory
+        kept = _packed[gpt] = Packed(_repacked(gpt, precision), made_of)
+    return kept.network
+
+
+def release(gpt: GPT) -> None:
+    """Forget the packed matrices, which take as much memory as the network's own."""
+    _packed.pop(gpt, None)
+
+
+def _state(gpt: GPT) -> tuple[object, ...]:
+    """Changes whenever a parameter does: a hash of bits, as fused optimisers leave versions be."""
+    hashes = torch.stack([torch.hash_tensor(p.detach()) for p in gpt.parameters()])
+    return (gpt.head.weight.device, gpt.head.weight.dtype, *hashes.tolist())
+
+
+def _repacked(gpt: GPT, precision: str) -> GPT:
+    shared = {id(tensor): tensor for tensor in (*gpt.parameters(), *gpt.buffers())}
+    network = copy.deepcopy(gpt, shared)
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, _pack(child, precision))
+    return network
+
+
+def _pack(linear: nn.Linear, precision: str) -> nn.Module:
+    if precision == "int8":
+        return Int8Linear(linear)
+    return PackedLinear(linear, torch.bfloat16 if precision == "bfloat16" else linear.weight.dtype)
+
+
+class PackedLinear(nn.Module):
+    """A linear layer with weights of `dtype`, in oneDNN's layout where it has one.
+
+    Elsewhere (on a GPU, in float64) the product is PyTorch's own, with the layer's own weights
+    where nothing is to be rounded.
+    """
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        weight = linear.weight.detach().to(dtype)
+        self.onednn = onednn_packs(weight)
+        if self.onednn:
+            weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        self.dtype, self.weight = dtype, weight
+        self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+
+    def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:
+        rounded = x.to(self.dtype)
+        if not self.onednn:
+            return F.linear(rounded, self.weight, self.bias).to(x.dtype)
+        product = torch.ops.mkldnn._linear_pointwise
+        return product(rounded, self.weight, self.bias, "none", [], "").to(x.dtype)
+
+
+def onednn_packs(weight: Tensor) -> bool:
+    """Whether oneDNN has a layout of its own for such weights on this machine, worth its calls."""
+    there = torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
+    if not there or weight.device.type != "cpu" or weight.numel() < LARGE:
+        return False
+    bfloat16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bfloat16 or weight.dtype == torch.float32
+
+
+class Int8Linear(nn.Module):
+    """A linear layer with weights of 8 bits and a scale for each output."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach().float()
+        scales = (weight.abs().amax(1) / 127).clamp_min(1e-12)
+        self.weight = (weight / scales[:, None]).round().to(torch.int8)
+        self.scales = scales.to(torch.bfloat16)
+        self.bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:
+        rows = x.reshape(-1, x.shape[-1]).to(torch.bfloat16)
+        product = torch._weight_int8pack_mm(rows, self.weight, self.scales).to(x.dtype)
+        product = product if self.bias is None else product + self.bias
+        return product.view(*x.shape[:-1], -1)
