@@ -86,6 +86,7 @@ def settings(config: DictConfig) -> "EvaluationSettings":
         seed=config.seed,
         batch_size=config.batch_size,
         shown=config.shown,
+        saved=config.saved,
         sampling=SamplingSettings(config.temperature, config.top_k, config.top_p),
     )
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
 from e2eve.evaluation.baselines import paste
+from e2eve.evaluation.files import INPUTS, METRICS, PICTURE, SAMPLES, SAMPLES_FOLDER
 from e2eve.evaluation.likelihood import PairedNLL
 from e2eve.evaluation.measuring import Measurements
 from e2eve.evaluation.systems import EvaluationSettings, System
@@ -27,11 +29,11 @@ class SystemResult(NamedTuple):
     metrics: dict[str, float]
 
 
-class ShownSamples(NamedTuple):
+class FirstSamples(NamedTuple):
     """Samples of the editor for the first inputs, in drawing order."""
 
     pictures: tuple[UInt8[np.ndarray, "samples side side 3"], ...]
-    distances: Float[Tensor, "shown samples"]
+    distances: Float[Tensor, "first samples"]
 
 
 class Estimate(NamedTuple):
@@ -45,7 +47,7 @@ class Estimate(NamedTuple):
 class Evaluation:
     systems: tuple[SystemResult, ...]
     nll: PairedNLL
-    shown: ShownSamples
+    first: FirstSamples
     validation: ValidationSet
     settings: EvaluationSettings
     swap: int
@@ -111,10 +113,14 @@ class Evaluation:
             **asdict(self.settings),
         }
 
+    @property
+    def count_shown(self) -> int:
+        """Inputs in the picture of samples."""
+        return min(self.settings.shown, len(self.validation))
+
     def picture(self, cell: int = 128) -> Image.Image:
         """The first inputs: source with region, driver, paste, then samples, best first."""
-        validation, shown = self.validation, self.shown
-        count = len(shown.pictures)
+        validation, first, count = self.validation, self.first, self.count_shown
         pastes = paste(
             validation.sources[:count],
             validation.regions[:count],
@@ -123,28 +129,43 @@ class Evaluation:
         )
         rows, captions = [], []
         for n, (pictures, distances) in enumerate(
-            zip(shown.pictures, shown.distances, strict=True)
+            zip(first.pictures[:count], first.distances[:count], strict=True)
         ):
             order = distances.argsort(stable=True).tolist()
             source = outlined(validation.sources[n], validation.regions[n])
             rows.append([source, validation.drivers[n], pastes[n], *(pictures[i] for i in order)])
             captions.append([None] * 3 + [f"{distances[i]:.2f}" for i in order])
-        samples = shown.distances.shape[1]
+        samples = first.distances.shape[1]
         headings = ["source, region", "driver", "paste", "best sample"]
         headings += [str(rank) for rank in range(2, samples + 1)]
         return picture_grid(rows, headings, cell=cell, captions=captions)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes metrics.json, samples.png, samples.csv and inputs.csv; returns the folder."""
+        """Writes metrics.json, samples.png, samples.csv, inputs.csv and samples/inputs/ID.png.
+
+        Each of the latter holds an input's samples side by side, in drawing order, without loss.
+        Returns the folder.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         found = {"about": self.about(), "systems": self.rows(), "nll": self._nll_means()}
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        self.picture().save(folder / "samples.png")
-        write_csv(folder / "samples.csv", self.sample_rows())
-        write_csv(folder / "inputs.csv", self.input_rows())
+        (folder / METRICS).write_text(text + "\n", encoding="utf-8")
+        self.picture().save(folder / PICTURE)
+        self._save_samples(folder / SAMPLES_FOLDER)
+        write_csv(folder / SAMPLES, self.sample_rows())
+        write_csv(folder / INPUTS, self.input_rows())
         return folder
+
+    def _save_samples(self, folder: Path) -> None:
+        """In place of those that an earlier evaluation left there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
+        saved = self.first.pictures[: self.settings.saved]
+        for item, pictures in zip(self.validation.inputs, saved, strict=False):
+            strip = rearrange(pictures, "samples h w c -> h (samples w) c")
+            Image.fromarray(strip).save(folder / f"{item.id}.png")
 
     def _nll_means(self) -> dict[str, dict[str, float] | None]:
         columns = {**self.nll._asdict(), "gap": self.nll.gap}

@@ -1,6 +1,8 @@
 """Evaluates an editor on a validation set, next to what needs no editor."""
 
+import math
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +13,13 @@ from torch import Tensor
 
 from e2eve.data.images import to_uint8
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluation import Evaluation, ShownSamples, SystemResult
+from e2eve.evaluation.evaluation import Evaluation, FirstSamples, SystemResult
 from e2eve.evaluation.feature_batches import device_of, features_of
 from e2eve.evaluation.likelihood import PairedNLL, joined_nll, paired_nll
 from e2eve.evaluation.measuring import Instruments, Measurements, joined, measure, summary
+from e2eve.evaluation.sharing import ALONE, Share
 from e2eve.evaluation.systems import (
     SYSTEMS,
-    Edits,
     EvaluationSettings,
     InputBatch,
     edits_of,
@@ -37,12 +39,14 @@ CHECKED = 8
 
 
 class BatchResult(NamedTuple):
+    """Of the inputs `rows`; pictures of those among them that are shown or saved."""
+
+    rows: range
     found: dict[str, Measurements]
     nll: PairedNLL
-    samples: Edits
+    pictures: list[UInt8[np.ndarray, "samples side side 3"]]
 
 
-@torch.no_grad()
 def evaluate(
     editor: Editor,
     validation: ValidationSet,
@@ -62,60 +66,117 @@ def evaluate(
     Raises:
         ValueError: when editor, extractor and validation set don't fit.
     """
+    found = evaluate_together(
+        editor, validation, extractor, perceptual, settings=settings, progress=progress
+    )
+    assert found is not None  # which only other processes get
+    return found
+
+
+@torch.no_grad()
+def evaluate_together(
+    editor: Editor,
+    validation: ValidationSet,
+    extractor: FeatureExtractor,
+    perceptual: PerceptualDistance | None,
+    *,
+    settings: EvaluationSettings,
+    share: Share = ALONE,
+    progress: Report = silent,
+) -> Evaluation | None:
+    """`evaluate` by several processes; the evaluation in the first one, None in the others.
+
+    Each process measures whole batches, which are the same however many processes there are as
+    long as there is one for each.
+    """
     began = time.monotonic()
     check_fit(editor, validation, extractor)
     retrieval = retrieval_network(validation, extractor, perceptual)
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)
     instruments = Instruments(extractor, retrieval, perceptual)
+    own: list[BatchResult] = []
+    batches = share.of(batches_of(len(validation), settings.batch_size, share.ranks))
     swap = swap_distance(validation)
-    count = len(validation)
-    results: list[BatchResult] = []
-    shown: list[np.ndarray] = []
-    for start in range(0, count, settings.batch_size):
-        rows = range(start, min(count, start + settings.batch_size))
+    for rows in batches:
         inputs = input_batch(validation, rows, swap, settings.seed, editor.device)
-        result = _evaluate_batch(editor, inputs, instruments, settings)
-        results.append(result)
-        shown += _pictures(result.samples, settings.shown - len(shown))
-        progress("edits measured", rows.stop, count)
+        own.append(_evaluate_batch(editor, inputs, rows, instruments, settings))
+        progress("batches measured", len(own), len(batches))
+    everyone = share.gathered(own)
+    if everyone is None:
+        return None
+    results = in_order([result for part in everyone for result in part], len(validation))
+    seconds = time.monotonic() - began
+    return assembled(results, validation, instruments, settings, swap=swap, seconds=seconds)
+
+
+def assembled(
+    results: Sequence[BatchResult],
+    validation: ValidationSet,
+    instruments: Instruments,
+    settings: EvaluationSettings,
+    *,
+    swap: int,
+    seconds: float,
+) -> Evaluation:
+    """The evaluation that these batches, in the order of inputs, add up to."""
+    extractor, perceptual = instruments.extractor, instruments.perceptual
     found = {key: joined([result.found[key] for result in results]) for key in results[0].found}
     systems = tuple(
         SystemResult(system, found[system.key], summary(found[system.key], validation.features))
         for system in SYSTEMS
     )
+    first = tuple(picture for result in results for picture in result.pictures)
     return Evaluation(
         systems=systems,
         nll=joined_nll([result.nll for result in results]),
-        shown=ShownSamples(tuple(shown), found["editor"].distances[: len(shown)]),
+        first=FirstSamples(first, found["editor"].distances[: len(first)]),
         validation=validation,
         settings=settings,
         swap=swap,
         extractor=extractor.name,
         frechet_name=extractor.frechet_name,
         perceptual=perceptual.name if perceptual is not None else None,
-        seconds=time.monotonic() - began,
+        seconds=seconds,
     )
 
 
+def batches_of(count: int, size: int, ranks: int = 1) -> list[range]:
+    """Runs of at most `size` inputs, shorter ones where some process would get none otherwise."""
+    size = min(size, math.ceil(count / ranks))
+    return [range(start, min(count, start + size)) for start in range(0, count, size)]
+
+
+def in_order(results: Sequence[BatchResult], count: int) -> list[BatchResult]:
+    """By input, and every one of them exactly once."""
+    ordered = sorted(results, key=lambda result: result.rows.start)
+    assert [row for result in ordered for row in result.rows] == list(range(count))
+    return ordered
+
+
 def _evaluate_batch(
-    editor: Editor, inputs: InputBatch, instruments: Instruments, settings: EvaluationSettings
+    editor: Editor,
+    inputs: InputBatch,
+    rows: range,
+    instruments: Instruments,
+    settings: EvaluationSettings,
 ) -> BatchResult:
     reconstructions = edits_of("reconstruction", editor, inputs, settings)[:, 0]
     found: dict[str, Measurements] = {}
-    samples = None
+    pictures: list[np.ndarray] = []
     for system in SYSTEMS:
         edits = edits_of(system.key, editor, inputs, settings).float()
         found[system.key] = measure(edits, inputs, reconstructions.float(), instruments)
-        samples = edits if samples is None else samples
-    assert samples is not None
-    return BatchResult(found, paired_nll(editor, inputs), samples)
+        if system.key == "editor":
+            wanted = max(settings.shown, settings.saved) - rows.start
+            pictures = _pictures(edits[: max(0, wanted)])
+    return BatchResult(rows, found, paired_nll(editor, inputs), pictures)
 
 
-def _pictures(samples: Float[Tensor, "batch samples 3 side side"], count: int) -> list[np.ndarray]:
-    """The first inputs' samples as pictures, while some are still wanted."""
-    wanted = samples[: max(0, count)]
-    flat = to_uint8(rearrange(wanted, "b n c h w -> (b n) c h w").cpu())
+def _pictures(
+    samples: Float[Tensor, "batch samples 3 side side"],
+) -> list[UInt8[np.ndarray, "samples side side 3"]]:
+    flat = to_uint8(rearrange(samples, "b n c h w -> (b n) c h w").cpu())
     return list(rearrange(flat, "(b n) h w c -> b n h w c", n=samples.shape[1]))
 
 

@@ -63,7 +63,7 @@ def write_report(
 def add_samples(page: Page, evaluation: Evaluation) -> None:
     page.section("Samples").picture(
         evaluation.picture(),
-        f"The first {len(evaluation.shown.pictures)} inputs of the validation set, none chosen. "
+        f"The first {evaluation.count_shown} inputs of the validation set, none chosen. "
         "Samples are ordered by the distance of their region to the driver in feature space, "
         "which is the number under them; the left column outlines the edit region.",
     )

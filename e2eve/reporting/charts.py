@@ -71,5 +71,9 @@ def figure_json(figure: "go.Figure") -> str:
 
     styled = go.Figure(figure)
     styled.update_layout(template=house_template())
-    text = styled.to_json()
+    return script_safe(styled.to_json())
+
+
+def script_safe(text: str) -> str:
+    """JSON that cannot end the `<script>` element that it stands in."""
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
@@ -92,13 +92,14 @@ class Page:
         """The whole file as text."""
         has_chart = any(block.kind == "chart" for block in self.blocks)
         return (
-            _environment()
+            environment()
             .get_template("page.html.j2")
             .render(
                 title=self.title,
                 subtitle=inline(self.subtitle),
+                sections=[block.content for block in self.blocks if block.kind == "section"],
                 blocks=self.blocks,
-                plotly=_plotly_script() if has_chart else None,
+                plotly=plotly_script() if has_chart else None,
             )
         )
 
@@ -114,16 +115,21 @@ class Page:
         return self
 
 
-def data_uri(image: Image.Image) -> str:
-    """The picture as PNG inside a `data:` address."""
+def data_uri(image: Image.Image, quality: int | None = None) -> str:
+    """The picture inside a `data:` address: as PNG, or as WebP of that quality (0–100)."""
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    if quality is None:
+        image.save(buffer, format="PNG", optimize=True)
+    else:
+        image.save(buffer, format="WEBP", quality=quality, method=4)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{'png' if quality is None else 'webp'};base64,{encoded}"
 
 
-def _environment() -> Environment:
+def environment(*packages: str) -> Environment:
+    """Where templates are found: in these packages' `templates`, then in this one's."""
     return Environment(
-        loader=PackageLoader("e2eve.reporting"),
+        loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "e2eve.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -131,7 +137,7 @@ def _environment() -> Environment:
     )
 
 
-def _plotly_script() -> Markup:
+def plotly_script() -> Markup:
     from plotly.offline import get_plotlyjs
 
     return Markup(get_plotlyjs())

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from einops import rearrange, repeat
+from PIL import Image
 from torch import nn
 
 from e2eve.editor import Conditioning, Editor
@@ -134,7 +135,7 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
     assert one.flat().keys() == many.flat().keys()
     for name, value in one.flat().items():
         assert value == pytest.approx(many.flat()[name], rel=1e-4, abs=1e-6), name
-    for ours, theirs in zip(one.shown.pictures, many.shown.pictures, strict=True):
+    for ours, theirs in zip(one.first.pictures, many.first.pictures, strict=True):
         assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
@@ -172,7 +173,7 @@ def test_no_diversity_without_a_distance_or_a_second_sample(validation, extracto
 
 def test_files(tiny_evaluation, validation, tmp_path):
     folder = tiny_evaluation.save(tmp_path / "evaluation")
-    names = {"metrics.json", "samples.png", "samples.csv", "inputs.csv"}
+    names = {"metrics.json", "samples.png", "samples.csv", "inputs.csv", "samples"}
     assert {path.name for path in folder.iterdir()} == names
     found = json.loads((folder / "metrics.json").read_text())
     assert found["about"]["validation_hash"] == validation.content_hash
@@ -181,6 +182,20 @@ def test_files(tiny_evaluation, validation, tmp_path):
     rows = list(csv.DictReader((folder / "samples.csv").open()))
     assert len(rows) == 5 * (3 + 3 + 5)
     assert len(list(csv.DictReader((folder / "inputs.csv").open()))) == 5
+
+
+def test_the_samples_of_an_input_are_saved_without_loss_in_place_of_older_ones(
+    tiny_evaluation, tmp_path
+):
+    few = replace(tiny_evaluation, settings=replace(SETTINGS, saved=2))
+    tiny_evaluation.save(tmp_path)
+    few.save(tmp_path)
+    ids = [item.id for item in few.validation.inputs[:2]]
+    paths = sorted((tmp_path / "samples" / "inputs").iterdir())
+    assert [path.stem for path in paths] == ids
+    for path, pictures in zip(paths, few.first.pictures, strict=False):
+        strip = np.asarray(Image.open(path))
+        assert np.array_equal(rearrange(strip, "h (n w) c -> n h w c", n=3), pictures)
 
 
 def test_drivers_are_found_by_the_features_of_the_validation_set(by_maps, extractor, perceptual):

@@ -1,0 +1,137 @@
+"""The live page: this machine only, these files only, and as fresh as the runs."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from e2eve.comparison.live import LiveDashboard, is_local, server
+from e2eve.comparison.page import PageSettings
+from tests.comparison.factories import Made, write_run
+
+
+@contextmanager
+def serving(dashboard: LiveDashboard) -> Iterator[int]:
+    with server(dashboard, "127.0.0.1", 0) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        try:
+            yield found.server_address[1]
+        finally:
+            found.shutdown()
+            thread.join()
+
+
+def get(port: int, path: str, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
+    answer = connection.getresponse()
+    return answer.status, dict(answer.getheaders()), answer.read()
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_run(tmp_path / "runs" / "a", Made({"tokenizer": "a"}, pictured=2))
+    write_run(tmp_path / "runs" / "b", Made({"tokenizer": "b"}, state="running"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def dashboard(runs) -> LiveDashboard:
+    return LiveDashboard([str(runs)], PageSettings("Live"), seconds=0.2)
+
+
+@pytest.fixture
+def port(dashboard) -> Iterator[int]:
+    with serving(dashboard) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1:8050", True),
+        ("localhost", True),
+        ("LOCALHOST:1", True),
+        ("[::1]:8050", True),
+        ("evil.example", False),
+        ("evil.example:8050", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost@evil.example", False),
+        ("192.168.0.7:8050", False),
+        ("[::1", False),
+        ("", False),
+    ],
+)
+def test_only_names_of_this_machine_are_local(host, local):
+    assert is_local(host) is local
+
+
+def test_other_names_are_refused_whatever_they_ask_for(port):
+    for path in ("/", "/state", "/files/x"):
+        assert get(port, path, "evil.example")[0] == 403
+    assert get(port, "/")[0] == 200
+
+
+def test_only_files_that_the_page_leads_to_are_handed_out(port, runs):
+    page = get(port, "/")[2].decode()
+    data = page.partition('id="data">')[2].partition("</script>")[0]
+    link = json.loads(data)["cells"][0]["runs"][0]["strips"]["00000"]["link"]
+    status, headers, body = get(port, f"/{link}")
+    assert (status, headers["Content-Type"]) == (200, "image/png")
+    assert body == (runs / "a" / "samples" / "inputs" / "00000.png").read_bytes()
+    directory = link.rpartition("/")[0]
+    for path in (
+        "/files/../a/config.yaml",
+        f"/{directory}/../config.yaml",
+        f"/{directory}/%2e%2e/status.json",
+        f"{runs}/a/config.yaml",
+        "//etc/passwd",
+        "/favicon.ico",
+    ):
+        assert get(port, path)[0] == 404, path
+
+
+def test_the_page_is_made_anew_when_a_run_changes_and_not_otherwise(port, runs):
+    state, page = get(port, "/state")[2], get(port, "/")[2]
+    assert state.decode() in page.decode()
+    assert (get(port, "/state")[2], get(port, "/")[2]) == (state, page)
+    (runs / "b" / "status.json").write_text('{"state": "failed", "error": "Oops: no"}')
+    assert get(port, "/state")[2] != state
+    assert "Oops: no" in get(port, "/")[2].decode()
+
+
+def test_runs_that_are_gone_are_a_sentence_and_not_the_end(port, runs):
+    runs.rename(runs.parent / "elsewhere")
+    status, _, body = get(port, "/")
+    assert status == 503 and b"is no folder" in body
+    (runs.parent / "elsewhere").rename(runs)
+    assert get(port, "/")[0] == 200
+
+
+def test_a_taken_port_is_one_sentence(port, dashboard):
+    with pytest.raises(ValueError, match=r"cannot be listened at .*give another port"):
+        server(dashboard, "127.0.0.1", port)
+
+
+def test_folders_without_runs_are_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match="holds no run"):
+        LiveDashboard([str(tmp_path)], PageSettings("Live"))
+
+
+def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, watched):
+    page = watched.page
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.wait_for_selector("body[data-ready]")
+    page.locator("#input-00001").check()
+    page.locator("#cells-table [data-column=recall_5] button").click()
+    write_run(runs / "c", Made({"tokenizer": "c"}, pictured=2))
+    page.wait_for_selector("#cells-table tr:nth-child(3)")
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator("#input-00001").is_checked()
+    header = page.locator("#cells-table thead [data-column=recall_5]")
+    assert header.get_attribute("aria-sort") == "descending"
+    assert page.locator("#cards .card").count() == 2  # b still runs

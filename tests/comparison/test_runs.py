@@ -1,0 +1,135 @@
+"""Run folders in every state are read, and what is missing or half written is said."""
+
+import json
+
+import pytest
+
+from e2eve.comparison.comparison import compare
+from e2eve.comparison.findings import remarks
+from e2eve.comparison.results import read_results
+from e2eve.comparison.runs import find_runs, read_run
+from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.systems import EvaluationSettings
+from tests.comparison.factories import Made, write_run
+from tests.evaluation.conftest import Squares, Thumbnail, build
+from tests.factories import tiny_editor
+
+
+def test_runs_are_found_below_folders_and_by_globs_and_each_once(tmp_path):
+    for name in ("sweep/0", "sweep/deep/1", "other"):
+        write_run(tmp_path / name, Made(inputs=3))
+    names = [run.name for run in find_runs([tmp_path])]
+    assert sorted(names) == ["0", "1", "other"]
+    globbed = find_runs([f"{tmp_path}/sw*", tmp_path / "sweep" / "0"])
+    assert [run.name for run in globbed] == ["0", "1"]
+
+
+def test_what_is_no_folder_and_what_holds_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no folder"):
+        find_runs([tmp_path / "missing*"])
+    with pytest.raises(ValueError, match="holds no run"):
+        find_runs([tmp_path])
+
+
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_a_run_without_results_says_its_state_error_and_step(tmp_path, state):
+    made = Made(state=state, error="RuntimeError: out of <memory>", seed=4)
+    run = read_run(write_run(tmp_path / "run", made))
+    assert (run.state, run.results, run.seed) == (state, None, 4)
+    assert "out of <memory>" in remarks(run, [])
+    assert run.steps == (430, 1000)
+
+
+def test_results_of_a_run_that_goes_on_again_do_not_count(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    (folder / "status.json").write_text('{"state": "running"}')
+    assert read_run(folder).results is None
+
+
+@pytest.mark.parametrize("text", ['{"about"', '{"about": {}}', "[]"])
+def test_half_written_results_are_named_and_do_not_stop_the_others(tmp_path, text):
+    folder = write_run(tmp_path / "half", Made(inputs=3))
+    write_run(tmp_path / "whole", Made(inputs=3, seed=1))
+    (folder / "metrics.json").write_text(text)
+    assert "cannot be read" in read_run(folder).problem
+    assert len(compare([tmp_path]).cells[0].results) == 1
+
+
+def test_a_half_written_status_is_named(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    (folder / "status.json").write_text("{")
+    run = read_run(folder)
+    assert (run.state, run.problem) == ("unknown", "status.json cannot be read")
+
+
+def test_tokenizers_are_named_and_not_compared(tmp_path):
+    write_run(tmp_path / "tokenizer", Made(task="source_tokenizer"))
+    write_run(tmp_path / "editor", Made(inputs=3))
+    comparison = compare([tmp_path])
+    assert [cell.runs[0].folder.name for cell in comparison.cells] == ["editor"]
+    told = [remarks(run, []) for run in comparison.runs if not run.is_editor]
+    assert told == ["trains a tokenizer, which is not compared here"]
+
+
+def test_evaluations_that_a_sweep_has_made_are_compared(tmp_path):
+    for temperature in ("0.7", "1.0"):
+        made = Made(task="evaluation", overrides={"evaluation.temperature": temperature}, inputs=3)
+        write_run(tmp_path / temperature, made)
+    labels = [cell.label for cell in compare([tmp_path]).cells]
+    assert labels == ["evaluation.temperature=0.7", "evaluation.temperature=1.0"]
+
+
+def test_an_interrupted_run_says_by_what(tmp_path):
+    folder = write_run(tmp_path / "run", Made(state="interrupted"))
+    (folder / "status.json").write_text('{"state": "interrupted", "reason": "SIGTERM"}')
+    assert remarks(read_run(folder), []) == "SIGTERM"
+
+
+def test_a_run_that_was_not_evaluated_says_so(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    (folder / "metrics.json").unlink()
+    assert "was not evaluated" in remarks(read_run(folder), [])
+
+
+def evaluated_again(folder, name, **changes):
+    """A later evaluation inside a run's folder, as `e2eve.evaluate` leaves it."""
+    found = json.loads((folder / "metrics.json").read_text())
+    found["about"] |= changes
+    (folder / "evaluation" / name).mkdir(parents=True)
+    (folder / "evaluation" / name / "metrics.json").write_text(json.dumps(found))
+
+
+def test_a_later_evaluation_is_read_in_place_of_the_trainings_own(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    evaluated_again(folder, "common", validation_hash="cd" * 32)
+    run = read_run(folder, "common")
+    assert run.results and run.results.about["validation_hash"] == "cd" * 32
+    assert read_run(folder, "absent").results is None
+
+
+def test_evaluations_of_one_run_are_cells_told_apart_by_their_sampling(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    for temperature in (1.0, 0.5):
+        sampling = {"temperature": temperature, "top_k": None, "top_p": 0.9}
+        evaluated_again(folder, f"t{temperature}", sampling=sampling)
+    cells = compare([folder / "evaluation"]).cells
+    labels = [cell.label for cell in cells]
+    assert labels == ["evaluation.temperature=0.5", "evaluation.temperature=1.0"]
+    assert [cell.seeds for cell in cells] == [(0,), (0,)]
+
+
+def test_means_of_single_inputs_are_the_means_of_the_run(tmp_path):
+    """On files that an evaluation has really written: what is paired is what is reported."""
+    settings = EvaluationSettings(num_samples=3, batch_size=5)
+    validation, features = build(), Thumbnail()
+    evaluate(tiny_editor(), validation, features, Squares(), settings=settings).save(tmp_path)
+    results = read_results(tmp_path)
+    single = {name for row in results.per_input.values() for name in row}
+    checked = 0
+    for name, mean in results.means.items():
+        if name in single:
+            column = results.column(name)
+            assert sum(column.values()) / len(column) == pytest.approx(mean, abs=1e-6), name
+            checked += 1
+    assert checked >= 9
+    assert len(results.samples["00000"]) == 3

@@ -1,0 +1,97 @@
+"""Several processes find what one finds: nothing counted twice, nothing lost."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2eve.evaluation.evaluator import batches_of
+from e2eve.evaluation.sharing import ALONE, Share
+from tests.evaluation.two_processes import evaluated
+
+ROOT = Path(__file__).parents[2]
+CASES = [(5, 2), (5, 5), (4, 1), (2, 3)]  # inputs, batch size
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+@pytest.mark.parametrize(("count", "size"), [(1, 4), (5, 2), (7, 7), (100, 25)])
+def test_shares_of_batches_hold_each_input_once(count, size, ranks):
+    batches = batches_of(count, size, ranks)
+    shares = [Share(rank, ranks).of(batches) for rank in range(ranks)]
+    rows = [row for share in shares for batch in share for row in batch]
+    assert sorted(rows) == list(range(count))
+    assert max(map(len, batches)) <= size
+    assert sum(len(share) > 0 for share in shares) == min(ranks, len(batches))
+
+
+def test_nobody_is_idle_while_there_are_inputs():
+    assert len(batches_of(100, 25, ranks=8)) >= 8
+    assert batches_of(100, 25, ranks=2) == batches_of(100, 25)
+
+
+def test_alone_everything_is_gathered_at_once():
+    assert ALONE.gathered([1, 2]) == [[1, 2]]
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def together(request, tmp_path_factory) -> Path:
+    """The cases evaluated by several processes: a folder `rank_case` for each evaluation."""
+    folder = tmp_path_factory.mktemp("together")
+    command = [sys.executable, "-m", "tests.evaluation.two_processes", str(folder)]
+    processes = []
+    for rank in range(request.param):
+        ranks = {"RANK": str(rank), "WORLD_SIZE": str(request.param), "OMP_NUM_THREADS": "1"}
+        processes.append(
+            subprocess.Popen([*command, json.dumps(CASES)], cwd=ROOT, env={**os.environ, **ranks})
+        )
+    assert [process.wait(timeout=600) for process in processes] == [0] * request.param
+    return folder
+
+
+@pytest.mark.slow
+def test_only_the_first_process_reports(together):
+    assert sorted(path.name for path in together.glob("?_?")) == [
+        f"0_{number}" for number in range(len(CASES))
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_every_metric_is_that_of_one_process(together, number, tmp_path):
+    alone = evaluated(*CASES[number])
+    assert alone is not None
+    alone.save(tmp_path)
+    ours, theirs = (
+        json.loads((folder / "metrics.json").read_text())
+        for folder in (tmp_path, together / f"0_{number}")
+    )
+    assert ours["nll"].keys() == theirs["nll"].keys()
+    for mine, other in zip(ours["systems"], theirs["systems"], strict=True):
+        assert mine == pytest.approx(other, rel=1e-5, abs=1e-5)
+    for name, mean in ours["nll"].items():
+        assert mean == pytest.approx(theirs["nll"][name], rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_rows_and_pictures_are_in_the_order_of_inputs(together, number, tmp_path):
+    alone = evaluated(*CASES[number])
+    assert alone is not None
+    alone.save(tmp_path)
+    for name in ("samples.csv", "inputs.csv"):
+        ours, theirs = (
+            list(csv.DictReader((folder / name).open()))
+            for folder in (tmp_path, together / f"0_{number}")
+        )
+        assert [row["input"] for row in ours] == [row["input"] for row in theirs]
+    pictures = [path.name for path in (tmp_path / "samples" / "inputs").iterdir()]
+    for picture in pictures:
+        ours, theirs = (
+            folder / "samples" / "inputs" / picture
+            for folder in (tmp_path, together / f"0_{number}")
+        )
+        assert ours.read_bytes() == theirs.read_bytes()

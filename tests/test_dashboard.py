@@ -1,0 +1,68 @@
+"""The verb dashboard, from its command line to the files it leaves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2eve.dashboard import dashboard, places_of, title_of
+from tests.comparison.factories import Made, write_run
+from tests.factories import compose
+
+ROOT = Path(__file__).parents[1]
+
+
+def config(*overrides: str):
+    return compose(*overrides, config_name="dashboard")
+
+
+def test_runs_may_be_one_folder_several_and_globs(tmp_path):
+    write_run(tmp_path / "one", Made(inputs=3, pictured=1))
+    write_run(tmp_path / "two", Made({"tokenizer": "b"}, inputs=3, pictured=1))
+    for runs, cells in ((tmp_path, 2), (f"[{tmp_path}/one]", 1), (f"['{tmp_path}/t*']", 1)):
+        path = dashboard(config(f"runs={runs}", f"out={tmp_path}/out/d.html"))
+        assert path == tmp_path / "out" / "d.html"
+        assert f"{cells} cell" in path.read_text(encoding="utf-8")
+
+
+def test_what_is_missing_is_asked_for():
+    for given in ((), ("runs=[]",)):
+        with pytest.raises(ValueError, match="runs is missing: give runs="):
+            places_of(config(*given))
+
+
+def test_the_title_is_the_folders_unless_given():
+    assert title_of(config("runs=[a/sweep/,b]")) == "sweep, b"
+    assert title_of(config("runs=[a]", "title=Masks")) == "Masks"
+
+
+def test_the_command_says_where_the_page_is_or_what_is_wrong_in_one_sentence(tmp_path):
+    write_run(tmp_path / "run", Made(inputs=3, pictured=1))
+
+    def call(*arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "e2eve.dashboard", *arguments]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    done = call(f"runs=[{tmp_path}]", f"out={tmp_path}/d.html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{tmp_path}/d.html"
+    failed = call(f"runs=[{tmp_path}/nothing]")
+    assert failed.returncode == 1
+    text = failed.stdout + failed.stderr
+    assert "is no folder" in text and "Traceback" not in text
+
+
+def test_a_run_is_compared_without_pytorch(tmp_path):
+    """The page is for laptops too: what takes seconds to import is not needed."""
+    write_run(tmp_path / "run", Made(inputs=3, pictured=1))
+    code = (
+        "import sys; from e2eve.comparison.comparison import compare\n"
+        "from e2eve.comparison.page import PageSettings, write_dashboard\n"
+        "from pathlib import Path\n"
+        f"write_dashboard(Path({str(tmp_path)!r}) / 'd.html', compare([{str(tmp_path)!r}]), "
+        "PageSettings('t'))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-500:]
