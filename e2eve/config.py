@@ -42,6 +42,8 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
                 log.error("%s", error)
                 sys.exit(1)
 
+        # Hydra finds launchers in packages of this very name only, wherever they lie.
+        sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
         # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
         start = hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)
         return start(guarded)

@@ -13,7 +13,7 @@ CONF = Path(conf_dir())
 GROUPS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name != "experiment"
+    if path.parent.name not in ("experiment", "sweep")
 )
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 FOLDER = "dataset={root: ., train_list: null, val_list: null}"

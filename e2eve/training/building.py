@@ -78,7 +78,7 @@ def optimizer_settings(config: DictConfig) -> OptimizerSettings:
 
 
 def pictures_per_step(config: DictConfig) -> int:
-    return config.batch_size * config.trainer.devices
+    return config.batch_size * config.trainer.devices * config.trainer.nodes
 
 
 def build_tokenizer(config: DictConfig, side: int) -> Tokenizer:

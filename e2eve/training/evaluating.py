@@ -1,5 +1,6 @@
 """Evaluation of a run: at its end, and every few epochs as it goes on."""
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,25 @@ from omegaconf import DictConfig, OmegaConf
 from e2eve.data.pictures import Pictures
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.evaluator import evaluate_together
 from e2eve.evaluation.report import write_report
+from e2eve.evaluation.sharing import Share
 from e2eve.evaluation.systems import EvaluationSettings
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
-from e2eve.reporting.progress import progress_bars
+from e2eve.reporting.progress import progress_bars, silent
 from e2eve.training.building import build_simulation
-from e2eve.training.pictures import log_picture
+from e2eve.training.pictures import keep_picture
 from e2eve.training.run_folder import RunFolder
 from e2eve.transformer import SamplingSettings
 
 log = logging.getLogger(__name__)
+
+CAPTION = (
+    "step {step}: source with its region, driver, paste, then samples, best first; the numbers are "
+    "distances of the region to the driver in feature space"
+)
 
 
 class Evaluator:
@@ -77,7 +84,13 @@ class Evaluator:
         built.save(folder)
         return built
 
-    def __call__(self, editor: Editor) -> Evaluation:
+    @functools.cached_property
+    def share(self) -> Share:
+        """Of the processes of a training; they ask for it at the same time."""
+        return Share.of_this_process()
+
+    def __call__(self, editor: Editor) -> Evaluation | None:
+        """By all processes of a training together; None but in the first one."""
         extractor = self.extractor.to(editor.device)
         perceptual = self.perceptual and self.perceptual.to(editor.device)
         settings = EvaluationSettings(
@@ -91,23 +104,31 @@ class Evaluator:
         was_training = editor.training
         editor.eval()
         with progress_bars() as report:
-            found = evaluate(
-                editor, self.validation, extractor, perceptual, settings=settings, progress=report
+            found = evaluate_together(
+                editor,
+                self.validation,
+                extractor,
+                perceptual,
+                settings=settings,
+                share=self.share,
+                progress=report if self.share.rank == 0 else silent,
             )
         editor.train(was_training)
         return found
 
-    def report(self, editor: Editor) -> Path:
+    def report(self, editor: Editor) -> Evaluation | None:
         """Evaluate, and write metrics.json, samples and report.html into the run folder."""
         found = self(editor)
-        found.save(self.run.path)
-        return write_report(
-            self.run.report,
-            found,
-            title=self.config.name,
-            curves=self.run / "metrics.csv",
-            config=OmegaConf.to_yaml(self.config, resolve=True),
-        )
+        if found is not None:
+            found.save(self.run.path)
+            write_report(
+                self.run.report,
+                found,
+                title=self.run.title(self.config.name),
+                curves=self.run / "metrics.csv",
+                config=OmegaConf.to_yaml(self.config, resolve=True),
+            )
+        return found
 
 
 class PeriodicEvaluation(pl.Callback):
@@ -117,11 +138,13 @@ class PeriodicEvaluation(pl.Callback):
         self.evaluator, self.every_n_epochs = evaluator, every_n_epochs
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if (trainer.current_epoch + 1) % self.every_n_epochs or not trainer.is_global_zero:
+        if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         with torch.random.fork_rng():
             found = self.evaluator(module.editor)
+        if found is None:
+            return
         metrics = {f"evaluation/{name}": value for name, value in found.flat().items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        log_picture(trainer, self.evaluator.run, found.picture())
+        keep_picture(trainer, self.evaluator.run, found.picture(), CAPTION)

@@ -14,17 +14,21 @@ from e2eve.evaluation.curves import curve_charts, read_curves
 from e2eve.reporting.grid import picture_grid
 from e2eve.reporting.page import Highlight, Page
 from e2eve.tokenizers import Tokenizer
+from e2eve.training.loggers import log_picture
 from e2eve.training.run_folder import RunFolder
 
 
-def log_picture(trainer: pl.Trainer, run: RunFolder, picture: Image.Image) -> Path:
-    """Keep the picture as samples/step_000500.png, and in W&B where that is logged to."""
+def keep_picture(trainer: pl.Trainer, run: RunFolder, picture: Image.Image, caption: str) -> Path:
+    """As samples/step_000500.png, and in W&B where that is logged to.
+
+    Args:
+        caption: where `{step}` stands for the step.
+    """
     path = run / f"samples/step_{trainer.global_step:06d}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
-    for logger in trainer.loggers:
-        if isinstance(logger, pl.loggers.WandbLogger):
-            logger.log_image("samples", [str(path)], step=trainer.global_step)
+    step = trainer.global_step
+    log_picture(trainer.loggers, path, step, caption.format(step=step))
     return path
 
 
@@ -51,7 +55,9 @@ class Reconstructions(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
-            log_picture(trainer, self.run, reconstruction_grid(module.tokenizer, self.images))
+            picture = reconstruction_grid(module.tokenizer, self.images)
+            caption = "step {step}: validation pictures, each above what the tokenizer makes of it"
+            keep_picture(trainer, self.run, picture, caption)
 
 
 def tokenizer_report(

@@ -2,51 +2,65 @@
 
 import logging
 import os
+import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 
-from e2eve.config import choose
-from e2eve.training.run_folder import RunFolder
-from e2eve.training.tasks import EditorTask, TokenizerTask
+from e2eve.config import choose, device_of
+from e2eve.training.interruptions import termination_exits
+from e2eve.training.loggers import build_loggers, finish
+from e2eve.training.occupancy import occupied
+from e2eve.training.ranks import leads
+from e2eve.training.revision import git_revision
+from e2eve.training.run_folder import RunFolder, settings_of
+from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 from e2eve.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
 
-TASKS = {
+TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
     "source_tokenizer": TokenizerTask,
     "driver_tokenizer": TokenizerTask,
+    "evaluation": EvaluationTask,
 }
 
 
 def train(config: DictConfig) -> Path:
     """Train what the config describes, or go on with it; the path of the report.
 
-    That is the bundle's path where no evaluation is asked for.
+    That is the bundle's path where no evaluation is asked for. Where a training has several
+    processes all of them come through here, and the first one keeps the run folder.
     """
     task_class = choose(config.task, TASKS, "task")
-    if config.trainer.batch_limit:
-        config.batch_size = min(config.batch_size, config.trainer.batch_limit)
+    sweep, config = config.get("sweep"), settings_of(config)
     run = RunFolder(config.run_dir)
     if (result := run.result_of(config)) is not None:
         log.info("%s is done already.", run.path)
         return result
-    run.open(config, task_class.unrelated)
-    log.info("Run folder: %s", run.path)
     prepare(config)
-    run.mark("running")
-    try:
+    if leads():
+        run.open(config, task_class.unrelated)
+    log.info("Run folder: %s", run.path)
+    loggers: list[Logger] = []
+    with (
+        occupied(run.path) if leads() else nullcontext(),
+        termination_exits(),
+        recorded(run, loggers),
+    ):
+        loggers += build_loggers(config, run, sweep)
         task = task_class(config, run)
-        fit(config, task, run)
-        result = task.finish()
-    except BaseException as error:
-        run.mark("failed", error=f"{type(error).__name__}: {error}")
-        raise
-    run.mark("done", step=config.trainer.max_steps, result=str(result.relative_to(run.path)))
+        device = fit(config, task, run, loggers)
+        result = task.finish(loggers, device)
+    if leads():
+        run.mark("done", step=config.trainer.max_steps, result=str(result.relative_to(run.path)))
     return result
 
 
@@ -54,23 +68,62 @@ def prepare(config: DictConfig) -> None:
     """Seed everything and quieten what is not for people."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    os.environ.setdefault("WANDB_SILENT", "true")
+    if not leads():  # several processes do not say the same thing
+        logging.getLogger("e2eve").setLevel(logging.WARNING)
     # The data module goes on in mid-epoch by itself, and frozen networks are meant to be.
     warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     warnings.filterwarnings("ignore", "Found .* module.* in eval mode")
     warnings.filterwarnings("ignore", ".*LeafSpec")
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
 
 
-def fit(config: DictConfig, task: EditorTask | TokenizerTask, run: RunFolder) -> None:
-    """Fit from the last checkpoint where there is one, and export the bundle."""
-    trainer = build_trainer(config, run, task.callbacks())
-    last = run.last_checkpoint if run.last_checkpoint.exists() else None
+@contextmanager
+def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
+    """The status says what goes on; whatever ends it, loggers write everything out."""
+    if leads():
+        run.mark("running", **circumstances())
+    try:
+        yield
+    except Exception as error:
+        if leads() or run.status()["state"] == "running":  # not what follows another failure
+            run.note_failure(error)
+        finish(loggers, failed=True)
+        raise
+    except BaseException as stop:  # Ctrl-C, a signal, a requeue
+        if leads() and run.status()["state"] == "running":
+            run.mark("interrupted", reason=type(stop).__name__)
+        finish(loggers)
+        raise
+    finish(loggers)
+
+
+def circumstances() -> dict[str, object]:
+    """Where a run is being made, and with what."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    facts = {"host": socket.gethostname(), "process": os.getpid(), "revision": git_revision()}
+    return {**facts, "job": job} if job else facts
+
+
+def fit(config: DictConfig, task: Task, run: RunFolder, loggers: list[Logger]) -> torch.device:
+    """Fit from the last checkpoint where there is one, and export the bundle.
+
+    Returns the device of this process.
+    """
+    if task.module is None:
+        return torch.device("cpu" if config.trainer.accelerator == "cpu" else device_of("auto"))
+    trainer = build_trainer(config, run, task.callbacks(), loggers)
+    last = run.last_checkpoint
     if last is not None:
-        log.info("Going on from %s.", last)
+        log.info("Going on from %s.", last.resolve())
     trainer.fit(task.module, datamodule=task.data, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    task.export()
+    if trainer.is_global_zero:
+        task.export()
+    trainer.strategy.barrier()  # until the bundle is there
+    return trainer.strategy.root_device

@@ -1,17 +1,22 @@
-"""What there is to train: a tokenizer of pictures or of drivers, or an editor.
+"""What there is to train: a tokenizer of pictures or of drivers, or an editor; or only to evaluate.
 
 A task is built from the config and holds what the entry point needs: a Lightning module, data, and
-the export of what was learned.
+the export of what was learned. Where a training has several processes each builds its own, and the
+first one prepares the files that they share.
 """
 
 import functools
 import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
+from pytorch_lightning.loggers import Logger
 
 from e2eve.config import plain
 from e2eve.editor import Editor
@@ -31,11 +36,14 @@ from e2eve.training.building import (
 from e2eve.training.data_module import ResumableData, Simulated
 from e2eve.training.editor_module import EditorModule
 from e2eve.training.evaluating import Evaluator, PeriodicEvaluation
+from e2eve.training.loggers import log_evaluation
 from e2eve.training.pictures import Reconstructions, tokenizer_report
+from e2eve.training.ranks import leads
 from e2eve.training.run_folder import RunFolder
 from e2eve.training.tokenizer_module import TokenizerModule
 from e2eve.training.tokens import (
     CachedTokens,
+    EditTokens,
     cached_size,
     edit_batches,
     encode_all,
@@ -46,7 +54,29 @@ from e2eve.training.tokens import (
 log = logging.getLogger(__name__)
 
 
-class TokenizerTask:
+class Task(ABC):
+    """`module` is None where nothing is trained; `unrelated` parts of a config are not read."""
+
+    unrelated: tuple[str, ...] = ()
+    module: pl.LightningModule | None = None
+    data: ResumableData
+
+    @abstractmethod
+    def __init__(self, config: DictConfig, run: RunFolder) -> None: ...
+
+    def callbacks(self) -> list[Callback]:
+        return []
+
+    def export(self) -> None:
+        """Write the bundle; in the first process only."""
+        return None
+
+    @abstractmethod
+    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
+        """What the run ends with, once the bundle is there; in all processes."""
+
+
+class TokenizerTask(Task):
     """Train a tokenizer on whole pictures (`source`) or on simulated drivers (`driver`)."""
 
     unrelated = ("transformer", "tokenizer", "token_cache")
@@ -77,12 +107,14 @@ class TokenizerTask:
     def export(self) -> None:
         self.tokenizer.save_pretrained(self.run.bundle)
 
-    def finish(self) -> Path:
-        config = OmegaConf.to_yaml(self.config, resolve=True)
-        return tokenizer_report(self.run, self.tokenizer, self.shown, config, self.config.name)
+    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
+        config, title = OmegaConf.to_yaml(self.config), self.run.title(self.config.name)
+        if leads():
+            tokenizer_report(self.run, self.tokenizer, self.shown, config, title)
+        return self.run.report
 
 
-class EditorTask:
+class EditorTask(Task):
     """Train an editor's GPT on simulated edits, as pictures or as cached ids."""
 
     unrelated = ("tokenizer_loss",)
@@ -90,7 +122,7 @@ class EditorTask:
     def __init__(self, config: DictConfig, run: RunFolder) -> None:
         self.config, self.run = config, run
         self.editor = build_editor(config)
-        if config.evaluation.enabled:
+        if config.evaluation.enabled and leads():
             self.evaluator.prepare()  # what cannot be evaluated is said before hours of training
         train, val = simulated(config, as_edit)
         data: dict[str, Any] = {"train": train, "val": val, "workers": config.trainer.workers}
@@ -115,30 +147,77 @@ class EditorTask:
     def export(self) -> None:
         self.editor.save_pretrained(self.run.bundle)
 
-    def finish(self) -> Path:
+    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
         """Evaluate what was exported, as anybody would open it."""
         if not self.config.evaluation.enabled:
             return self.run.bundle
-        return self.evaluator.report(Editor.from_pretrained(self.run.path))
+        found = self.evaluator.report(Editor.from_pretrained(self.run.path, device=str(device)))
+        if found is not None:
+            log_evaluation(loggers, found, self.config.trainer.max_steps)
+        return self.run.report
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
         return Evaluator(self.config, build_pictures(self.config).val, self.run)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
-        """Encode `count` edits once, or read them back."""
+        """Edits that the first process has encoded, now or before."""
         path = self.run / f"token_cache/{split}.safetensors"
         settings = {"count": count, "split": split, "of": cache_settings(self.config)}
-        tokens = load_tokens(path, settings)
-        if tokens is None:
-            size = cached_size(self.editor, count) / 1e6
-            log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
-            keys = [(n // len(edits), n % len(edits)) for n in range(count)]
-            batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
-            with progress_bars() as report:
-                tokens = encode_all(self.editor, batches, report)
-            save_tokens(path, tokens, settings)
-        return CachedTokens(tokens)
+        if leads() and load_tokens(path, settings) is None:
+            save_tokens(path, self._encoded(edits, split, count), settings)
+
+        def read() -> EditTokens:
+            tokens = load_tokens(path, settings)
+            assert tokens is not None  # saved above, before any process asks for a batch
+            return tokens
+
+        return CachedTokens(count, read)
+
+    def _encoded(self, edits: Simulated, split: str, count: int) -> EditTokens:
+        size = cached_size(self.editor, count) / 1e6
+        log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
+        keys = [(n // len(edits), n % len(edits)) for n in range(count)]
+        batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
+        with progress_bars() as report:
+            return encode_all(self.editor, batches, report)
+
+
+class EvaluationTask(Task):
+    """Evaluate the editor that `init_from` names, with the sampling of the group `evaluation`."""
+
+    unrelated = (
+        "tokenizer_loss",
+        "vqgan",
+        "tokenizer",
+        "transformer",
+        "optimizer",
+        "batch_size",
+        "token_cache",
+    )
+
+    def __init__(self, config: DictConfig, run: RunFolder) -> None:
+        if config.init_from is None:
+            raise ValueError(
+                "task=evaluation has nothing to evaluate: give init_from=<the folder of an "
+                "editor's training, or a bundle>."
+            )
+        if not config.evaluation.enabled:
+            raise ValueError(
+                "task=evaluation with evaluation.enabled=false has nothing to do: "
+                "give evaluation=standard evaluation.enabled=true."
+            )
+        self.config = config
+        self.evaluator = Evaluator(config, build_pictures(config).val, run)
+        self.evaluator.prepare()
+
+    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
+        found = self.evaluator.report(
+            Editor.from_pretrained(self.config.init_from, device=str(device))
+        )
+        assert found is not None  # there is one process only
+        log_evaluation(loggers, found, 0)
+        return self.evaluator.run.report
 
 
 def cache_settings(config: DictConfig) -> dict:

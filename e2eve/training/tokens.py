@@ -4,8 +4,10 @@ A tokenizer that is not trained gives the same ids for the same edit, so that en
 reading ids afterwards trains the same editor in a fraction of the time.
 """
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,13 +43,22 @@ def tokenize(editor: Editor, edits: dict[str, Tensor]) -> EditTokens:
 
 
 class CachedTokens(KeyedDataset):
-    """Edits that were encoded before, by (epoch, index); the epoch changes nothing."""
+    """Edits that were encoded before, by (epoch, index); the epoch changes nothing.
 
-    def __init__(self, tokens: EditTokens) -> None:
-        self.tokens = tokens
+    Args:
+        count: edits in the cache.
+        read: opens it, when the first edit is asked for.
+    """
+
+    def __init__(self, count: int, read: Callable[[], EditTokens]) -> None:
+        self.count, self.read = count, read
+
+    @functools.cached_property
+    def tokens(self) -> EditTokens:
+        return self.read()
 
     def __len__(self) -> int:
-        return len(self.tokens.target_ids)
+        return self.count
 
     def __getitem__(self, key: Key) -> int:
         return key[1]  # gathered for the whole batch by `collate`

@@ -8,8 +8,8 @@ from e2eve.training.run_folder import RunFolder, differing
 
 
 def steps(count: int) -> DictConfig:
-    text = "{seed: 1, trainer: {max_steps: %d}, optimizer: {decay_steps: '${trainer.max_steps}'}}"
-    return OmegaConf.create(text % count)
+    follows = {"decay_steps": "${trainer.max_steps}"}
+    return OmegaConf.create({"seed": 1, "trainer": {"max_steps": count}, "optimizer": follows})
 
 
 def test_a_run_goes_on_with_the_same_settings_and_more_steps(tmp_path):

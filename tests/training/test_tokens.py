@@ -28,7 +28,8 @@ def test_cached_ids_are_those_of_encoding_on_the_fly(tmp_path):
     save_tokens(tmp_path / "cache.safetensors", encode_all(editor, [batch]), {"a": 1})
     tokens = load_tokens(tmp_path / "cache.safetensors", {"a": 1})
     assert tokens is not None
-    cached = CachedTokens(tokens)
+    cached = CachedTokens(3, lambda: tokens)
+    assert len(cached) == 3
     read = cached.collate([cached[(5, index)] for index in range(3)])
     for ours, theirs in zip(read, tokenize(editor, batch), strict=True):
         assert torch.equal(ours, theirs)

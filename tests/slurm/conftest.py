@@ -1,0 +1,106 @@
+"""A SLURM cluster, and sweeps that run on it: `make slurm-test` brings one up."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS = {"main", "high"}
+PATIENCE = 900.0
+"""Seconds that anything may take; a busy machine is slow."""
+
+LAUNCHER = (
+    "hydra/launcher=submitit_slurm hydra.launcher.partition=main hydra.launcher.mem_gb=1 "
+    "hydra.launcher.gpus_per_node=null hydra.launcher.cpus_per_task=1 "
+    "hydra.launcher.timeout_min=60 hydra.launcher.signal_delay_s=60"
+).split()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slurm: needs SLURM as scripts/slurm_up.sh sets it up")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> None:
+    """Skips where there is none with the partitions that the tests use."""
+    if shutil.which("sinfo") is None:
+        pytest.skip("SLURM is not installed: make slurm-test installs it where apt-get can")
+    command = ["sinfo", "--noheader", "--format=%R"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("SLURM does not answer: start it with scripts/slurm_up.sh")
+    if done.returncode != 0:
+        pytest.skip("SLURM does not run: start it with scripts/slurm_up.sh")
+    if not set(done.stdout.split()) >= PARTITIONS:
+        pytest.skip("this cluster has no partitions main and high, as scripts/slurm_up.sh makes")
+
+
+def until(what: Callable[[], Any], why: str) -> Any:
+    """What `what` returns as soon as that is true."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(f"{why} took more than {PATIENCE:.0f} s")
+
+
+class SlurmSweep:
+    """`python -m e2eve.train -m …` with a job for each cell."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.folder, self.overrides = folder, overrides
+        self.output = folder.parent / "output.txt"
+        self.code: int | None = None  # of the command that started it
+
+    def start(self, *more: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={self.folder}"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with self.output.open("w") as output:
+            return subprocess.Popen(
+                [*command, *self.overrides, *LAUNCHER, *more],
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def jobs(self) -> dict[str, str]:
+        """The job of each cell, by name."""
+        path = self.folder / "sweep.json"
+        cells = json.loads(path.read_text())["cells"] if path.exists() else {}
+        return {name: cell["job"] for name, cell in cells.items() if cell["job"]}
+
+    def status(self, cell: str) -> dict[str, Any]:
+        path = self.folder / cell / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": "new"}
+
+    def trains(self, cell: str) -> bool:
+        """Whether its steps have begun."""
+        return (self.folder / cell / "metrics.csv").exists()
+
+    def steps_saved_and_taken_up(self, cell: str) -> tuple[list[int], list[int]]:
+        """At which steps signals saved the training, and from which it went on."""
+        log = (self.folder / cell / "train.log").read_text()
+        saved = re.findall(r"Saved at step (\d+), as a signal asked for", log)
+        taken_up = re.findall(r"Going on from \S+/step_(\d+)\.ckpt", log)
+        return [int(step) for step in saved], [int(step) for step in taken_up]
+
+    def overrides_of(self, cell: str) -> list[str]:
+        """With which its last life was started."""
+        return yaml.safe_load((self.folder / cell / ".hydra" / "overrides.yaml").read_text())
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

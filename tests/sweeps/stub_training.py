@@ -1,0 +1,60 @@
+"""Stands in for `e2eve.train` in tests of sweeps: a run folder in milliseconds, without PyTorch.
+
+Seed 7 fails unless a file `healed` lies in the sweep's folder; seed 8 is killed; seed 9 waits to be
+ended; a tokenizer's training leaves a bundle unless its batch size is 13.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from e2eve.config import verb
+from e2eve.training.run_folder import RunFolder, settings_of
+
+
+@verb("train")
+def main(config: DictConfig) -> None:
+    folder, settings = Path(config.sweep.dir), settings_of(config)
+    run = RunFolder(config.run_dir).open(settings)
+    run.mark("running")
+    with (run / "lives.txt").open("a") as file:
+        file.write("started\n")
+    try:
+        behave(config, folder, run)
+    except ValueError as error:
+        run.note_failure(error)
+        raise
+    run.mark("done", result="result.txt")
+
+
+def behave(config: DictConfig, folder: Path, run: RunFolder) -> None:
+    if config.seed == 7 and not (folder / "healed").exists():
+        raise ValueError("seed 7 brings no luck")
+    if config.seed == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if config.seed == 9:
+        signal.signal(signal.SIGTERM, lambda *_: leave(run))
+        (run / "waiting").touch()
+        time.sleep(60)
+    if config.batch_size == 13:
+        raise ValueError("thirteen is too many")
+    if config.task.endswith("tokenizer"):
+        run.bundle.mkdir()
+        (run.bundle / "config.yaml").write_text("kind: tokenizer\n")
+        (run.bundle / "tokenizer.safetensors").touch()
+    loss = (config.optimizer.base_learning_rate * 1e5 - 3) ** 2
+    (run / "metrics.csv").write_text(f"step,val/loss\n1,9\n2,{loss}\n")
+    (run / "result.txt").touch()
+
+
+def leave(run: RunFolder) -> None:
+    run.mark("interrupted", reason="SIGTERM")
+    sys.exit(143)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""A training with two processes is one training: one folder, one set of files, the same numbers."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from e2eve.evaluate import evaluate
+from tests.factories import TINY, UNTRAINED, compose
+from tests.training.test_evaluating import SMALL
+
+ROOT = Path(__file__).parents[2]
+TWO = (
+    "trainer.devices=2 trainer.strategy=ddp token_cache=8 dataset.train.length=8 "
+    "evaluation.num_inputs=5 evaluation.batch_size=2 evaluation.every_n_epochs=1"
+).split()
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Path:
+    """A sweep of two cells, each trained by two processes."""
+    folder = tmp_path_factory.mktemp("two") / "sweep"
+    command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={folder}", "seed=0,1"]
+    done = subprocess.run(
+        [*command, *TINY, *UNTRAINED, *SMALL, *TWO],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("Sweep in") == 2  # its plan and its report
+    return folder
+
+
+def test_no_process_runs_the_sweep_again(sweep):
+    assert sorted(path.parent.name for path in sweep.glob("*/status.json")) == ["seed-0", "seed-1"]
+    assert not any(path.is_dir() for path in sweep.glob("*/seed-*"))
+
+
+def test_both_processes_evaluate_as_one_does(sweep, tmp_path):
+    run = sweep / "seed-0"
+    settings = ["device=cpu", "num_samples=2", "batch_size=2", f"out={tmp_path}"]
+    evaluate(compose(*settings, f"run={run}", config_name="evaluate"))
+    two, one = (json.loads((p / "metrics.json").read_text()) for p in (run, tmp_path))
+    assert two["about"]["validation_hash"] == one["about"]["validation_hash"]
+    for ours, theirs in zip(two["systems"], one["systems"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-5)
+    for name, mean in two["nll"].items():
+        assert mean == pytest.approx(one["nll"][name], rel=1e-5, abs=1e-5)
+
+
+def test_evaluations_on_the_way_are_logged_once(sweep):
+    header, *rows = (sweep / "seed-0" / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index("evaluation/editor/recall_1")
+    steps = [row.split(",")[0] for row in rows if row.split(",")[column]]
+    assert steps == ["2", "4"]
+    assert sorted(path.name for path in (sweep / "seed-0" / "samples").glob("*.png")) == [
+        "step_000002.png",
+        "step_000004.png",
+    ]
