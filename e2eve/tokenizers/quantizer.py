@@ -54,9 +54,12 @@ class VectorQuantizer(nn.Module):
         return rearrange(F.embedding(ids, self.table()), "b h w d -> b d h w")
 
     def nearest(self, points: Float[Tensor, "n dim"]) -> Int[Tensor, "n"]:
-        table = self.table()
-        squares = table.square().sum(1)
-        return torch.addmm(squares, points, table.t(), alpha=-2).argmin(1)
+        """Compared in float32 at least: in bfloat16 near codes would be as far as each other."""
+        with torch.autocast(points.device.type, enabled=False):
+            precise = torch.promote_types(points.dtype, torch.float32)
+            table = self.table().to(precise)
+            squares = table.square().sum(1)
+            return torch.addmm(squares, points.to(precise), table.t(), alpha=-2).argmin(1)
 
     def forward(self, z: Float[Tensor, "batch dim h w"]) -> Quantized:
         if self.normalised:

@@ -1,5 +1,6 @@
 """Tokenizer: pictures to ids and back."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,8 +11,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
+from e2eve.tokenizers.convolution import Convolution
 from e2eve.tokenizers.quantizer import Quantized, VectorQuantizer
 from e2eve.tokenizers.vqgan import Decoder, Encoder, VQGANConfig
+
+VALUES_AT_ONCE = 2**23
+"""Values of an activation that a CPU holds at once, 32 MB: more only takes more memory."""
 
 
 class Reconstruction(NamedTuple):
@@ -57,7 +62,8 @@ class Tokenizer(nn.Module):
                 f"A picture of {width}×{height} pixels cannot be tokenized, its sides must be "
                 f"multiples of {cell} pixels: resize it to {self.image_size}×{self.image_size}."
             )
-        return self.quantizer(self.latent(images)).ids
+        parts = [self.quantizer(self.latent(part)).ids for part in self._portions(images, height)]
+        return torch.cat(parts)
 
     def decode(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 3 side side"]:
         """Square pictures in [-1, 1] from ids in raster order."""
@@ -67,8 +73,25 @@ class Tokenizer(nn.Module):
                 f"{ids.shape[1]} ids make no square grid: {self.tokens} make a picture of "
                 f"{self.image_size}×{self.image_size} pixels."
             )
-        codes = self.quantizer.lookup(rearrange(ids, "b (h w) -> b h w", h=side))
-        return self.decoder(self.from_code(codes)).clamp(-1, 1)
+        parts = []
+        for part in self._portions(ids, side * self.config.cell):
+            codes = self.quantizer.lookup(rearrange(part, "b (h w) -> b h w", h=side))
+            parts.append(self.decoder(self.from_code(codes)).clamp(-1, 1))
+        return torch.cat(parts)
+
+    def _portions(self, batch: Tensor, side: int) -> Sequence[Tensor]:
+        """The batch in parts of `VALUES_AT_ONCE` on a CPU, whole elsewhere and for gradients."""
+        if batch.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return [batch]
+        values = (side // self.config.patch) ** 2 * self.config.channels
+        return batch.split(max(1, VALUES_AT_ONCE // values))
+
+    def coarse(self, on: bool = True) -> "Tokenizer":
+        """Let a CPU round coarsely, in half the time; see `e2eve.tokenizers.convolution`."""
+        for module in self.modules():
+            if isinstance(module, Convolution):
+                module.coarse = on
+        return self
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Reconstruction:
         latent = self.latent(images)

@@ -21,6 +21,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from e2eve.tokenizers.convolution import Convolution
+
 
 @dataclass(frozen=True)
 class VQGANConfig:
@@ -86,18 +88,30 @@ def normalisation(kind: str, channels: int) -> nn.Module:
     return nn.GroupNorm(math.gcd(32, channels), channels, eps=1e-6)
 
 
+def activated(x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h w"]:
+    """SiLU of a tensor that nobody else holds: in place where no gradient needs it."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: str) -> None:
         super().__init__()
         self.norm1 = normalisation(norm, inputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv1 = Convolution(inputs, outputs)
         self.norm2 = normalisation(norm, outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.conv2 = Convolution(outputs, outputs)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h w"]:
-        h = self.conv1(F.silu(self.norm1(x)))
-        return self.shortcut(x) + self.conv2(F.silu(self.norm2(h)))
+        # One name throughout, so that no more than two tensors of this size wait beside x.
+        h = self.norm1(x)
+        h = activated(h)
+        h = self.conv1(h)
+        h = self.norm2(h)
+        h = activated(h)
+        h = self.conv2(h)
+        x = self.shortcut(x)
+        return x + h if torch.is_grad_enabled() else h.add_(x)
 
 
 class Attention(nn.Module):
@@ -134,7 +148,7 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Convolution(channels, channels)
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch c h2 w2"]:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
@@ -194,7 +208,7 @@ class Encoder(nn.Module):
             x = level(x)
             if index < len(self.downsamples):
                 x = self.downsamples[index](x)
-        return self.head(F.silu(self.norm(self.middle(x))))
+        return self.head(activated(self.norm(self.middle(x))))
 
 
 class Decoder(nn.Module):
@@ -227,5 +241,5 @@ class Decoder(nn.Module):
             x = level(x)
             if index < len(self.upsamples):
                 x = self.upsamples[index](x)
-        images = self.head(F.silu(self.norm(x)))
+        images = self.head(activated(self.norm(x)))
         return F.pixel_shuffle(images, self.patch) if self.patch > 1 else images
