@@ -32,7 +32,7 @@ def test_a_wheel_holds_every_configuration_and_packaged_weight(wheel):
         for path in (ROOT / "conf").rglob("*.yaml")
     }
     assert conf <= wheel
-    for folder in ("pretrained", "reporting/templates"):
+    for folder in ("pretrained", "reporting/templates", "comparison/templates"):
         files = {p for p in (ROOT / "e2eve" / folder).rglob("*") if p.is_file()}
         assert files
         assert {path.relative_to(ROOT).as_posix() for path in files} <= wheel

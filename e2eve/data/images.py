@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -50,12 +50,14 @@ def from_pillow(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise ValueError(f"it has {pixels} pixels, more than the limit of {MAX_PIXELS}")
-    image = _to_8_bit(ImageOps.exif_transpose(image))
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    image = _to_8_bit(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
@@ -100,7 +102,8 @@ def to_tensor(
 ) -> Float[Tensor, "*batch 3 height width"]:
     """0…255 to -1…1; `to_uint8` undoes it exactly."""
     channels_first = rearrange(images, "... height width rgb -> ... rgb height width")
-    return torch.from_numpy(np.ascontiguousarray(channels_first, dtype=np.float32)) / 127.5 - 1
+    levels = torch.from_numpy(np.ascontiguousarray(channels_first, dtype=np.float32))
+    return levels.div_(127.5).sub_(1)
 
 
 def to_uint8(

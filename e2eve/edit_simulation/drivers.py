@@ -61,11 +61,12 @@ class DriverCrop:
 def large_square(region: Region, rng: np.random.Generator) -> Box:
     """A random one of the large squares, of odd side, that hold pixels of the region only."""
     box = region.box
-    inside = np.pad(region.mask[box.top : box.bottom, box.left : box.right], 1)
-    reach = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_C, 3)
-    rows, columns = np.nonzero(2 * reach - 1 >= _LARGE * (2 * reach.max() - 1))
-    chosen = rng.integers(rows.size)
-    row, column = int(rows[chosen]), int(columns[chosen])
+    inside = region.mask[box.top : box.bottom, box.left : box.right].view(np.uint8)
+    inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    reach = cv2.distanceTransform(inside, cv2.DIST_C, 3)
+    least = (_LARGE * (2 * reach.max() - 1) + 1) / 2
+    centres = np.flatnonzero(reach >= least)
+    row, column = divmod(int(centres[rng.integers(centres.size)]), reach.shape[1])
     radius = int(reach[row, column]) - 1
     square = Box(column - radius, row - radius, column + radius + 1, row + radius + 1)
     return square.shifted(box.left - 1, box.top - 1)

@@ -54,7 +54,9 @@ def _of_one_input(
     """Twice the variance, averaged over the positions of each map and summed over maps."""
     total = torch.zeros(2, device=region.device)
     for values in maps:
-        variance = 2 * values.var(0, correction=1).sum(0)
+        shifted = values - values[0]  # so that equal samples differ by exactly nothing
+        centred = shifted - shifted.mean(0)
+        variance = 2 / (len(values) - 1) * centred.square_().sum((0, 1))
         height, width = variance.shape
         share = functional.adaptive_avg_pool2d(region, (height, width))[0]
         total[0] += variance.mean()

@@ -52,7 +52,7 @@ def test_the_chart_script_is_inlined_once():
     figure = line_chart({"train": ([0, 1], [2.0, 1.0])}, "Loss", "step", "nat")
     page = Page("t").chart(figure).chart(figure)
     html = page.html()
-    assert html.count("Plotly.react(") == 1
+    assert html.count("Plotly.react(") == html.count("showSendToCloud: false") == 1
     assert len(re.findall(r"plotly\.js v\d", html)) == 1
     assert len(re.findall('id="chart-[12]"', html)) == 2
     assert not re.search(r"<script[^>]*\ssrc=", html)
