@@ -85,11 +85,15 @@ def pass_cases(
     rows = torch.arange(samples).repeat_interleave(window)
     offsets = torch.arange(window).repeat(samples)
     tokens = Tokens(torch.zeros_like(rows), rows, half + offsets, offsets)
+    network = packed(gpt, precision, single=len(rows) == 1)
     with torch.inference_mode():
-        decoder = Decoder(gpt, prefix, samples, room, precision)
+        decoder = Decoder(gpt, network, prefix, samples, room)
+    read_prefix = partial(Decoder, gpt, network, prefix, samples, room)
     return [
-        SamplingCase("prefix", _inferring(lambda: Decoder(gpt, prefix, samples, room, precision))),
-        SamplingCase(f"pass over {window} × {samples}", _inferring(lambda: decoder.read(tokens))),
+        SamplingCase("prefix", torch.inference_mode()(read_prefix)),
+        SamplingCase(
+            f"pass over {window} × {samples}", torch.inference_mode()(partial(decoder.read, tokens))
+        ),
     ]
 
 
@@ -126,7 +130,3 @@ def _square(layout: SequenceLayout, share: float) -> Bool[Tensor, "1 target"]:
 def _tokens_read(layout: SequenceLayout, drawn: int) -> int:
     """By a loop that reads everything before each of so many tokens."""
     return sum(layout.conditioning + n for n in range(drawn))
-
-
-def _inferring(run: Callable[[], Any]) -> Callable[[], Any]:
-    return torch.inference_mode()(run)

@@ -61,8 +61,8 @@ class DriverCrop:
 def large_square(region: Region, rng: np.random.Generator) -> Box:
     """A random one of the large squares, of odd side, that hold pixels of the region only."""
     box = region.box
-    inside = region.mask[box.top : box.bottom, box.left : box.right].view(np.uint8)
-    inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cut = region.mask[box.top : box.bottom, box.left : box.right].view(np.uint8)
+    inside = cv2.copyMakeBorder(cut, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     reach = cv2.distanceTransform(inside, cv2.DIST_C, 3)
     least = (_LARGE * (2 * reach.max() - 1) + 1) / 2
     centres = np.flatnonzero(reach >= least)

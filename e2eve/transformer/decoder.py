@@ -13,7 +13,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from e2eve.transformer.gpt import GPT, causal
-from e2eve.transformer.packed import packed
 
 
 class Tokens(NamedTuple):
@@ -26,26 +25,22 @@ class Tokens(NamedTuple):
 
 
 class Decoder:
-    """The network, and keys and values of what it has read.
+    """Keys and values of what is read, and the networks that read it.
 
     Args:
-        prefix: what the rows of an input have in common; it is read at once.
+        gpt: reads the prefix, at once.
+        network: reads what follows; the same, `packed` for few tokens in a pass.
+        prefix: what the rows of an input have in common.
         samples: rows of each input.
         room: tokens that a row may read after the prefix.
-        precision: of the matrices; the prefix is never read with rounded ones.
     """
 
     def __init__(
-        self,
-        gpt: GPT,
-        prefix: Int[Tensor, "inputs prefix"],
-        samples: int,
-        room: int,
-        precision: str,
+        self, gpt: GPT, network: GPT, prefix: Int[Tensor, "inputs prefix"], samples: int, room: int
     ) -> None:
-        self.network, self.places = packed(gpt, precision), gpt.places()
+        self.network, self.places = network, gpt.places()
         self.rows, self.prefix = len(prefix) * samples, prefix.shape[1]
-        read = self._read_prefix(self.network if precision == "full" else gpt, prefix)
+        read = self._read_prefix(gpt, prefix)
         # A row that is alone has nothing to share: the prefix goes before its own tokens.
         self.shared = None if samples == 1 else read
         self.start = self.prefix if samples == 1 else 0

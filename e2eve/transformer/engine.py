@@ -18,6 +18,7 @@ from torch import Tensor
 
 from e2eve.transformer.decoder import Decoder, Tokens
 from e2eve.transformer.gpt import GPT
+from e2eve.transformer.packed import packed
 from e2eve.transformer.sampling import SamplingSettings, batch_noise, draw
 
 WIDEST, TOKENS = 16, 32
@@ -62,12 +63,15 @@ def sample(
     lead = int(known.long().cumprod(1).sum(1).min())
     prefix = torch.cat([driver_ids, source_ids, ids[:, :lead]], dim=1)
     ids, known = ids[:, lead:], known[:, lead:]
-    decoder = Decoder(gpt, prefix[:, :-1], num_samples, ids.shape[1], settings.precision)
     noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
+    window = window_of(settings, len(noise))
+    single = window == len(noise) == 1 and not known.any()
+    network = packed(gpt, settings.precision, single)
+    decoder = Decoder(gpt, network, prefix[:, :-1], num_samples, ids.shape[1])
     board = Board(
         ids=_each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
         known=_each(known, num_samples),
-        ends=_each(window_ends(known, window_of(settings, len(noise))), num_samples),
+        ends=_each(window_ends(known, window), num_samples),
         noise=noise[:, lead:].to(ids.device),
     )
     while board.unfinished():

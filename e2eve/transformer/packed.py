@@ -1,9 +1,9 @@
 """The GPT with its linear layers laid out for few rows at a time, as sampling multiplies.
 
 With one to a few dozen rows a product is as fast as its weights arrive, so it pays to store them in
-the order in which they are read, or in fewer bytes. oneDNN's own layout (what `torch.compile`
-freezes weights into) also computes every row in the same way, to the bit, whatever the number of
-rows, which `F.linear` does not: a token comes out the same from a pass over one or over many.
+the order in which they are read, or in fewer bytes. For some rows that is oneDNN's own layout (what
+`torch.compile` freezes weights into); for a single row it is the transposed matrix, read from front
+to back, unless the processor has AVX-512 and with it a better kernel of oneDNN.
 """
 
 import copy
@@ -24,28 +24,31 @@ ROWS = 16
 """Rows of a product that oneDNN lays weights out for; the layout serves any other number too."""
 
 LARGE = 2**19
-"""Numbers in a matrix from which on packing pays; calling oneDNN costs more than reading less."""
+"""Numbers in a matrix from which on packing pays; a small one stays near the processor anyway."""
 
 
 class Packed(NamedTuple):
     network: GPT
-    made_of: tuple[object, ...]  # precision, and the state of the weights that were packed
+    made_of: tuple[object, ...]  # what was asked for, and the state of the weights
 
 
 _packed: WeakKeyDictionary[GPT, Packed] = WeakKeyDictionary()
 
 
-def packed(gpt: GPT, precision: str = "full") -> GPT:
+def packed(gpt: GPT, precision: str = "full", single: bool = False) -> GPT:
     """A copy of the network for sampling: the same parameters, but for the packed matrices.
 
-    It is kept until weights change, `release` is called or the network is gone, and is no part of
-    its state.
+    It is kept until weights change, another is asked for, `release` is called or the network is
+    gone, and is no part of its state.
+
+    Args:
+        single: for products with one row at a time, mostly.
     """
-    made_of = (precision, *_state(gpt))
+    made_of = (precision, single, *_state(gpt))
     kept = _packed.get(gpt)
     if kept is None or kept.made_of != made_of:
         release(gpt)  # before the new one needs its memory
-        kept = _packed[gpt] = Packed(_repacked(gpt, precision), made_of)
+        kept = _packed[gpt] = Packed(_repacked(gpt, precision, single), made_of)
     return kept.network
 
 
@@ -60,35 +63,38 @@ def _state(gpt: GPT) -> tuple[object, ...]:
     return (gpt.head.weight.device, gpt.head.weight.dtype, *hashes.tolist())
 
 
-def _repacked(gpt: GPT, precision: str) -> GPT:
+def _repacked(gpt: GPT, precision: str, single: bool) -> GPT:
     shared = {id(tensor): tensor for tensor in (*gpt.parameters(), *gpt.buffers())}
     network = copy.deepcopy(gpt, shared)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Linear):
-                setattr(parent, name, _pack(child, precision))
+                setattr(parent, name, _pack(child, precision, single))
     return network
 
 
-def _pack(linear: nn.Linear, precision: str) -> nn.Module:
+def _pack(linear: nn.Linear, precision: str, single: bool) -> nn.Module:
     if precision == "int8":
         return Int8Linear(linear)
-    return PackedLinear(linear, torch.bfloat16 if precision == "bfloat16" else linear.weight.dtype)
+    dtype = torch.bfloat16 if precision == "bfloat16" else linear.weight.dtype
+    return PackedLinear(linear, dtype, single)
 
 
 class PackedLinear(nn.Module):
-    """A linear layer with weights of `dtype`, in oneDNN's layout where it has one.
+    """A linear layer with weights of `dtype`, in the layout that is fastest.
 
-    Elsewhere (on a GPU, in float64) the product is PyTorch's own, with the layer's own weights
-    where nothing is to be rounded.
+    Where there is none to choose (on a GPU, in float64) the weights are the layer's own, unless
+    they are rounded.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, single: bool = False) -> None:
         super().__init__()
         weight = linear.weight.detach().to(dtype)
-        self.onednn = onednn_packs(weight)
+        self.onednn = onednn_packs(weight) and not (single and transposed_is_faster(weight))
         if self.onednn:
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+        elif single and transposed_is_faster(weight):
+            weight = weight.T.contiguous().T
         self.dtype, self.weight = dtype, weight
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
 
@@ -107,6 +113,13 @@ def onednn_packs(weight: Tensor) -> bool:
         return False
     bfloat16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return bfloat16 or weight.dtype == torch.float32
+
+
+def transposed_is_faster(weight: Tensor) -> bool:
+    """For a single row."""
+    large = weight.device.type == "cpu" and weight.numel() >= LARGE
+    avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return large and weight.dtype == torch.float32 and not avx512
 
 
 class Int8Linear(nn.Module):

@@ -6,6 +6,7 @@ import pytest
 
 from e2eve.comparison.comparison import compare
 from e2eve.comparison.findings import remarks
+from e2eve.comparison.pictures import side_by_side
 from e2eve.comparison.results import read_results
 from e2eve.comparison.runs import find_runs, read_run
 from e2eve.evaluation.evaluator import evaluate
@@ -132,4 +133,8 @@ def test_means_of_single_inputs_are_the_means_of_the_run(tmp_path):
             assert sum(column.values()) / len(column) == pytest.approx(mean, abs=1e-6), name
             checked += 1
     assert checked >= 9
-    assert len(results.samples["00000"]) == 3
+    found = side_by_side([read_run(tmp_path)], str, side=16, count=9)
+    (strips,) = found.strips.values()
+    assert {name: len(strip.samples) for name, strip in strips.items()} == {
+        item.id: 3 for item in validation.inputs
+    }

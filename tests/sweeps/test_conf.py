@@ -32,7 +32,9 @@ def test_every_sweep_goes_with_every_experiment(sweep, experiment):
     assert config.hydra.sweep.dir == config.sweep.dir
     assert config.evaluation.validation_set == f"{config.sweep.dir}/validation_set"
     assert config.sweep.validation is not None
-    OmegaConf.to_container(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True)
+    OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
+    )
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)

@@ -37,7 +37,7 @@ def test_reading_in_pieces_equals_reading_at_once(passes, samples, dtype):
     with torch.no_grad():
         whole = torch.cat([prefix.repeat_interleave(samples, 0), own], 1)
         expected = gpt.head(gpt.hidden(whole))[:, LAYOUT.conditioning :]
-        decoder = Decoder(gpt, prefix, samples, 9, "full")
+        decoder = Decoder(gpt, gpt, prefix, samples, 9)
         for spans in passes:
             if not any(end > start for start, end in spans):
                 continue
@@ -52,7 +52,7 @@ def test_wrong_tokens_that_were_read_ahead_leave_no_trace():
     gpt = GPT(GPT_SMALL, LAYOUT)
     prefix, right, wrong = random_ids(1, 13), random_ids(2, 9), random_ids(2, 9)
     with torch.no_grad():
-        decoder, clean = (Decoder(gpt, prefix, 2, 9, "full") for _ in range(2))
+        decoder, clean = (Decoder(gpt, gpt, prefix, 2, 9) for _ in range(2))
         decoder.read(tokens(wrong, [(0, 9), (0, 5)]))
         for spans in ([(0, 3), (0, 2)], [(3, 4), (2, 3)]):
             read = tokens(right, spans)

@@ -40,23 +40,24 @@ needs_onednn = pytest.mark.skipif(
 @needs_onednn
 @pytest.mark.parametrize(("columns", "outputs"), [(48, 16), (16, 48), (1024, 1024)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_packed_product_is_the_product(columns, outputs, bias, everything_packs):
+@pytest.mark.parametrize("single", [True, False])
+def test_a_packed_product_is_the_product(columns, outputs, bias, single, everything_packs):
     linear = nn.Linear(columns, outputs, bias=bias)
-    fast = PackedLinear(linear, torch.float32)
-    assert fast.onednn
+    fast = PackedLinear(linear, torch.float32, single)
+    assert fast.onednn or not fast.weight.is_contiguous(), "no layout of its own"
     for rows in ((1,), (7,), (2, 3), (100,)):
         x = torch.randn(*rows, columns)
         torch.testing.assert_close(fast(x), linear(x), atol=1e-5, rtol=1e-5)
 
 
 @needs_onednn
-def test_a_packed_product_is_the_same_to_the_bit_whatever_rows_are_beside_it():
-    fast = PackedLinear(nn.Linear(1024, 1024), torch.float32)
-    assert fast.onednn
-    x = torch.randn(64, 1024)
-    alone = torch.cat([fast(row[None]) for row in x])
-    for rows in (2, 3, 8, 16, 33, 64):
-        assert torch.equal(fast(x[:rows]), alone[:rows])
+def test_a_single_row_reads_the_transposed_matrix_where_there_is_no_avx512(monkeypatch):
+    for capability, transposed in (("AVX2", True), ("AVX512", False)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
+        large = nn.Linear(1024, 1024)
+        assert PackedLinear(large, torch.float32, single=True).onednn is not transposed
+        assert PackedLinear(large, torch.float32, single=False).onednn
+        assert not PackedLinear(nn.Linear(16, 16), torch.float32, single=True).onednn
 
 
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
