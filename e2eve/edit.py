@@ -11,7 +11,9 @@ REQUIRED = {
     "source": "the picture to edit, or a folder of pictures",
     "driver": "a picture of what should appear in the region",
 }
-OPTIONS = "num_samples seed temperature top_k top_p preserve precision draft window".split()
+OPTIONS = (
+    "num_samples seed temperature top_k top_p guidance preserve precision draft window".split()
+)
 
 
 @verb("edit")

@@ -40,6 +40,8 @@ def blank(
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
+    Its tokenizers round coarsely where that halves their time, see `Tokenizer.coarse`.
+
     Args:
         source_tokenizer: reads the masked source and paints the edit.
         driver_tokenizer: reads the driver; the source tokenizer itself when they are shared.
@@ -55,9 +57,9 @@ class Editor(nn.Module):
     ) -> None:
         super().__init__()
         self.shared = driver_tokenizer is source_tokenizer
-        self.source_tokenizer = source_tokenizer
+        self.source_tokenizer = source_tokenizer.coarse()
         if not self.shared:
-            self._own_driver_tokenizer = driver_tokenizer
+            self._own_driver_tokenizer = driver_tokenizer.coarse()
         self.driver_size = driver_size
         check_seams(source_tokenizer, driver_tokenizer, gpt, driver_size)
         driver_grid = driver_size // driver_tokenizer.config.cell
@@ -180,9 +182,17 @@ class Editor(nn.Module):
             num_samples=num_samples,
             seeds=seeds,
             settings=settings,
+            empty_driver=self.empty_driver() if settings.guidance != 1 else None,
             draft=draft,
             advance=advance,
         ).ids
+
+    @torch.no_grad()
+    def empty_driver(self) -> Int[Tensor, "driver"]:
+        """Ids of a driver that shows nothing: plain grey."""
+        side = self.driver_size
+        grey = torch.zeros(1, 3, side, side, device=self.device, dtype=self.dtype)
+        return self.driver_tokenizer.encode(grey)[0]
 
     @torch.no_grad()
     def decode(
@@ -211,7 +221,7 @@ class Editor(nn.Module):
             region: a Box in pixels of the source, or a mask of its size, white where to edit.
             seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
             advance: told after each pass how many tokens of every sample are drawn.
-            sampling: fields of `SamplingSettings`: temperature, top_k, top_p, …
+            sampling: fields of `SamplingSettings`: temperature, top_k, top_p, guidance, …
 
         Raises:
             ValueError: one sentence on what is wrong and what to give instead.

@@ -87,7 +87,13 @@ def settings(config: DictConfig) -> "EvaluationSettings":
         batch_size=config.batch_size,
         shown=config.shown,
         saved=config.saved,
-        sampling=SamplingSettings(config.temperature, config.top_k, config.top_p),
+        sampling=SamplingSettings(
+            config.temperature,
+            config.top_k,
+            config.top_p,
+            config.guidance,
+            preserve=config.preserve,
+        ),
     )
 
 

@@ -56,6 +56,7 @@ def sample_plainly(
     num_samples: int,
     seeds: Sequence[int],
     settings: SamplingSettings,
+    empty_driver: Int[Tensor, "driver"] | None = None,
     draft: Draft | None = None,
     reader: Callable[[GPT], Reader] = uncached,
     tokens: int | None = None,
@@ -64,15 +65,21 @@ def sample_plainly(
 
     Args:
         seeds: one for each input.
+        empty_driver: for a guidance other than 1.
         draft: only what is known is used.
         tokens: how many to draw; None for all.
     """
     noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
-    next_logits = reader(gpt)
+    next_logits, next_empty_logits = reader(gpt), reader(gpt)
     conditioning = torch.cat([driver_ids, source_ids], dim=1)
     ids = conditioning.repeat_interleave(num_samples, dim=0)
     for position in range(tokens or gpt.layout.target):
         logits = next_logits(ids)
+        if empty_driver is not None:
+            without = ids.clone()
+            without[:, : len(empty_driver)] = empty_driver
+            empty = next_empty_logits(without)
+            logits = empty + settings.guidance * (logits - empty)
         logits = logits.to(torch.promote_types(logits.dtype, noise.dtype))
         drawn = (filter_logits(logits, settings) + noise[:, position].to(logits)).argmax(-1)
         if draft is not None:

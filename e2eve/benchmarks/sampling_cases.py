@@ -1,8 +1,7 @@
 """What of sampling is timed: callables, the plain ways first, each doing what its name says."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -11,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from e2eve.benchmarks.gpt2 import as_gpt2, generate
 from e2eve.benchmarks.reference_sampling import Cached, sample_plainly, uncached
+from e2eve.benchmarks.timing import Case
 from e2eve.transformer import GPT, SamplingSettings, SequenceLayout
 from e2eve.transformer.decoder import Decoder, Tokens
 from e2eve.transformer.engine import Draft, sample
@@ -21,15 +21,7 @@ UNCACHED_TOKENS = 8
 and the rest is computed from them."""
 
 
-class SamplingCase(NamedTuple):
-    """One way to sample; a whole sampling takes the seconds of `run` divided by `share`."""
-
-    name: str
-    run: Callable[[], Any]
-    share: float = 1.0
-
-
-def plain_cases(gpt: GPT, samples: int, *, tokens: int = UNCACHED_TOKENS) -> list[SamplingCase]:
+def plain_cases(gpt: GPT, samples: int, *, tokens: int = UNCACHED_TOKENS) -> list[Case]:
     """The uncached loop, a cache in plain PyTorch, and GPT-2 of `transformers` with its caches."""
     layout, settings = gpt.layout, SamplingSettings()
     conditioning = _conditioning(gpt)
@@ -40,14 +32,14 @@ def plain_cases(gpt: GPT, samples: int, *, tokens: int = UNCACHED_TOKENS) -> lis
     prefix = torch.cat(conditioning, 1).expand(samples, -1)
     gpt2 = partial(generate, as_gpt2(gpt), prefix, layout.target, settings)
     return [
-        SamplingCase("uncached loop", partial(loop, reader=uncached, tokens=tokens), read),
-        SamplingCase("cached, plain PyTorch", partial(loop, reader=Cached)),
-        SamplingCase("transformers GPT-2, dynamic cache", partial(gpt2, "dynamic")),
-        SamplingCase("transformers GPT-2, static cache", partial(gpt2, "static")),
+        Case("uncached loop", partial(loop, reader=uncached, tokens=tokens), read),
+        Case("cached, plain PyTorch", partial(loop, reader=Cached)),
+        Case("transformers GPT-2, dynamic cache", partial(gpt2, "dynamic")),
+        Case("transformers GPT-2, static cache", partial(gpt2, "static")),
     ]
 
 
-def engine_cases(gpt: GPT, samples: int, *, region: float = 0.25) -> list[SamplingCase]:
+def engine_cases(gpt: GPT, samples: int, *, region: float = 0.25) -> list[Case]:
     """The engine in its ways; `run` returns its `Sampled`, with the passes that were needed.
 
     With random weights those say nothing: multiply `pass_cases` by a trained editor's passes.
@@ -59,10 +51,10 @@ def engine_cases(gpt: GPT, samples: int, *, region: float = 0.25) -> list[Sampli
     inside = _square(gpt.layout, region)
     preserved = Draft(source_ids, ~inside)
 
-    def case(name: str, known: Draft | None = None, **settings: Any) -> SamplingCase:
+    def case(name: str, known: Draft | None = None, **settings: Any) -> Case:
         ask = partial(sample, gpt, driver_ids, source_ids, num_samples=samples, seeds=[0])
         run = partial(ask, settings=SamplingSettings(**settings), draft=known)
-        return SamplingCase(name, run)
+        return Case(name, run)
 
     return [
         case("engine", draft="none"),
@@ -75,9 +67,7 @@ def engine_cases(gpt: GPT, samples: int, *, region: float = 0.25) -> list[Sampli
     ]
 
 
-def pass_cases(
-    gpt: GPT, samples: int, *, window: int, precision: str = "full"
-) -> list[SamplingCase]:
+def pass_cases(gpt: GPT, samples: int, *, window: int, precision: str = "full") -> list[Case]:
     """The parts of a sampling: the pass over the prefix, one over a window in mid-picture."""
     prefix = torch.cat(_conditioning(gpt), 1)[:, :-1]
     half = gpt.layout.target // 2
@@ -90,8 +80,8 @@ def pass_cases(
         decoder = Decoder(gpt, network, prefix, samples, room)
     read_prefix = partial(Decoder, gpt, network, prefix, samples, room)
     return [
-        SamplingCase("prefix", torch.inference_mode()(read_prefix)),
-        SamplingCase(
+        Case("prefix", torch.inference_mode()(read_prefix)),
+        Case(
             f"pass over {window} × {samples}", torch.inference_mode()(partial(decoder.read, tokens))
         ),
     ]

@@ -159,5 +159,8 @@ def _sampled(
         num_samples=settings.num_samples,
         seed=inputs.seeds,
         settings=settings.sampling,
+        draft=editor.draft(
+            conditioning, inputs.sources, inputs.regions, inputs.pastes, settings.sampling
+        ),
     )
     return editor.decode(ids)

@@ -98,7 +98,10 @@ class Evaluator:
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
             sampling=SamplingSettings(
-                self.settings.temperature, self.settings.top_k, self.settings.top_p
+                self.settings.temperature,
+                self.settings.top_k,
+                self.settings.top_p,
+                self.settings.guidance,
             ),
         )
         was_training = editor.training

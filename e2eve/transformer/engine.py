@@ -7,6 +7,7 @@ Whatever is guessed, the ids are those of drawing one token after the other: Wig
 2020, "Predictive sampling with forecasting autoregressive models"; Daliri et al. 2024.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ def sample(
     num_samples: int,
     seeds: Sequence[int],
     settings: SamplingSettings,
+    empty_driver: Int[Tensor, "driver"] | None = None,
     draft: Draft | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Sampled:
@@ -55,6 +57,7 @@ def sample(
 
     Args:
         seeds: one for each input.
+        empty_driver: ids that say nothing of what should appear; for a guidance other than 1.
         draft: without one, nothing is known and the source's ids are guessed.
         advance: told after each pass how many tokens every row has at least.
     """
@@ -65,9 +68,14 @@ def sample(
     ids, known = ids[:, lead:], known[:, lead:]
     noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
     window = window_of(settings, len(noise))
-    single = window == len(noise) == 1 and not known.any()
+    guided = settings.guidance != 1
+    single = window == len(noise) == 1 and not guided and not known.any()
     network = packed(gpt, settings.precision, single)
-    decoder = Decoder(gpt, network, prefix[:, :-1], num_samples, ids.shape[1])
+    read = functools.partial(Decoder, gpt, network, samples=num_samples, room=ids.shape[1])
+    decoder: Decoder | Guided = read(prefix[:, :-1])
+    if guided:
+        assert empty_driver is not None
+        decoder = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
     board = Board(
         ids=_each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
         known=_each(known, num_samples),
@@ -79,6 +87,34 @@ def sample(
         board.settle(tokens, decoder.read(tokens), settings)
         advance(lead + board.done())
     return board.result(prefix[:, gpt.layout.conditioning :], num_samples)
+
+
+class Guided:
+    """Reads every row with its driver and with an empty one, and goes beyond their difference.
+
+    Args:
+        read: makes the decoder of prefixes.
+        prefix: of inputs with their drivers, which come first.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Int[Tensor, "inputs prefix"]], Decoder],
+        prefix: Int[Tensor, "inputs prefix"],
+        empty_driver: Int[Tensor, "driver"],
+        guidance: float,
+    ) -> None:
+        without = prefix.clone()
+        without[:, : len(empty_driver)] = empty_driver
+        self.decoder, self.guidance = read(torch.cat([prefix, without])), guidance
+
+    def read(self, tokens: Tokens) -> Float[Tensor, "tokens codebook"]:
+        """Logits of what follows each token; both readings share a pass over the weights."""
+        twins = tokens.rows + self.decoder.rows // 2
+        rows = torch.cat([tokens.rows, twins])
+        ids, columns, offsets = (part.repeat(2) for part in (tokens.ids, *tokens[2:]))
+        given, empty = self.decoder.read(Tokens(ids, rows, columns, offsets)).chunk(2)
+        return empty + self.guidance * (given - empty)
 
 
 def _each(of_inputs: Tensor, num_samples: int) -> Tensor:

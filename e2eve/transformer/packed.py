@@ -1,9 +1,9 @@
 """The GPT with its linear layers laid out for few rows at a time, as sampling multiplies.
 
 With one to a few dozen rows a product is as fast as its weights arrive, so it pays to store them in
-the order in which they are read, or in fewer bytes. For some rows that is oneDNN's own layout (what
-`torch.compile` freezes weights into); for a single row it is the transposed matrix, read from front
-to back, unless the processor has AVX-512 and with it a better kernel of oneDNN.
+the order in which they are read, or in fewer bytes. On a CPU that order is oneDNN's own (the one
+`torch.compile` freezes weights into); for a single row it is the transposed matrix's, read from
+front to back, unless the processor has AVX-512 and with it a better kernel of oneDNN.
 """
 
 import copy
@@ -128,9 +128,9 @@ class Int8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         weight = linear.weight.detach().float()
-        scales = (weight.abs().amax(1) / 127).clamp_min(1e-12)
-        self.weight = (weight / scales[:, None]).round().to(torch.int8)
-        self.scales = scales.to(torch.bfloat16)
+        self.scales = (weight.abs().amax(1) / 127).clamp_min(1e-12).to(torch.bfloat16)
+        whole = (weight / self.scales[:, None].float()).round().clamp(-127, 127)
+        self.weight = whole.to(torch.int8)
         self.bias = None if linear.bias is None else linear.bias.detach()
 
     def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:

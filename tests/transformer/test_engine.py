@@ -18,6 +18,8 @@ LAWS: list[dict[str, Any]] = [
     {"temperature": 0.0},
     {"temperature": 0.7, "top_k": 5, "top_p": 0.8},
     {"temperature": 1.5, "top_k": 12, "top_p": None},
+    {"guidance": 2.5},
+    {"guidance": 0.0, "temperature": 0.0},
 ]
 
 
@@ -25,8 +27,10 @@ def sharp_gpt(dtype: torch.dtype = torch.float32) -> GPT:
     """Tokens depend on those before them, so that a wrong guess has consequences."""
     gpt = GPT(GPTConfig(layers=2, heads=2, width=32, codebook_size=CODES), LAYOUT).to(dtype).eval()
     with torch.no_grad():
-        gpt.head.weight.mul_(60)
+        gpt.head.weight.normal_(0, 1.2)  # else a token is followed by itself
         gpt.tokens.weight.mul_(20)
+        for parameter in gpt.blocks.parameters():
+            parameter.mul_(5 if parameter.ndim == 2 else 1)
     return gpt
 
 
@@ -41,6 +45,8 @@ def check_law(dtype: torch.dtype, law: dict, inputs: int, samples: int, windows:
     torch.manual_seed(seed)
     gpt, conditioning = sharp_gpt(dtype), (random_ids(inputs, 4), random_ids(inputs, 16))
     asked: dict[str, Any] = {"num_samples": samples, "seeds": [seed + n for n in range(inputs)]}
+    if "guidance" in law:
+        asked["empty_driver"] = random_ids(4)
     plain = sample_plainly(gpt, *conditioning, **asked, settings=SamplingSettings(**law))
     for name, guess in guesses(plain).items():
         draft = Draft(guess, NOTHING.expand_as(guess))
@@ -94,6 +100,21 @@ def test_the_plain_loop_draws_the_same_with_and_without_a_cache():
     whole = sample_plainly(gpt, *conditioning, **asked)
     assert torch.equal(sample_plainly(gpt, *conditioning, **asked, reader=Cached), whole)
     assert torch.equal(sample_plainly(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
+
+
+def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
+    gpt, source_ids = sharp_gpt(torch.float64), random_ids(3, 16)
+    drivers, empty = random_ids(3, 4), random_ids(4)
+
+    def drawn(guidance: float, driver_ids: torch.Tensor) -> torch.Tensor:
+        settings = SamplingSettings(guidance=guidance)
+        asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1, 2], "empty_driver": empty}
+        return sample(gpt, driver_ids, source_ids, settings=settings, **asked).ids
+
+    assert torch.equal(drawn(0, drivers), drawn(1, empty.expand(3, 4)))
+    assert torch.equal(drawn(1 + 1e-9, drivers), drawn(1, drivers))
+    assert not torch.equal(drawn(3, drivers), drawn(1, drivers))
+    assert torch.equal(drawn(3, empty.expand(3, 4)), drawn(1, empty.expand(3, 4)))
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")

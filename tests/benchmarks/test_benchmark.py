@@ -1,0 +1,101 @@
+"""`python -m e2eve.benchmark`: every part runs, is compared, and says what the floor is made of."""
+
+import functools
+import json
+import time
+
+import pytest
+import torch
+
+from e2eve.benchmark import benchmark
+from e2eve.benchmarks.floors import tokenizer_work
+from e2eve.benchmarks.registry import PARTS
+from e2eve.benchmarks.setting import PRESETS, Setting
+from e2eve.benchmarks.timing import Case, timings
+from tests.factories import compose
+
+CPU = torch.device("cpu")
+PLAIN = {"mask", "block_item", "free_form_item", "encode", "decode", "train_step", "metrics"}
+
+
+def run(*overrides: str) -> list[dict]:
+    settings = ["preset=tiny", "device=cpu", "rounds=1", "workers=0", *overrides]
+    return [json.loads(line) for line in benchmark(compose(*settings, config_name="benchmark"))]
+
+
+@pytest.mark.parametrize("part", sorted(set(PARTS) - {"sample", "drafts"}))
+def test_a_part_is_timed_beside_its_plain_way_and_its_floor(part):
+    (found,) = run(f"parts=[{part}]", "batch=2")
+    assert (found["part"], found["batch"]) == (part, 2)
+    assert found["seconds"] > 0
+    assert (found["speedup"] is not None) == (part in PLAIN)
+    assert found["above_floor"] == pytest.approx(found["seconds"] / found["floor"]["seconds"])
+    assert found["floor"]["arithmetic"]
+
+
+def test_sampling_is_timed_beside_other_ways():
+    pytest.importorskip("transformers")
+    (found,) = run("parts=[sample]")
+    ways = [way["name"] for way in found["ways"]]
+    assert ways[0] == "uncached loop"
+    assert any("GPT-2" in name for name in ways)
+    assert found["speedup"] == pytest.approx(found["ways"][0]["seconds"] / found["seconds"])
+
+
+def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
+    out = tmp_path / "new" / "lines.jsonl"
+    found = run("parts=[mask,encode]", "batch=[1,3]", f"out={out}")
+    assert [(line["part"], line["batch"]) for line in found] == [
+        ("mask", 1), ("mask", 3), ("encode", 1), ("encode", 3)
+    ]  # fmt: skip
+    assert [json.loads(line) for line in out.read_text().splitlines()] == found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["parts=[sampel]"], 'A part is "sampel".*did you mean "sample"'),
+        (["preset=huge"], 'preset is "huge"'),
+        (["precision=fp8"], 'precision is "fp8"'),
+        (["batch=0"], "batch is 0: give 1 or more"),
+        (["rounds=0"], "rounds is 0"),
+        (["parts=[drafts]"], "needs a trained editor: give editor="),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        run(*overrides)
+
+
+def test_the_published_tokenizer_works_as_much_as_is_known():
+    tokenizer = Setting(PRESETS["large"]).editor.source_tokenizer
+    encoding, decoding = tokenizer_work(tokenizer, 256)
+    assert encoding.all == pytest.approx(138e9, rel=0.03)
+    assert decoding.all == pytest.approx(253e9, rel=0.03)
+    assert encoding.least() < encoding.all / 2
+
+
+def test_shares_are_scaled_up_and_ways_take_turns():
+    order: list[str] = []
+
+    def wait(name: str) -> None:
+        order.append(name)
+        time.sleep(0.12)
+
+    ways = [Case(name, functools.partial(wait, name), share=0.5) for name in "ab"]
+    found = timings(ways, rounds=2, device=CPU)
+    assert order == ["a", "b"] * 3
+    for timing in found:
+        assert 0.24 <= timing.seconds < 0.5
+
+
+def test_quick_ways_are_called_often_enough_to_be_timed():
+    calls: list[int] = []
+
+    def wait() -> None:
+        calls.append(1)
+        time.sleep(0.001)
+
+    (found,) = timings([Case("quick", wait)], rounds=1, device=CPU)
+    assert len(calls) > 20
+    assert 0.001 <= found.seconds < 0.01
