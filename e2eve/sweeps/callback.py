@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,12 @@ def unfinished(record: Record) -> Iterator[tuple[str, str]]:
         if facts["note"]:
             yield name, facts["note"]
         elif status["state"] == "failed":
-            yield name, f"failed, {status['error']}\n    {log_of(run, facts)}"
+            yield name, f"failed, {status['error']}\n    {log_of(run, record.jobs.get(name))}"
         elif status["state"] != "done":
-            yield name, f"{status['state']}\n    {log_of(run, facts)}"
+            yield name, f"{status['state']}\n    {log_of(run, record.jobs.get(name))}"
 
 
-def log_of(run: RunFolder, facts: dict[str, Any]) -> Path:
+def log_of(run: RunFolder, job: Mapping[str, str] | None = None) -> Path:
     """The run's own log, or what its process has said where it never came to write one."""
-    others = [Path(path) for path in (facts.get("output"), run / "output.log") if path]
-    return next((path for path in (run.log, *others) if path.exists()), run.log)
+    others = [Path(job["output"])] if job else []
+    return next((p for p in (run.log, *others, run / "output.log") if p.exists()), run.log)

@@ -1,5 +1,6 @@
 """Cells as jobs of submitit: on a SLURM cluster, or as processes that behave like jobs of one."""
 
+import importlib
 import logging
 import os
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from e2eve.sweeps import processes
 from e2eve.sweeps.cells import Cell
 from e2eve.sweeps.record import Record
 
@@ -35,18 +37,17 @@ class TrainingJob:
     """What a job does: the training of a cell, again from its checkpoint when it is requeued.
 
     Args:
+        module: with the command's `main`.
         flags: of Hydra.
     """
 
-    def __init__(self, flags: Sequence[str]) -> None:
-        self.flags = tuple(flags)
+    def __init__(self, module: str, flags: Sequence[str]) -> None:
+        self.module, self.flags = module, tuple(flags)
 
     def __call__(self, overrides: Sequence[str]) -> None:
-        from e2eve.train import main
-
-        sys.argv = ["e2eve.train", *self.flags, *overrides]
+        sys.argv = [self.module, *self.flags, *overrides]
         try:
-            main()
+            importlib.import_module(self.module).main()
         except SystemExit as ending:
             if ending.code == 1:  # Hydra's, after an error that it has printed
                 raise RuntimeError("The training has failed: see its log above.") from None
@@ -78,12 +79,14 @@ class Jobs:
 
         Jobs of an earlier command that are still in line or running are joined.
         """
-        jobs = self._joined(cells, record)
+        jobs = self.joined(cells, record)
         new = [cell for cell in cells if cell.name not in jobs]
         jobs |= self._submitted(new, flags)
         for name, job in jobs.items():
-            record.cells.setdefault(name, {})["job"] = job.job_id
-            record.cells[name]["output"] = str(job.paths.stderr)
+            output = (
+                job.paths.stdout if self.parameters.get("stderr_to_stdout") else job.paths.stderr
+            )
+            record.jobs[name] = {"id": job.job_id, "output": str(output)}
         record.write()
         try:
             return self._awaited(jobs)
@@ -92,10 +95,10 @@ class Jobs:
             log.warning("The jobs %s go on without this command; start it again to join.", ids)
             raise
 
-    def _joined(self, cells: Sequence[Cell], record: Record) -> dict[str, "submitit.Job"]:
-        """Jobs that SLURM still has."""
-        known = {cell.name: record.cells.get(cell.name, {}).get("job") for cell in cells}
-        earlier = {name: job for name, job in known.items() if job}
+    def joined(self, cells: Sequence[Cell], record: Record) -> dict[str, "submitit.Job"]:
+        """Jobs of an earlier command for these cells that SLURM still has, by the cell's name."""
+        names = [cell.name for cell in cells if cell.name in record.jobs]
+        earlier = {name: record.jobs[name]["id"] for name in names}
         if self.cluster != "slurm" or not earlier:
             return {}
         import submitit
@@ -122,7 +125,8 @@ class Jobs:
         }
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **first)
         executor.update_parameters(**given)
-        jobs = executor.map_array(TrainingJob(flags), [list(cell.overrides) for cell in cells])
+        job = TrainingJob(processes.MODULE, flags)
+        jobs = executor.map_array(job, [list(cell.overrides) for cell in cells])
         for cell, job in zip(cells, jobs, strict=True):
             log.info("  job %s  %s", job.job_id, cell.name)
         return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}

@@ -4,19 +4,21 @@ import logging
 import os
 import sys
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from e2eve.sweeps.callback import log_of
 from e2eve.sweeps.cells import Cell
 from e2eve.sweeps.metric import read_metric
 from e2eve.sweeps.plan import DONE, Plan
 from e2eve.sweeps.record import Record
 from e2eve.sweeps.shared_validation import build_shared
 from e2eve.sweeps.sweep import Sweep
+from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,10 @@ class CellLauncher(Launcher):
     ) -> None:
         self.config, self.loader = config, hydra_context.config_loader
         self.record: Record | None = None
+
+    def under_way(self, cells: Sequence[Cell], record: Record) -> Collection[str]:
+        """Names of cells that jobs of an earlier command still work at, which `run` then joins."""
+        return ()
 
     @abstractmethod
     def run(self, sweep: Sweep, cells: Sequence[Cell], record: Record) -> Mapping[str, str]:
@@ -48,19 +54,21 @@ class CellLauncher(Launcher):
     def _launch(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
         sweep = Sweep.of(self.config, self.loader)
         cells = [sweep.cell(overrides) for overrides in job_overrides]
-        plan = Plan.of(sweep, cells)
+        before = Record.read(sweep.folder)
+        plan = Plan.of(sweep, cells, self.under_way(cells, before))
         for line in plan.lines():
             log.info("%s", line)
         if sweep.settings.dry_run:
             sys.exit(0)
-        before = Record.read(sweep.folder)
-        self.record = self.record or Record(sweep.folder)
-        self.record.add(cells, before)
+        if self.record is None:
+            self.record = Record(sweep.folder)
+            self.record.jobs = before.jobs
+        self.record.add(cells)
         if plan.todo and plan.validation is not None:
             build_shared(sweep, plan.validation)
         for wave in plan.needs.waves:
             self._carry_out(sweep, wave, self.record)
-        self._carry_out(sweep, self._startable(plan, self.record), self.record)
+        self._carry_out(sweep, [*plan.joined, *self._startable(plan, self.record)], self.record)
         return [_result(cell, sweep.settings.metric) for cell in cells]
 
     def _startable(self, plan: Plan, record: Record) -> list[Cell]:
@@ -69,7 +77,9 @@ class CellLauncher(Launcher):
         for cell in plan.todo:
             lacking = plan.lacking(cell)
             if lacking:
-                record.cells[cell.name]["note"] = f"not started, {' and '.join(lacking)} failed"
+                logs = "".join(f"\n    {log_of(RunFolder(where))}" for where in lacking)
+                note = f"not started, {' and '.join(lacking)} failed{logs}"
+                record.cells[cell.name]["note"] = note
             else:
                 startable.append(cell)
         record.write()

@@ -1,6 +1,6 @@
 """What a sweep will run, and what is there already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from e2eve.sweeps.sweep import Sweep
 from e2eve.training.occupancy import is_occupied
 from e2eve.training.run_folder import settings_of
 
-TODO, DONE, FAILED, RUNNING = "to run", "done", "failed before", "running elsewhere"
+TODO, DONE, FAILED = "to run", "done", "failed before"
+JOINED, RUNNING = "job under way", "running elsewhere"
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,17 @@ class Plan:
     validation: Path | None
 
     @classmethod
-    def of(cls, sweep: Sweep, cells: Sequence[Cell]) -> "Plan":
+    def of(cls, sweep: Sweep, cells: Sequence[Cell], under_way: Collection[str]) -> "Plan":
+        """
+        Args:
+            under_way: names of cells that jobs of an earlier command still work at.
+        """
         configs = {cell: sweep.compose(cell.overrides) for cell in cells}
         retry = sweep.settings.retry_failed
-        states = {cell: state_of(cell, config, retry) for cell, config in configs.items()}
+        states = {
+            cell: JOINED if cell.name in under_way else state_of(cell, config, retry)
+            for cell, config in configs.items()
+        }
         started = [configs[cell] for cell, state in states.items() if state == TODO]
         return cls(
             sweep=sweep,
@@ -48,6 +56,10 @@ class Plan:
     @property
     def todo(self) -> list[Cell]:
         return [cell for cell, state in self.states.items() if state == TODO]
+
+    @property
+    def joined(self) -> list[Cell]:
+        return [cell for cell, state in self.states.items() if state == JOINED]
 
     def lacking(self, cell: Cell) -> list[str]:
         """What the cell reads and is not there."""

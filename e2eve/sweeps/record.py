@@ -1,4 +1,4 @@
-"""sweep.json in a sweep's folder: which cells the last command was about, and their jobs."""
+"""sweep.json in a sweep's folder: which cells the last command was about, and what jobs there are."""
 
 import json
 from collections.abc import Sequence
@@ -13,35 +13,33 @@ NAME = "sweep.json"
 class Record:
     """Kept up to date while a sweep runs.
 
-    cells: name → {folder, overrides, job (a scheduler's, or null), note (why it was not started)}.
+    cells: name → {folder, overrides, note (why it was not started, or null)}.
+    jobs: name of a cell, or of a training that cells need → {id, output (a file)}, of submitit.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self.cells: dict[str, dict[str, Any]] = {}
+        self.jobs: dict[str, dict[str, str]] = {}
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
         """The one in the folder; empty where there is none."""
         record = cls(folder)
         if record.path.exists():
-            record.cells = json.loads(record.path.read_text(encoding="utf-8"))["cells"]
+            content = json.loads(record.path.read_text(encoding="utf-8"))
+            record.cells, record.jobs = content["cells"], content.get("jobs", {})
         return record
 
-    def add(self, cells: Sequence[Cell], before: "Record") -> None:
-        """More cells; jobs that an earlier command started are remembered."""
+    def add(self, cells: Sequence[Cell]) -> None:
         for cell in cells:
-            job = before.cells.get(cell.name, {}).get("job")
-            self.cells[cell.name] = {
-                "folder": str(cell.folder),
-                "overrides": list(cell.overrides),
-                "job": job,
-                "note": None,
-            }
+            facts = {"folder": str(cell.folder), "overrides": list(cell.overrides)}
+            self.cells[cell.name] = {**facts, "note": None}
         self.write()
 
     def write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps({"cells": self.cells}, indent=2) + "\n", encoding="utf-8")
+        content = {"cells": self.cells, "jobs": self.jobs}
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         partial.replace(self.path)

@@ -12,13 +12,28 @@ from e2eve.training.tokens import EditTokens, tokenize
 
 
 class EditorModule(pl.LightningModule):
-    """Trains the GPT of an editor; its tokenizers stay as they are."""
+    """Trains the GPT of an editor; its tokenizers stay as they are.
+
+    Args:
+        compile: the transformer's passes for training.
+        channels_last: memory layout in which the tokenizers encode.
+    """
 
     def __init__(
-        self, editor: Editor, optimizer: OptimizerSettings, pictures_per_step: int
+        self,
+        editor: Editor,
+        optimizer: OptimizerSettings,
+        pictures_per_step: int,
+        *,
+        compile: bool = False,
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.editor = editor.freeze_tokenizers()
+        if channels_last:
+            editor.source_tokenizer.to(memory_format=torch.channels_last)
+            editor.driver_tokenizer.to(memory_format=torch.channels_last)
+        self.logits = torch.compile(editor.logits) if compile else editor.logits
         self.settings, self.pictures_per_step = optimizer, pictures_per_step
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
@@ -53,7 +68,7 @@ class EditorModule(pl.LightningModule):
     def _losses(self, batch: EditTokens | dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Mean over all target tokens, over those in the region, and over the others, in nat."""
         tokens = batch if isinstance(batch, EditTokens) else tokenize(self.editor, batch)
-        logits = self.editor.logits(tokens.driver_ids, tokens.source_ids, tokens.target_ids)
+        logits = self.logits(tokens.driver_ids, tokens.source_ids, tokens.target_ids)
         nll = F.cross_entropy(logits.transpose(1, 2).float(), tokens.target_ids, reduction="none")
         region = tokens.region_cells
         inside = (nll.detach() * region).sum() / region.sum().clamp(min=1)

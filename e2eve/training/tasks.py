@@ -131,7 +131,11 @@ class EditorTask(Task):
             val_ids = self._cached(val, "val", min(len(val), config.trainer.val_length))
             data = {"train": ids, "val": val_ids, "workers": 0, "collate": ids.collate}
         self.module = EditorModule(
-            self.editor, optimizer_settings(config), pictures_per_step(config)
+            self.editor,
+            optimizer_settings(config),
+            pictures_per_step(config),
+            compile=config.trainer.compile,
+            channels_last=config.trainer.channels_last,
         )
         self.data = ResumableData(
             batch_size=config.batch_size,

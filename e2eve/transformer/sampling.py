@@ -25,9 +25,10 @@ class SamplingSettings:
     temperature: divides the logits; 0 takes the likeliest token.
     top_k: keep the k likeliest tokens; None keeps all.
     top_p: keep the likeliest tokens that together reach this probability; None keeps all.
-    guidance: how strongly the driver is followed; 1 as the network has learnt, above 1 more closely,
-        0 not at all. It costs twice the work, but for 1. Logits go as far beyond those with an
-        empty driver (Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6).
+    guidance: how closely the driver is followed; 1 as the network has learnt, 0 not at all. Logits
+        are those with an empty driver, plus so many times their difference to those with the
+        driver (Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6). Any but 1
+        takes twice the work.
     preserve: "tokens" keeps the source's token wherever a cell lies wholly outside the region.
     precision: of the GPT's matrices: "full" as they are, "bfloat16" or "int8" rounded.
 

@@ -1,6 +1,7 @@
 """Laws of a training: it fits together, it resumes exactly, it says what is wrong."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -112,3 +113,31 @@ def test_an_unknown_task_leaves_nothing_behind(tmp_path):
     with pytest.raises(ValueError, match=r'task is "editer".*did you mean "editor"'):
         run(tmp_path / "run", "task=editer")
     assert not (tmp_path / "run").exists()
+
+
+def losses(path) -> list[float]:
+    header, *rows = (path / "metrics.csv").read_text().splitlines()
+    column = header.split(",").index("train/loss")
+    return [float(row.split(",")[column]) for row in rows if row.split(",")[column]]
+
+
+def test_the_layout_of_tokenizers_changes_nothing(tmp_path):
+    run(tmp_path / "plain", *SIX)
+    run(tmp_path / "layout", *SIX, "trainer.channels_last=true")
+    assert losses(tmp_path / "layout") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
+    Editor.from_pretrained(tmp_path / "layout")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_settings_for_a_gpu_train_the_same_editor_on_a_cpu(tmp_path):
+    """Compiled, in bfloat16, in another layout."""
+    run(tmp_path / "plain", *SIX)
+    on_a_gpu = [
+        "trainer=gpu",
+        "trainer.accelerator=cpu",
+        "trainer.workers=0",
+        "trainer.log_every=1",
+    ]
+    run(tmp_path / "gpu", *on_a_gpu, "trainer.untrained_tokenizers=true", *SIX)
+    assert losses(tmp_path / "gpu") == pytest.approx(losses(tmp_path / "plain"), rel=0.01)

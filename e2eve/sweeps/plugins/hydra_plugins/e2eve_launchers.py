@@ -3,7 +3,7 @@
 import importlib.util
 import shutil
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -64,7 +64,11 @@ class JobsLauncher(CellLauncher):
                     f"trainer.devices is {devices} and hydra.launcher.tasks_per_node {self.tasks}, "
                     f"and a job has one process for each device: give {self.remedy(devices)}."
                 )
-        return Jobs(self.cluster, self.folder, self.parameters).run(cells, sweep.flags, record)
+        return self.jobs.run(cells, sweep.flags, record)
+
+    @property
+    def jobs(self) -> Jobs:
+        return Jobs(self.cluster, self.folder, self.parameters)
 
 
 class SlurmLauncher(JobsLauncher):
@@ -74,6 +78,13 @@ class SlurmLauncher(JobsLauncher):
 
     def __init__(self, srun_args: Sequence[str] = ("--kill-on-bad-exit=1",), **others: Any) -> None:
         super().__init__(srun_args=list(srun_args), **others)
+
+    def under_way(self, cells: Sequence[Cell], record: Record) -> Collection[str]:
+        if not any(cell.name in record.jobs for cell in cells):
+            return ()
+        require("submitit", self.choice, "slurm")
+        self.check()
+        return self.jobs.joined(cells, record)
 
     def check(self) -> None:
         if shutil.which("sbatch") is None:
