@@ -34,6 +34,8 @@ def benchmark(config: DictConfig) -> list[str]:
     with progress_bars() as report:
         for name, setting in jobs:
             part = PARTS[name](setting)
+            if config.ways is not None:
+                part = part.only(config.ways)
             result = measured(part, rounds=config.rounds, setting=setting, report=report)
             console.print(table(result, setting))
             lines.append(json_line(result, setting))

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +22,7 @@ from e2eve.benchmarks.floors import (
 )
 from e2eve.benchmarks.parts import Part
 from e2eve.benchmarks.sampling_cases import engine_cases, plain_cases
-from e2eve.benchmarks.setting import Setting
+from e2eve.benchmarks.setting import PRESETS, Setting
 from e2eve.benchmarks.timing import Case
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
@@ -99,7 +100,20 @@ def train_step_part(setting: Setting) -> Part:
         Case("plain", partial(plain.training_step, editor, plainly, edits)),
         Case("ours", partial(training_step, setting, editor, ours, edits)),
         floor=_training(setting),
+        facts=tiny_losses(setting),
     )
+
+
+def tiny_losses(setting: Setting) -> dict[str, float]:
+    """What both ways of training make of tiny networks in 200 steps, in nat."""
+    curves = loss_curves(replace(setting, preset=PRESETS["tiny"], batch=8), steps=200)
+    pairs = list(zip(curves["plain"], curves["ours"], strict=True))
+    return {
+        "tiny loss at first": pairs[0][0],
+        "after 200 steps": pairs[-1][1],
+        "plain": pairs[-1][0],
+        "largest difference": max(abs(plain - ours) for plain, ours in pairs),
+    }
 
 
 def training_step(
@@ -124,7 +138,7 @@ def loss_curves(setting: Setting, steps: int) -> dict[str, list[float]]:
     curves: dict[str, list[float]] = {"plain": [], "ours": []}
     settings = OptimizerSettings(base_learning_rate=1e-3)
     for name, curve in curves.items():
-        fresh = Setting(setting.preset, setting.batch, setting.device, setting.precision)
+        fresh = replace(setting)  # networks of its own
         editor = fresh.editor
         editor.train()
         if name == "plain":

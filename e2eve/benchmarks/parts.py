@@ -1,6 +1,6 @@
 """A part of the work: what is timed, against what, and the least that it could take."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -26,6 +26,12 @@ class Part(NamedTuple):
     others: tuple[Case, ...] = ()
     floor: Floor | None = None
     facts: Mapping[str, float] = MappingProxyType({})
+
+    def only(self, ways: Collection[str]) -> "Part":
+        """Ours, and of the others those that are named."""
+        kept = tuple(case for case in self.others if case.name in ways)
+        plain = self.plain if self.plain and self.plain.name in ways else None
+        return self._replace(plain=plain, others=kept)
 
 
 class Result(NamedTuple):

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import time
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from e2eve.benchmark import benchmark
 from e2eve.benchmarks.floors import tokenizer_work
 from e2eve.benchmarks.registry import PARTS
 from e2eve.benchmarks.setting import PRESETS, Setting
-from e2eve.benchmarks.timing import Case, timings
+from e2eve.benchmarks.timing import CLOCKS, Case, timings
 from tests.factories import compose
 
 CPU = torch.device("cpu")
@@ -51,6 +50,12 @@ def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
     assert [json.loads(line) for line in out.read_text().splitlines()] == found
 
 
+def test_only_the_ways_that_are_named_are_timed():
+    (found,) = run("parts=[encode]", "ways=['exact convolutions']")
+    assert [way["name"] for way in found["ways"]] == ["ours", "exact convolutions"]
+    assert found["speedup"] is None
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -75,27 +80,29 @@ def test_the_published_tokenizer_works_as_much_as_is_known():
     assert encoding.least() < encoding.all / 2
 
 
-def test_shares_are_scaled_up_and_ways_take_turns():
-    order: list[str] = []
+class Clock:
+    """Goes on only while something waits for it."""
 
-    def wait(name: str) -> None:
-        order.append(name)
-        time.sleep(0.12)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.waits = 0.0, list[str]()
+        monkeypatch.setitem(CLOCKS, "test", lambda: self.now)
 
-    ways = [Case(name, functools.partial(wait, name), share=0.5) for name in "ab"]
-    found = timings(ways, rounds=2, device=CPU)
-    assert order == ["a", "b"] * 3
-    for timing in found:
-        assert 0.24 <= timing.seconds < 0.5
+    def wait(self, name: str, seconds: float) -> None:
+        self.waits.append(name)
+        self.now += seconds
 
 
-def test_quick_ways_are_called_often_enough_to_be_timed():
-    calls: list[int] = []
+def test_shares_are_scaled_up_and_ways_take_turns(monkeypatch):
+    clock = Clock(monkeypatch)
+    ways = [Case(name, functools.partial(clock.wait, name, 0.25), share=0.5) for name in "ab"]
+    found = timings(ways, rounds=2, device=CPU, clock="test")
+    assert clock.waits == ["a", "b"] * 3
+    assert [timing.seconds for timing in found] == [0.5, 0.5]
 
-    def wait() -> None:
-        calls.append(1)
-        time.sleep(0.001)
 
-    (found,) = timings([Case("quick", wait)], rounds=1, device=CPU)
-    assert len(calls) > 20
-    assert 0.001 <= found.seconds < 0.01
+def test_quick_ways_are_called_often_enough_to_be_timed(monkeypatch):
+    clock = Clock(monkeypatch)
+    quick = Case("quick", functools.partial(clock.wait, "quick", 0.001))
+    (found,) = timings([quick], rounds=1, device=CPU, clock="test")
+    assert len(clock.waits) > 100
+    assert found.seconds == pytest.approx(0.001)
