@@ -2,11 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help install train test lint smoke
+.PHONY: help install train test lint smoke slurm-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 install: .venv/installed  ## Make .venv with everything in it.
 
@@ -29,3 +29,6 @@ lint: install  ## Check style, format and types.
 
 smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
 	$(BIN)/python scripts/smoke.py
+
+slurm-test: install  ## Bring up SLURM here and pass the tests that need it; skipped where it can't be had.
+	scripts/slurm_test.sh

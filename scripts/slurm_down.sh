@@ -7,22 +7,23 @@ folder=${SLURM_FOLDER:-/tmp/e2eve-slurm}
 folder=$(cd "$folder" && pwd -P)
 export SLURM_CONF=$folder/etc/slurm.conf
 
-alive() {
-  local pid
-  pid=$(cat "$1" 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ] &&
-    tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$folder"
+# Whether a process is alive, bears that name and was started with our files.
+ours() {
+  [ "$(cat "/proc/$1/comm" 2>/dev/null)" = "$2" ] &&
+    tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "$folder"
 }
 end() {
-  local file=$folder/run/$1.pid
-  if alive "$file" "$1"; then
-    kill "$(cat "$file")"
-    for _ in $(seq 150); do alive "$file" "$1" || break; sleep 0.1; done
-    if alive "$file" "$1"; then kill -9 "$(cat "$file")"; fi
+  local file=$folder/run/$1.pid pid
+  if pid=$(cat "$file" 2>/dev/null) && ours "$pid" "$1"; then
+    kill "$pid"
+    # The process may still write when its pid file is gone.
+    for _ in $(seq 150); do ours "$pid" "$1" || break; sleep 0.1; done
+    if ours "$pid" "$1"; then kill -9 "$pid"; fi
   fi
   rm -f "$file"
 }
 
-if alive "$folder/run/slurmctld.pid" slurmctld; then
+if pid=$(cat "$folder/run/slurmctld.pid" 2>/dev/null) && ours "$pid" slurmctld; then
   jobs=$(timeout 10 squeue --noheader --format=%A 2>/dev/null | sort -u)
   # shellcheck disable=SC2086  # one argument a job
   [ -z "$jobs" ] || timeout 10 scancel $jobs 2>/dev/null

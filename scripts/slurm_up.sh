@@ -20,15 +20,26 @@ alive() {
     tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$folder"
 }
 
-# 1. Programs.
-if ! command -v slurmctld slurmd munged srun >/dev/null; then
+# 1. Programs, which are not where everybody looks. Debian's services are left alone.
+export PATH=$PATH:/usr/sbin:/sbin
+installed() {
+  local program
+  for program in slurmctld slurmd munged srun sbatch; do
+    command -v "$program" >/dev/null || return 1
+  done
+}
+if ! installed; then
   command -v apt-get >/dev/null || fail "SLURM is not installed, and there is no apt-get to do it."
-  sudo=""
-  [ "$(id -u)" = 0 ] || sudo="sudo -n"
+  as_root=""
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || fail "SLURM is not installed, and only root can do that."
+    as_root="sudo -n"
+  fi
   say "installing slurm and munge"
-  export DEBIAN_FRONTEND=noninteractive
-  { $sudo apt-get update -qq && $sudo apt-get install -y -qq --no-install-recommends \
-    slurmctld slurmd slurm-client munge >/dev/null; } || fail "SLURM could not be installed."
+  quietly="env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1"
+  { $as_root $quietly apt-get update -qq && $as_root $quietly apt-get install -y -qq \
+    --no-install-recommends slurmctld slurmd slurm-client munge >/dev/null && installed; } ||
+    fail "SLURM could not be installed."
 fi
 
 # 2. Folders, and the key that lets the daemons trust each other.
@@ -97,8 +108,10 @@ ENV
 . "$folder/env.sh"
 
 # 5. The other daemons, and a node that is ready.
-alive "$folder/run/slurmctld.pid" slurmctld || slurmctld || fail "slurmctld did not start."
-alive "$folder/run/slurmd.pid" slurmd || slurmd -N "$host" || fail "slurmd did not start."
+alive "$folder/run/slurmctld.pid" slurmctld || slurmctld -f "$SLURM_CONF" ||
+  fail "slurmctld did not start."
+alive "$folder/run/slurmd.pid" slurmd || slurmd -f "$SLURM_CONF" -N "$host" ||
+  fail "slurmd did not start."
 for _ in $(seq 240); do
   state=$(timeout 5 sinfo --noheader --partition=main --format=%T 2>/dev/null || true)
   case $state in

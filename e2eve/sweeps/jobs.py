@@ -125,8 +125,8 @@ class Jobs:
         }
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **first)
         executor.update_parameters(**given)
-        job = TrainingJob(processes.MODULE, flags)
-        jobs = executor.map_array(job, [list(cell.overrides) for cell in cells])
+        work = TrainingJob(processes.MODULE, flags)
+        jobs = executor.map_array(work, [list(cell.overrides) for cell in cells])
         for cell, job in zip(cells, jobs, strict=True):
             log.info("  job %s  %s", job.job_id, cell.name)
         return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}

@@ -1,4 +1,4 @@
-"""sweep.json in a sweep's folder: which cells the last command was about, and what jobs there are."""
+"""sweep.json in a sweep's folder: what cells the last command was about, what jobs there are."""
 
 import json
 from collections.abc import Sequence

@@ -90,6 +90,9 @@ class Interruptions(pl.Callback):
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
+        """Who leaves is not told again: Lightning's handler talks to processes that are gone."""
+        if self.before and isinstance(exception, SystemExit):
+            self.before[signal.SIGTERM] = signal.SIG_IGN
         self._restore()
 
     def _restore(self) -> None:

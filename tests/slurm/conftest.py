@@ -46,29 +46,19 @@ def cluster() -> None:
         pytest.skip("this cluster has no partitions main and high, as scripts/slurm_up.sh makes")
 
 
-def until(what: Callable[[], Any], why: str) -> Any:
-    """What `what` returns as soon as that is true."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.2)
-    raise TimeoutError(f"{why} took more than {PATIENCE:.0f} s")
-
-
 class SlurmSweep:
     """`python -m e2eve.train -m …` with a job for each cell."""
 
     def __init__(self, folder: Path, *overrides: str) -> None:
         self.folder, self.overrides = folder, overrides
         self.output = folder.parent / "output.txt"
-        self.code: int | None = None  # of the command that started it
+        self.process: subprocess.Popen | None = None
 
-    def start(self, *more: str) -> subprocess.Popen:
+    def start(self, *more: str) -> None:
         command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={self.folder}"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with self.output.open("w") as output:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [*command, *self.overrides, *LAUNCHER, *more],
                 cwd=ROOT,
                 env=environment,
@@ -76,19 +66,43 @@ class SlurmSweep:
                 stderr=subprocess.STDOUT,
             )
 
+    def code(self) -> int:
+        """Of the command, when it is over."""
+        assert self.process is not None
+        return self.process.wait(timeout=PATIENCE)
+
+    def kill(self) -> None:
+        """The command alone; its jobs go on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def until(self, what: Callable[[], Any], why: str) -> Any:
+        """What `what` returns as soon as that is true; fails when the command is over before."""
+        assert self.process is not None
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            is_over = self.process.poll() is not None
+            if found := what():
+                return found
+            assert not is_over, f"over before {why}: {self.output.read_text()}"
+            time.sleep(0.2)
+        raise TimeoutError(f"{why} took more than {PATIENCE:.0f} s")
+
     def jobs(self) -> dict[str, str]:
         """The job of each cell, by name."""
         path = self.folder / "sweep.json"
-        cells = json.loads(path.read_text())["cells"] if path.exists() else {}
-        return {name: cell["job"] for name, cell in cells.items() if cell["job"]}
+        jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
+        return {name: job["id"] for name, job in jobs.items()}
 
     def status(self, cell: str) -> dict[str, Any]:
         path = self.folder / cell / "status.json"
         return json.loads(path.read_text()) if path.exists() else {"state": "new"}
 
     def trains(self, cell: str) -> bool:
-        """Whether its steps have begun."""
-        return (self.folder / cell / "metrics.csv").exists()
+        """Whether its steps have begun, and the first ones are logged."""
+        path = self.folder / cell / "metrics.csv"
+        return path.exists() and len(path.read_text().splitlines()) > 1
 
     def steps_saved_and_taken_up(self, cell: str) -> tuple[list[int], list[int]]:
         """At which steps signals saved the training, and from which it went on."""

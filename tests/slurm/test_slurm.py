@@ -1,12 +1,11 @@
 """On a real cluster: the interrupted goes on where it stopped, the cancelled is reported."""
 
 import json
-import subprocess
 
 import pytest
 
 from tests.factories import TINY
-from tests.slurm.conftest import SlurmSweep, slurm, until
+from tests.slurm.conftest import SlurmSweep, slurm
 from tests.training.wandb_files import read_offline
 
 STEPS = 800
@@ -25,7 +24,10 @@ pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("cluster")]
 
 @pytest.fixture(scope="module")
 def sweep(cluster, tmp_path_factory) -> SlurmSweep:
-    """Four cells: one was cancelled, one signalled, one preempted while they trained."""
+    """Four cells: one was cancelled, one signalled, one preempted while they trained.
+
+    The command was killed when all of them trained, and started again.
+    """
     found = SlurmSweep(
         tmp_path_factory.mktemp("slurm") / "sweep",
         *TRAINING,
@@ -34,16 +36,18 @@ def sweep(cluster, tmp_path_factory) -> SlurmSweep:
         "tokenizer.source=untrained",
         "driver_tokenizer=untrained",
     )
-    process = found.start()
-    jobs = until(lambda: len(found.jobs()) == 4 and found.jobs(), "submitting")
-    until(lambda: all(found.trains(cell) for cell in jobs), "starting the jobs")
+    found.start()
+    jobs = found.until(lambda: len(found.jobs()) == 4 and found.jobs(), "submitting")
+    found.until(lambda: all(found.trains(cell) for cell in jobs), "starting the jobs")
+    found.kill()
+    found.start()
+    found.until(lambda: "job under way" in found.output.read_text(), "joining the jobs")
     slurm("scancel", jobs[CANCELLED])
     slurm("scancel", "--signal=USR2", jobs[SIGNALLED])
-    until(lambda: found.status(SIGNALLED)["state"] == "interrupted", "the signal")
+    found.until(lambda: found.status(SIGNALLED)["state"] == "interrupted", "the signal")
     # Seven of eight processors: one of the two that still run has to give way.
     slurm("srun", "--partition=high", "--ntasks=1", "--cpus-per-task=7", "--mem=100", "sleep", "1")
-    process.wait(timeout=900)
-    found.code = process.returncode
+    found.code()
     return found
 
 
@@ -62,11 +66,16 @@ def test_all_but_the_cancelled_one_are_done(sweep):
 
 
 def test_the_cancelled_one_is_reported_and_not_awaited(sweep):
-    assert sweep.code == 1
+    assert sweep.code() == 1
     assert sweep.status(CANCELLED)["state"] == "failed"
     end = sweep.output.read_text().split("3 of 4 cells are done.")[1]
     assert f"{CANCELLED}: failed, job {sweep.jobs()[CANCELLED]} ended without" in end
     assert "CANCELLED" in end
+
+
+def test_the_second_command_joined_the_jobs_of_the_first(sweep):
+    assert sweep.output.read_text().count("  job under way  ") == 4
+    assert len({job.split("_")[0] for job in sweep.jobs().values()}) == 1
 
 
 def test_one_was_preempted_and_the_other_left_alone(sweep):
@@ -108,7 +117,8 @@ def test_the_interrupted_are_one_run_of_w_and_b(sweep):
 
 def test_started_again_only_the_cancelled_one_runs(sweep):
     before = {cell: lives(sweep, cell) for cell in (SIGNALLED, *OTHERS)}
-    assert sweep.start("sweep.retry_failed=true").wait(timeout=900) == 0
+    sweep.start("sweep.retry_failed=true")
+    assert sweep.code() == 0, sweep.output.read_text()
     assert sweep.status(CANCELLED)["state"] == "done"
     assert {cell: lives(sweep, cell) for cell in before} == before
 
@@ -123,6 +133,7 @@ def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
         tmp_path / "sweep",
         *TRAINING,
         *evaluated,
+        "trainer.max_steps=300",
         "logger=csv",
         "seed=0",
         "tokenizer=shared",
@@ -130,11 +141,11 @@ def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
         "trainer.devices=2",
         "trainer.strategy=ddp",
     )
-    process = two.start()
-    ((cell, job),) = until(two.jobs, "submitting").items()
-    until(lambda: two.trains(cell), "starting the job")
+    two.start()
+    ((cell, job),) = two.until(two.jobs, "submitting").items()
+    two.until(lambda: two.trains(cell), "starting the job")
     slurm("scancel", "--signal=USR2", job)
-    assert process.wait(timeout=900) == 0, two.output.read_text()
+    assert two.code() == 0, two.output.read_text()
     saved, taken_up = two.steps_saved_and_taken_up(cell)
     assert len(saved) == 1
     assert taken_up == saved
@@ -145,7 +156,7 @@ def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
 
 def test_a_task_for_each_device_is_asked_for_in_one_sentence(tmp_path):
     sweep = SlurmSweep(tmp_path / "sweep", *TRAINING, "seed=0", "tokenizer.source=untrained")
-    code = sweep.start("trainer.devices=2", "hydra.launcher.tasks_per_node=1").wait(timeout=300)
-    assert code == 1
+    sweep.start("trainer.devices=2", "hydra.launcher.tasks_per_node=1")
+    assert sweep.code() == 1
     assert "give hydra.launcher.tasks_per_node=2" in sweep.output.read_text()
-    assert subprocess.run(["squeue", "--noheader"], capture_output=True).stdout == b""
+    assert sweep.jobs() == {}

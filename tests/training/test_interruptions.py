@@ -10,6 +10,7 @@ import torch
 
 from e2eve.editor import Editor
 from e2eve.training import tasks
+from e2eve.training.editor_module import EditorModule
 from e2eve.training.interruptions import TERMINATED, Wanted, meaning_of_signals
 from e2eve.training.occupancy import is_occupied, occupied
 from e2eve.training.run import train
@@ -101,6 +102,31 @@ def test_submitit_requeues_after_the_checkpoint(tmp_path, signalled, monkeypatch
         signal.signal(signal.SIGUSR2, before)
     assert ending.value.code == -1
     assert seen == [(4, "interrupted")]
+    assert status(tmp_path)["reason"] == "requeued"
+
+
+def test_once_requeued_the_signal_that_ends_the_job_changes_nothing(
+    tmp_path, signalled, monkeypatch
+):
+    """SLURM sends it as soon as the job is in line again, while Lightning still tidies up."""
+
+    def requeue(number, frame):
+        raise SystemExit(-1)
+
+    def tidying_up(module):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return module
+
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    monkeypatch.setattr(EditorModule, "cpu", tidying_up)
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        signalled(signal.SIGUSR2, 3)
+        with pytest.raises(SystemExit) as ending:
+            train(config(tmp_path))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ending.value.code == -1
     assert status(tmp_path)["reason"] == "requeued"
 
 

@@ -20,16 +20,21 @@ TWO = (
     "evaluation.num_inputs=5 evaluation.batch_size=2 evaluation.every_n_epochs=1"
 ).split()
 
+SHARED = [
+    "sweep.validation=['edit_simulation=mixed']",
+    "evaluation.validation_set=${sweep.dir}/validation_set",
+]
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory) -> Path:
-    """A sweep of two cells, each trained by two processes."""
+    """A sweep of two cells with one validation set, each trained by two processes."""
     folder = tmp_path_factory.mktemp("two") / "sweep"
     command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={folder}", "seed=0,1"]
     done = subprocess.run(
-        [*command, *TINY, *UNTRAINED, *SMALL, *TWO],
+        [*command, *TINY, *UNTRAINED, *SMALL, *TWO, *SHARED],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         text=True,
@@ -48,15 +53,20 @@ def test_no_process_runs_the_sweep_again(sweep):
 
 def test_both_processes_evaluate_as_one_does(sweep, tmp_path):
     run = sweep / "seed-0"
-    settings = ["device=cpu", "num_samples=2", "batch_size=2", f"out={tmp_path}"]
-    evaluate(compose(*settings, f"run={run}", config_name="evaluate"))
-    hashes = {
-        json.loads((p / "metrics.json").read_text())["about"]["validation_hash"]
-        for p in (run, tmp_path)
-    }
-    assert len(hashes) == 1
+    settings = ["device=cpu", "num_samples=2", "batch_size=2", f"out={tmp_path}", f"run={run}"]
+    inputs = f"validation_set={sweep / 'validation_set'}"
+    evaluate(compose(*settings, inputs, config_name="evaluate"))
     two, one = final_values(RunFolder(run)), final_values(RunFolder(tmp_path))
     assert two == pytest.approx(one, rel=1e-5, abs=1e-5)
+
+
+def test_cells_share_their_validation_set(sweep):
+    manifest = json.loads((sweep / "validation_set" / "manifest.json").read_text())
+    assert manifest["region"]["kind"] == "Mixed"
+    for cell in ("seed-0", "seed-1"):
+        about = json.loads((sweep / cell / "metrics.json").read_text())["about"]
+        assert about["validation_hash"] == manifest["content_hash"]
+        assert not (sweep / cell / "validation_set").exists()
 
 
 def test_evaluations_on_the_way_are_logged_once(sweep):
