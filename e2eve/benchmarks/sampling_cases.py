@@ -75,7 +75,7 @@ def pass_cases(gpt: GPT, samples: int, *, window: int, precision: str = "full") 
     rows = torch.arange(samples).repeat_interleave(window)
     offsets = torch.arange(window).repeat(samples)
     tokens = Tokens(torch.zeros_like(rows), rows, half + offsets, offsets)
-    network = packed(gpt, precision, single=len(rows) == 1)
+    network = packed(gpt, precision)
     with torch.inference_mode():
         decoder = Decoder(gpt, network, prefix, samples, room)
     read_prefix = partial(Decoder, gpt, network, prefix, samples, room)

@@ -68,12 +68,10 @@ def sample(
     ids, known = ids[:, lead:], known[:, lead:]
     noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
     window = window_of(settings, len(noise))
-    guided = settings.guidance != 1
-    single = window == len(noise) == 1 and not guided and not known.any()
-    network = packed(gpt, settings.precision, single)
+    network = packed(gpt, settings.precision)
     read = functools.partial(Decoder, gpt, network, samples=num_samples, room=ids.shape[1])
     decoder: Decoder | Guided = read(prefix[:, :-1])
-    if guided:
+    if settings.guidance != 1:
         assert empty_driver is not None
         decoder = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
     board = Board(

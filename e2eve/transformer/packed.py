@@ -1,9 +1,9 @@
-"""The GPT with its linear layers laid out for few rows at a time, as sampling multiplies.
+"""The GPT with its linear layers computed for few rows at a time, as sampling multiplies.
 
-With one to a few dozen rows a product is as fast as its weights arrive, so it pays to store them in
-the order in which they are read, or in fewer bytes. On a CPU that order is oneDNN's own (the one
-`torch.compile` freezes weights into); for a single row it is the transposed matrix's, read from
-front to back, unless the processor has AVX-512 and with it a better kernel of oneDNN.
+With one to a few dozen rows a product is as fast as its weights arrive, so it pays to read them in
+the order in which they are stored, or in fewer bytes. With AVX-512 that is oneDNN's own layout (the
+one `torch.compile` freezes weights into); with AVX2 the matrix as it is, when it is multiplied from
+the left, which spares another copy too.
 """
 
 import copy
@@ -35,20 +35,17 @@ class Packed(NamedTuple):
 _packed: WeakKeyDictionary[GPT, Packed] = WeakKeyDictionary()
 
 
-def packed(gpt: GPT, precision: str = "full", single: bool = False) -> GPT:
+def packed(gpt: GPT, precision: str = "full") -> GPT:
     """A copy of the network for sampling: the same parameters, but for the packed matrices.
 
     It is kept until weights change, another is asked for, `release` is called or the network is
     gone, and is no part of its state.
-
-    Args:
-        single: for products with one row at a time, mostly.
     """
-    made_of = (precision, single, *_state(gpt))
+    made_of = (precision, *_state(gpt))
     kept = _packed.get(gpt)
     if kept is None or kept.made_of != made_of:
         release(gpt)  # before the new one needs its memory
-        kept = _packed[gpt] = Packed(_repacked(gpt, precision, single), made_of)
+        kept = _packed[gpt] = Packed(_repacked(gpt, precision), made_of)
     return kept.network
 
 
@@ -63,47 +60,56 @@ def _state(gpt: GPT) -> tuple[object, ...]:
     return (gpt.head.weight.device, gpt.head.weight.dtype, *hashes.tolist())
 
 
-def _repacked(gpt: GPT, precision: str, single: bool) -> GPT:
+def _repacked(gpt: GPT, precision: str) -> GPT:
     shared = {id(tensor): tensor for tensor in (*gpt.parameters(), *gpt.buffers())}
     network = copy.deepcopy(gpt, shared)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, nn.Linear):
-                setattr(parent, name, _pack(child, precision, single))
+                setattr(parent, name, _pack(child, precision))
     return network
 
 
-def _pack(linear: nn.Linear, precision: str, single: bool) -> nn.Module:
+def _pack(linear: nn.Linear, precision: str) -> nn.Module:
     if precision == "int8":
         return Int8Linear(linear)
     dtype = torch.bfloat16 if precision == "bfloat16" else linear.weight.dtype
-    return PackedLinear(linear, dtype, single)
+    return PackedLinear(linear, dtype)
 
 
 class PackedLinear(nn.Module):
-    """A linear layer with weights of `dtype`, in the layout that is fastest.
+    """A linear layer with weights of `dtype`, multiplied in the way that is fastest.
 
-    Where there is none to choose (on a GPU, in float64) the weights are the layer's own, unless
-    they are rounded.
+    Where there is none to choose (on a GPU, in float64) that is PyTorch's own. Weights are the
+    layer's own, unless they are rounded or oneDNN lays them out.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype, single: bool = False) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
         weight = linear.weight.detach().to(dtype)
-        self.onednn = onednn_packs(weight) and not (single and transposed_is_faster(weight))
+        self.left, self.onednn = from_the_left(weight), onednn_packs(weight)
         if self.onednn:
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
-        elif single and transposed_is_faster(weight):
-            weight = weight.T.contiguous().T
         self.dtype, self.weight = dtype, weight
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
 
     def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:
         rounded = x.to(self.dtype)
+        if self.left:
+            product = torch.mm(self.weight, rounded.reshape(-1, x.shape[-1]).T).T
+            product = product if self.bias is None else product + self.bias
+            return product.reshape(*x.shape[:-1], -1).contiguous()
         if not self.onednn:
             return F.linear(rounded, self.weight, self.bias).to(x.dtype)
         product = torch.ops.mkldnn._linear_pointwise
         return product(rounded, self.weight, self.bias, "none", [], "").to(x.dtype)
+
+
+def from_the_left(weight: Tensor) -> bool:
+    """Whether weight @ rows is faster than rows @ weight, as it is with AVX2's widths."""
+    large = weight.device.type == "cpu" and weight.numel() >= LARGE
+    avx2 = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    return large and weight.dtype == torch.float32 and avx2
 
 
 def onednn_packs(weight: Tensor) -> bool:
@@ -112,14 +118,7 @@ def onednn_packs(weight: Tensor) -> bool:
     if not there or weight.device.type != "cpu" or weight.numel() < LARGE:
         return False
     bfloat16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bfloat16 or weight.dtype == torch.float32
-
-
-def transposed_is_faster(weight: Tensor) -> bool:
-    """For a single row."""
-    large = weight.device.type == "cpu" and weight.numel() >= LARGE
-    avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return large and weight.dtype == torch.float32 and not avx512
+    return bfloat16 or (weight.dtype == torch.float32 and not from_the_left(weight))
 
 
 class Int8Linear(nn.Module):

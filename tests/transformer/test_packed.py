@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout, packed
-from e2eve.transformer.packed import Int8Linear, PackedLinear, onednn_packs
+from e2eve.transformer.packed import Int8Linear, PackedLinear, from_the_left, onednn_packs
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=9)
@@ -37,38 +37,43 @@ needs_onednn = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(params=["AVX2", "AVX512"])
+def capability(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The machine seems to have these instructions."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: request.param)
+    return request.param
+
+
 @needs_onednn
 @pytest.mark.parametrize(("columns", "outputs"), [(48, 16), (16, 48), (1024, 1024)])
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("single", [True, False])
-def test_a_packed_product_is_the_product(columns, outputs, bias, single, everything_packs):
+def test_a_packed_product_is_the_product(columns, outputs, bias, capability, everything_packs):
     linear = nn.Linear(columns, outputs, bias=bias)
-    fast = PackedLinear(linear, torch.float32, single)
-    assert fast.onednn or not fast.weight.is_contiguous(), "no layout of its own"
+    fast = PackedLinear(linear, torch.float32)
+    assert (fast.left, fast.onednn) == (capability == "AVX2", capability == "AVX512")
     for rows in ((1,), (7,), (2, 3), (100,)):
         x = torch.randn(*rows, columns)
+        assert fast(x).is_contiguous()
         torch.testing.assert_close(fast(x), linear(x), atol=1e-5, rtol=1e-5)
 
 
-@needs_onednn
-def test_a_single_row_reads_the_transposed_matrix_where_there_is_no_avx512(monkeypatch):
-    for capability, transposed in (("AVX2", True), ("AVX512", False)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda c=capability: c)
-        large = nn.Linear(1024, 1024)
-        assert PackedLinear(large, torch.float32, single=True).onednn is not transposed
-        assert PackedLinear(large, torch.float32, single=False).onednn
-        assert not PackedLinear(nn.Linear(16, 16), torch.float32, single=True).onednn
-
-
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
-def test_onednn_packs_large_float32_matrices_on_a_cpu_where_it_is_enabled():
-    large = torch.zeros(1024, 1024)
-    assert onednn_packs(large) is torch.backends.mkldnn.is_available()
-    assert not onednn_packs(torch.zeros(128, 128))
-    assert not onednn_packs(large.double())
-    assert not onednn_packs(large.to("meta"))
+def test_large_float32_matrices_on_a_cpu_have_a_way_of_their_own(capability):
+    large, left = torch.zeros(1024, 1024), capability == "AVX2"
+    assert from_the_left(large) is left
+    assert onednn_packs(large) is (torch.backends.mkldnn.is_available() and not left)
+    for other in (torch.zeros(128, 128), large.double(), large.to("meta")):
+        assert not from_the_left(other)
+        assert not onednn_packs(other)
     with torch.backends.mkldnn.flags(enabled=False):
         assert not onednn_packs(large)
+
+
+@pytest.mark.parametrize("capability", ["AVX2"], indirect=True)
+def test_nothing_is_copied_where_the_matrix_is_multiplied_from_the_left(capability):
+    linear = nn.Linear(1024, 1024)
+    fast = PackedLinear(linear, torch.float32)
+    assert fast.weight.data_ptr() == linear.weight.data_ptr()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
