@@ -96,9 +96,9 @@ class PackedLinear(nn.Module):
     def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:
         rounded = x.to(self.dtype)
         if self.left:
-            product = torch.mm(self.weight, rounded.reshape(-1, x.shape[-1]).T).T
-            product = product if self.bias is None else product + self.bias
-            return product.reshape(*x.shape[:-1], -1).contiguous()
+            rows = torch.mm(self.weight, rounded.reshape(-1, x.shape[-1]).T).T
+            rows = rows if self.bias is None else rows + self.bias
+            return rows.reshape(*x.shape[:-1], -1).contiguous()
         if not self.onednn:
             return F.linear(rounded, self.weight, self.bias).to(x.dtype)
         product = torch.ops.mkldnn._linear_pointwise
