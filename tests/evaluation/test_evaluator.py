@@ -57,6 +57,9 @@ class FakeEditor(Editor):
             self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
         )
 
+    def draft(self, *inputs):
+        return None
+
     def sample(self, driver_ids, source_ids, *, num_samples=4, seed=0, **options):
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
