@@ -24,7 +24,9 @@ def main(config: DictConfig) -> None:
 
 def dashboard(config: DictConfig) -> Path:
     """Writes the page and the tables beside it; the path of the page."""
-    places = places_of(config)
+    places, out = places_of(config), Path(config.out)
+    if out.is_dir():
+        raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
 
     from e2eve.comparison.comparison import compare
     from e2eve.comparison.page import PageSettings, write_dashboard
@@ -33,7 +35,7 @@ def dashboard(config: DictConfig) -> Path:
     settings = PageSettings(title_of(config), config.thumbnail, config.inputs)
     with progress_bars() as report:
         comparison = compare(places, config.evaluation)
-        return write_dashboard(Path(config.out), comparison, settings, report)
+        return write_dashboard(out, comparison, settings, report)
 
 
 def serve(config: DictConfig) -> None:

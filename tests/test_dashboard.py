@@ -32,6 +32,11 @@ def test_what_is_missing_is_asked_for():
             places_of(config(*given))
 
 
+def test_a_folder_is_no_place_for_a_page(tmp_path):
+    with pytest.raises(ValueError, match=r"is a folder: give the name of a file, such as .*\.html"):
+        dashboard(config(f"runs={tmp_path}", f"out={tmp_path}"))
+
+
 def test_the_title_is_the_folders_unless_given():
     assert title_of(config("runs=[a/sweep/,b]")) == "sweep, b"
     assert title_of(config("runs=[a]", "title=Masks")) == "Masks"

@@ -1,5 +1,6 @@
 """Ways to do one thing, timed in turns: A B A B, so that a busy machine disturbs all alike."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +11,9 @@ import torch
 
 SHORTEST = 0.1
 """Seconds that a measurement takes at least: what is quicker is called several times in it."""
+
+RESETS = Path("/proc/self/clear_refs")
+"""Where Linux lets a process forget its peak of memory."""
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
@@ -89,8 +93,8 @@ class Peak:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
             self.start = torch.cuda.memory_allocated(device)
-        elif (resets := Path("/proc/self/clear_refs")).exists():
-            resets.write_text("5")  # the high-water mark starts again from what is in use
+        elif os.access(RESETS, os.W_OK):
+            RESETS.write_text("5")  # the high-water mark starts again from what is in use
             self.start = _status("VmRSS")
 
     def read(self) -> float | None:
