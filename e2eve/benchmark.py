@@ -31,16 +31,18 @@ def benchmark(config: DictConfig) -> list[str]:
     jobs = [(name, setting) for name in config.parts for setting in settings_of(config)]
     lines: list[str] = []
     console = Console(width=None if Console().is_terminal else 120)
-    with progress_bars() as report:
-        for name, setting in jobs:
-            part = PARTS[name](setting)
-            if config.ways is not None:
-                part = part.only(config.ways)
-            result = measured(part, rounds=config.rounds, setting=setting, report=report)
-            console.print(table(result, setting))
-            lines.append(json_line(result, setting))
-            write(lines, config.out)
-    console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
+    try:
+        with progress_bars() as report:
+            for name, setting in jobs:
+                part = PARTS[name](setting)
+                if config.ways is not None:
+                    part = part.only(config.ways)
+                result = measured(part, rounds=config.rounds, setting=setting, report=report)
+                console.print(table(result, setting))
+                lines.append(json_line(result, setting))
+                write(lines, config.out)
+    finally:  # what was measured before a part failed is not lost
+        console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
     return lines
 
 

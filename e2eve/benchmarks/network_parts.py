@@ -21,7 +21,7 @@ from e2eve.benchmarks.floors import (
     work_of,
 )
 from e2eve.benchmarks.parts import Part
-from e2eve.benchmarks.sampling_cases import engine_cases, plain_cases
+from e2eve.benchmarks.sampling_cases import engine_cases, gpt2_cases, plain_cases
 from e2eve.benchmarks.setting import PRESETS, Setting
 from e2eve.benchmarks.timing import Case
 from e2eve.editor import Editor
@@ -76,16 +76,11 @@ def _ways(
 def sample_part(setting: Setting) -> Part:
     """One input; the batch is its samples."""
     gpt = setting.editor.gpt.eval()
-    try:
-        uncached, *baselines = plain_cases(gpt, setting.batch)
-    except ImportError as error:
-        raise ValueError(
-            f"The part sample compares with a package that is not installed ({error}): install "
-            "the development dependencies, or leave it out of `parts`."
-        ) from error
+    uncached, *cached = plain_cases(gpt, setting.batch)
     engine, *others = engine_cases(gpt, setting.batch)
+    others = [*cached, *gpt2_cases(gpt, setting.batch), *others]
     floor = _sampling(setting.hardware, gpt)
-    return Part("sample", setting.batch, uncached, engine, (*baselines, *others), floor)
+    return Part("sample", setting.batch, uncached, engine, tuple(others), floor)
 
 
 def train_step_part(setting: Setting) -> Part:

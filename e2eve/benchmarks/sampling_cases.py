@@ -1,6 +1,8 @@
 """What of sampling is timed: callables, the plain ways first, each doing what its name says."""
 
+import logging
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,24 +18,35 @@ from e2eve.transformer.decoder import Decoder, Tokens
 from e2eve.transformer.engine import Draft, sample
 from e2eve.transformer.packed import packed
 
+log = logging.getLogger(__name__)
+
 UNCACHED_TOKENS = 8
 """The uncached loop takes minutes an image at the published size: so many of its tokens are timed
 and the rest is computed from them."""
 
 
 def plain_cases(gpt: GPT, samples: int, *, tokens: int = UNCACHED_TOKENS) -> list[Case]:
-    """The uncached loop, a cache in plain PyTorch, and GPT-2 of `transformers` with its caches."""
+    """The uncached loop, and a cache in plain PyTorch."""
     layout, settings = gpt.layout, SamplingSettings()
     conditioning = _conditioning(gpt)
     loop = partial(
         sample_plainly, gpt, *conditioning, num_samples=samples, seeds=[0], settings=settings
     )
     read = _tokens_read(layout, tokens) / _tokens_read(layout, layout.target)
-    prefix = torch.cat(conditioning, 1).expand(samples, -1)
-    gpt2 = partial(generate, as_gpt2(gpt), prefix, layout.target, settings)
     return [
         Case("uncached loop", partial(loop, reader=uncached, tokens=tokens), read),
         Case("cached, plain PyTorch", partial(loop, reader=Cached)),
+    ]
+
+
+def gpt2_cases(gpt: GPT, samples: int) -> list[Case]:
+    """GPT-2 of `transformers` with its caches; none where that package is not installed."""
+    if find_spec("transformers") is None:
+        log.warning("transformers is not installed: its GPT-2 is left out.")
+        return []
+    prefix = torch.cat(_conditioning(gpt), 1).expand(samples, -1)
+    gpt2 = partial(generate, as_gpt2(gpt), prefix, gpt.layout.target, SamplingSettings())
+    return [
         Case("transformers GPT-2, dynamic cache", partial(gpt2, "dynamic")),
         Case("transformers GPT-2, static cache", partial(gpt2, "static")),
     ]

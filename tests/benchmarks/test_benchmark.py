@@ -56,6 +56,12 @@ def test_only_the_ways_that_are_named_are_timed():
     assert found["speedup"] is None
 
 
+def test_what_was_measured_before_a_part_failed_is_printed(capsys):
+    with pytest.raises(ValueError, match="needs a trained editor"):
+        run("parts=[encode,drafts]")
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["part"] == "encode"
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [

@@ -3,9 +3,16 @@
 import pytest
 import torch
 
+from e2eve.benchmarks import sampling_cases
 from e2eve.benchmarks.gpt2 import as_gpt2, generate
 from e2eve.benchmarks.reference_sampling import filter_logits
-from e2eve.benchmarks.sampling_cases import engine_cases, loss_at, pass_cases, plain_cases
+from e2eve.benchmarks.sampling_cases import (
+    engine_cases,
+    gpt2_cases,
+    loss_at,
+    pass_cases,
+    plain_cases,
+)
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
 from tests.factories import random_ids
 
@@ -68,13 +75,18 @@ def test_every_case_runs(gpt):
 
 
 def test_every_plain_case_runs_and_says_how_much_of_the_work_it_does(gpt):
-    pytest.importorskip("transformers")
-    loop, *others = plain_cases(gpt, 2, tokens=4)
+    loop, *others = plain_cases(gpt, 2, tokens=4) + gpt2_cases(gpt, 2)
     assert loop.run().shape == (1, 2, 4)
     assert 0 < loop.share < 4 / 16, "later tokens read more"
     for case in others:
         assert case.run().numel() == 32, case.name
         assert case.share == 1
+
+
+def test_without_transformers_its_gpt2_is_left_out(gpt, monkeypatch, caplog):
+    monkeypatch.setattr(sampling_cases, "find_spec", lambda name: None)
+    assert gpt2_cases(gpt, 2) == []
+    assert "transformers is not installed" in caplog.text
 
 
 def test_rounding_changes_the_loss_a_little(gpt):
