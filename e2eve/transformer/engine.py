@@ -70,8 +70,10 @@ def sample(
     window = window_of(settings, len(noise))
     network = packed(gpt, settings.precision)
     read = functools.partial(Decoder, gpt, network, samples=num_samples, room=ids.shape[1])
-    decoder: Decoder | Guided = read(prefix[:, :-1])
-    if settings.guidance != 1:
+    decoder: Decoder | Guided
+    if settings.guidance == 1:
+        decoder = read(prefix[:, :-1])
+    else:
         assert empty_driver is not None
         decoder = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
     board = Board(

@@ -7,6 +7,7 @@ import torch
 
 from e2eve.benchmarks.reference_sampling import Cached, sample_plainly
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout, packed
+from e2eve.transformer.decoder import Decoder
 from e2eve.transformer.engine import Draft, Sampled, sample, window_ends, window_of
 from tests.factories import CODES, random_ids
 
@@ -115,6 +116,24 @@ def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
     assert torch.equal(drawn(1 + 1e-9, drivers), drawn(1, drivers))
     assert not torch.equal(drawn(3, drivers), drawn(1, drivers))
     assert torch.equal(drawn(3, empty.expand(3, 4)), drawn(1, empty.expand(3, 4)))
+
+
+@pytest.mark.parametrize(("guidance", "inputs"), [(1.0, 3), (2.0, 6)])
+def test_every_prefix_is_read_once(guidance, inputs, monkeypatch):
+    """With guidance each input's twice: with its driver and with the empty one."""
+    read: list[int] = []
+    plain = Decoder._read_prefix
+
+    def counted(self: Decoder, gpt: GPT, ids: torch.Tensor) -> torch.Tensor:
+        read.append(len(ids))
+        return plain(self, gpt, ids)
+
+    monkeypatch.setattr(Decoder, "_read_prefix", counted)
+    settings = SamplingSettings(guidance=guidance)
+    conditioning = random_ids(3, 4), random_ids(3, 16)
+    asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1, 2], "settings": settings}
+    sample(sharp_gpt(), *conditioning, **asked, empty_driver=random_ids(4))
+    assert read == [inputs]
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN")
