@@ -34,7 +34,9 @@ def benchmark(config: DictConfig) -> list[str]:
     try:
         with progress_bars() as report:
             for name, setting in jobs:
+                report(f"{name}, batch {setting.batch}: preparing", 0, 1)
                 part = PARTS[name](setting)
+                report(f"{name}, batch {setting.batch}: preparing", 1, 1)
                 if config.ways is not None:
                     part = part.only(config.ways)
                 result = measured(part, rounds=config.rounds, setting=setting, report=report)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from e2eve.benchmarks import reference_edits as plain
-from e2eve.benchmarks.floors import Floor, tokenizer_work
+from e2eve.benchmarks.floors import Floor, matrix_numbers, tokenizer_work
 from e2eve.benchmarks.parts import Part
 from e2eve.benchmarks.setting import Setting
 from e2eve.benchmarks.timing import Case
@@ -107,11 +107,10 @@ def loader_part(setting: Setting) -> Part:
 def training_work(setting: Setting) -> float:
     """Operations for one edit: three passes of the GPT, encoding target, source and driver."""
     editor = setting.editor
-    gpt, layout = editor.gpt, editor.gpt.layout
-    matrices = sum(p.numel() for p in gpt.blocks.parameters()) + gpt.head.weight.numel()
     source, _ = tokenizer_work(editor.source_tokenizer, editor.image_size)
     driver, _ = tokenizer_work(editor.driver_tokenizer, editor.driver_size)
-    return 6 * matrices * (layout.length - 1) + 2 * source.all + driver.all
+    gpt = 6 * matrix_numbers(editor.gpt) * (editor.gpt.layout.length - 1)
+    return gpt + 2 * source.all + driver.all
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from e2eve.benchmarks.timing import CLOCKS, finish
 from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.convolution import Convolution
+from e2eve.transformer import GPT
 
 WINOGRAD = 64 / 324
 """Multiplications of Winograd's filtering for 6 × 6 outputs, as a share of the definition's."""
@@ -52,13 +53,13 @@ class Hardware:
     @cached_property
     def operations(self) -> float:
         """Floating-point operations of a large matrix product."""
-        matrix = torch.ones(self.size, self.size, device=self.device, dtype=self.dtype)
+        matrix = torch.randn(self.size, self.size, device=self.device).to(self.dtype)
         return 2 * self.size**3 / self.fastest(lambda: matrix @ matrix)
 
     @cached_property
     def bandwidth(self) -> float:
         """Bytes read."""
-        numbers = torch.ones(16 * self.size**2, device=self.device)
+        numbers = torch.rand(16 * self.size**2, device=self.device)
         return 4 * len(numbers) / self.fastest(numbers.sum)
 
     def fastest(self, run: Callable[[], Any]) -> float:
@@ -90,6 +91,11 @@ def work_of(run: Callable[[], Any]) -> float:
     with FlopCounterMode(display=False) as counter:
         run()
     return float(counter.get_total_flops())
+
+
+def matrix_numbers(gpt: GPT) -> int:
+    """Of the layers and the head: what a pass reads, and multiplies each token with."""
+    return sum(p.numel() for p in gpt.blocks.parameters()) + gpt.head.weight.numel()
 
 
 def tokenizer_work(tokenizer: Tokenizer, side: int) -> tuple[Work, Work]:

@@ -1,14 +1,14 @@
 """Encoding, decoding, sampling and training, each against its plain reference."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from e2eve.benchmarks import reference_networks as plain
 from e2eve.benchmarks.floors import (
@@ -16,12 +16,13 @@ from e2eve.benchmarks.floors import (
     Floor,
     Hardware,
     Work,
+    matrix_numbers,
     tokenizer_work,
     total,
     work_of,
 )
 from e2eve.benchmarks.parts import Part
-from e2eve.benchmarks.sampling_cases import engine_cases, gpt2_cases, plain_cases
+from e2eve.benchmarks.sampling_cases import engine_cases, gpt2_cases, pass_cases, plain_cases
 from e2eve.benchmarks.setting import PRESETS, Setting
 from e2eve.benchmarks.timing import Case
 from e2eve.editor import Editor
@@ -29,48 +30,53 @@ from e2eve.tokenizers import Tokenizer
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.training.tokens import tokenize
 from e2eve.transformer import GPT
+from e2eve.transformer.packed import PackedLinear
+
+WINDOWS = (4, 8, 16, 32)
+"""Tokens of a row that are read in a pass."""
 
 
 def encode_part(setting: Setting) -> Part:
-    tokenizer, images = setting.editor.source_tokenizer, edits_for(setting)["target"]
-    work, _ = tokenizer_work(tokenizer, setting.preset.image_size)
-    return Part(
-        "encode",
-        setting.batch,
-        Case("plain", _inferring(partial(plain.encode, tokenizer, images))),
-        *_ways(setting, tokenizer, lambda network: network.encode(images)),
-        floor=_convolving(setting, work, setting.batch),
+    work, _ = tokenizer_work(setting.editor.source_tokenizer, setting.preset.image_size)
+    return _coding_part(
+        "encode", setting, edits_for(setting)["target"], plain.encode, Tokenizer.encode, work
     )
 
 
 def decode_part(setting: Setting) -> Part:
     tokenizer = setting.editor.source_tokenizer
     ids = torch.randint(tokenizer.codebook_size, (setting.batch, tokenizer.tokens))
-    ids = ids.to(setting.device)
     _, work = tokenizer_work(tokenizer, setting.preset.image_size)
-    return Part(
-        "decode",
-        setting.batch,
-        Case("plain", _inferring(partial(plain.decode, tokenizer, ids))),
-        *_ways(setting, tokenizer, lambda network: network.decode(ids)),
-        floor=_convolving(setting, work, setting.batch),
+    return _coding_part(
+        "decode", setting, ids.to(setting.device), plain.decode, Tokenizer.decode, work
     )
 
 
-def _ways(
-    setting: Setting, tokenizer: Tokenizer, run: Callable[[Tokenizer], Any]
-) -> tuple[Case, tuple[Case, ...]]:
+Coding = Callable[[Tokenizer, Tensor], Tensor]
+
+
+def _coding_part(
+    name: str, setting: Setting, batch: Tensor, plainly: Coding, ours: Coding, work: Work
+) -> Part:
     """As frozen tokenizers are run in training, and with convolutions as exact as plain ones."""
-
-    def case(name: str, network: Tokenizer) -> Case:
-        def run_it() -> None:
-            with setting.autocast:
-                run(network)
-
-        return Case(name, _inferring(run_it))
-
+    tokenizer = setting.editor.source_tokenizer
     exact = copy.deepcopy(tokenizer).coarse(False)
-    return case("ours", tokenizer.coarse()), (case("exact convolutions", exact),)
+
+    def case(way: str, network: Tokenizer) -> Case:
+        def run() -> None:
+            with setting.autocast:
+                ours(network, batch)
+
+        return Case(way, _inferring(run))
+
+    return Part(
+        name,
+        setting.batch,
+        Case("plain", _inferring(partial(plainly, tokenizer, batch))),
+        case("ours", tokenizer.coarse()),
+        (case("exact convolutions", exact),),
+        floor=_convolving(setting, work, setting.batch),
+    )
 
 
 def sample_part(setting: Setting) -> Part:
@@ -81,6 +87,51 @@ def sample_part(setting: Setting) -> Part:
     others = [*cached, *gpt2_cases(gpt, setting.batch), *others]
     floor = _sampling(setting.hardware, gpt)
     return Part("sample", setting.batch, uncached, engine, tuple(others), floor)
+
+
+def passes_part(setting: Setting) -> Part:
+    """Parts of a sampling of one input: passes over windows of several widths, and the prefix.
+
+    The batch is its samples; `ours` is one token of each. With the passes that drafts of a trained
+    editor need, they add up to a sampling.
+    """
+    gpt = setting.editor.gpt.eval()
+    prefix, one = pass_cases(gpt, setting.batch, window=1)
+    widths = [width for width in WINDOWS if width <= gpt.layout.target // 2]
+    wider = [pass_cases(gpt, setting.batch, window=width)[1] for width in widths]
+    floor = _reading_weights(setting.hardware, gpt, 1)
+    return Part("passes", setting.batch, None, one, (*wider, prefix), floor)
+
+
+def products_part(setting: Setting) -> Part:
+    """All products of a pass with the transformer's matrices; the batch is the number of rows."""
+    gpt = setting.editor.gpt.eval()
+    linears = [module for module in gpt.modules() if isinstance(module, nn.Linear)]
+    rows = {
+        n: torch.randn(setting.batch, n, device=setting.device)
+        for n in {linear.in_features for linear in linears}
+    }
+
+    def case(name: str, layers: Sequence[nn.Module]) -> Case:
+        pairs = [
+            (layer, rows[linear.in_features]) for layer, linear in zip(layers, linears, strict=True)
+        ]
+        return Case(name, _inferring(lambda: [layer(x) for layer, x in pairs]))
+
+    def multiplied(way: str | None = None) -> list[nn.Module]:
+        return [PackedLinear(linear, torch.float32, way) for linear in linears]
+
+    others = [case("weight @ rowsᵀ", multiplied("left"))]
+    if setting.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        others.append(case("oneDNN's layout", multiplied("onednn")))
+    return Part(
+        "products",
+        setting.batch,
+        case("rows @ weightᵀ", linears),
+        case("as chosen here", multiplied()),
+        tuple(others),
+        _reading_weights(setting.hardware, gpt, 1),
+    )
 
 
 def train_step_part(setting: Setting) -> Part:
@@ -174,10 +225,13 @@ def _convolving(setting: Setting, work: Work, pictures: int) -> Floor:
 
 def _sampling(hardware: Hardware, gpt: GPT) -> Floor:
     """The prefix, and the matrices read once for each token; only the first needs computing."""
-    matrices = sum(p.numel() for p in gpt.blocks.parameters()) + gpt.head.weight.numel()
-    target, prefix = gpt.layout.target, gpt.layout.conditioning
-    reading = hardware.reading(4.0 * matrices * target, f"{target} × the weights,")
-    return total(hardware.computing(2.0 * matrices * prefix, "the prefix,"), reading)
+    prefix = 2.0 * matrix_numbers(gpt) * gpt.layout.conditioning
+    reading = _reading_weights(hardware, gpt, gpt.layout.target)
+    return total(hardware.computing(prefix, "the prefix,"), reading)
+
+
+def _reading_weights(hardware: Hardware, gpt: GPT, times: int) -> Floor:
+    return hardware.reading(4.0 * matrix_numbers(gpt) * times, f"{times} × the weights,")
 
 
 def _training(setting: Setting) -> Floor:

@@ -10,7 +10,14 @@ from e2eve.benchmarks.data_parts import (
 )
 from e2eve.benchmarks.draft_part import draft_part
 from e2eve.benchmarks.metric_parts import metrics_part, validation_part
-from e2eve.benchmarks.network_parts import decode_part, encode_part, sample_part, train_step_part
+from e2eve.benchmarks.network_parts import (
+    decode_part,
+    encode_part,
+    passes_part,
+    products_part,
+    sample_part,
+    train_step_part,
+)
 from e2eve.benchmarks.parts import Part
 from e2eve.benchmarks.setting import Setting
 
@@ -23,6 +30,8 @@ PARTS: dict[str, Callable[[Setting], Part]] = {
     "decode": decode_part,
     "train_step": train_step_part,
     "sample": sample_part,
+    "passes": passes_part,
+    "products": products_part,
     "drafts": draft_part,
     "metrics": metrics_part,
     "validation": validation_part,

@@ -82,43 +82,42 @@ class PackedLinear(nn.Module):
 
     Where there is none to choose (on a GPU, in float64) that is PyTorch's own. Weights are the
     layer's own, unless they are rounded or oneDNN lays them out.
+
+    Args:
+        way: as in `fastest_way`, which chooses it otherwise.
     """
 
-    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, way: str | None = None) -> None:
         super().__init__()
         weight = linear.weight.detach().to(dtype)
-        self.left, self.onednn = from_the_left(weight), onednn_packs(weight)
-        if self.onednn:
+        self.way = way or fastest_way(weight)
+        if self.way == "onednn":
             weight = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
         self.dtype, self.weight = dtype, weight
         self.bias = None if linear.bias is None else linear.bias.detach().to(dtype)
 
     def forward(self, x: Float[Tensor, "*rows columns"]) -> Float[Tensor, "*rows outputs"]:
         rounded = x.to(self.dtype)
-        if self.left:
+        if self.way == "left":
             rows = torch.mm(self.weight, rounded.reshape(-1, x.shape[-1]).T).T
             rows = rows if self.bias is None else rows + self.bias
             return rows.reshape(*x.shape[:-1], -1).contiguous()
-        if not self.onednn:
-            return F.linear(rounded, self.weight, self.bias).to(x.dtype)
-        product = torch.ops.mkldnn._linear_pointwise
-        return product(rounded, self.weight, self.bias, "none", [], "").to(x.dtype)
+        if self.way == "onednn":
+            product = torch.ops.mkldnn._linear_pointwise
+            return product(rounded, self.weight, self.bias, "none", [], "").to(x.dtype)
+        return F.linear(rounded, self.weight, self.bias).to(x.dtype)
 
 
-def from_the_left(weight: Tensor) -> bool:
-    """Whether weight @ rows is faster than rows @ weight, as it is with AVX2's widths."""
-    large = weight.device.type == "cpu" and weight.numel() >= LARGE
-    avx2 = torch.backends.cpu.get_cpu_capability() == "AVX2"
-    return large and weight.dtype == torch.float32 and avx2
-
-
-def onednn_packs(weight: Tensor) -> bool:
-    """Whether oneDNN has a layout of its own for such weights on this machine, worth its calls."""
+def fastest_way(weight: Tensor) -> str:
+    """To multiply few rows: "left" (weight @ rows), "onednn" (its own layout) or "torch"."""
+    if weight.device.type != "cpu" or weight.numel() < LARGE:
+        return "torch"
+    if weight.dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        return "left"
     there = torch.backends.mkldnn.is_available() and bool(torch.backends.mkldnn.enabled)
-    if not there or weight.device.type != "cpu" or weight.numel() < LARGE:
-        return False
-    bfloat16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return bfloat16 or (weight.dtype == torch.float32 and not from_the_left(weight))
+    bfloat16 = there and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    packs = {torch.float32: there, torch.bfloat16: bfloat16}
+    return "onednn" if packs.get(weight.dtype) else "torch"
 
 
 class Int8Linear(nn.Module):

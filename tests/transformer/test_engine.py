@@ -148,8 +148,7 @@ def test_packed_matrices_draw_the_same(monkeypatch):
     monkeypatch.setattr(packed, "LARGE", 1)
     packed.release(gpt)
     assert torch.equal(sample(gpt, *conditioning, **asked).ids, expected)
-    head = packed.packed(gpt).head
-    assert head.left or head.onednn
+    assert packed.packed(gpt).head.way != "torch"
 
 
 def test_an_editor_that_was_trained_on_samples_with_its_new_weights(monkeypatch):

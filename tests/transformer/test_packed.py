@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout, packed
-from e2eve.transformer.packed import Int8Linear, PackedLinear, from_the_left, onednn_packs
+from e2eve.transformer.packed import Int8Linear, PackedLinear, fastest_way
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=9)
@@ -50,23 +50,23 @@ def capability(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def test_a_packed_product_is_the_product(columns, outputs, bias, capability, everything_packs):
     linear = nn.Linear(columns, outputs, bias=bias)
     fast = PackedLinear(linear, torch.float32)
-    assert (fast.left, fast.onednn) == (capability == "AVX2", capability == "AVX512")
+    assert fast.way == {"AVX2": "left", "AVX512": "onednn"}[capability]
     for rows in ((1,), (7,), (2, 3), (100,)):
         x = torch.randn(*rows, columns)
         assert fast(x).is_contiguous()
         torch.testing.assert_close(fast(x), linear(x), atol=1e-5, rtol=1e-5)
 
 
+@needs_onednn
 @pytest.mark.filterwarnings("ignore:TF32 acceleration")
 def test_large_float32_matrices_on_a_cpu_have_a_way_of_their_own(capability):
-    large, left = torch.zeros(1024, 1024), capability == "AVX2"
-    assert from_the_left(large) is left
-    assert onednn_packs(large) is (torch.backends.mkldnn.is_available() and not left)
+    large = torch.zeros(1024, 1024)
+    own = {"AVX2": "left", "AVX512": "onednn"}[capability]
+    assert fastest_way(large) == own
     for other in (torch.zeros(128, 128), large.double(), large.to("meta")):
-        assert not from_the_left(other)
-        assert not onednn_packs(other)
+        assert fastest_way(other) == "torch"
     with torch.backends.mkldnn.flags(enabled=False):
-        assert not onednn_packs(large)
+        assert fastest_way(large) == own.replace("onednn", "torch")
 
 
 @pytest.mark.parametrize("capability", ["AVX2"], indirect=True)
