@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from e2eve.config import choose, device_of, verb
+from e2eve.config import choose, device_of, listed, verb
 
 if TYPE_CHECKING:
     from e2eve.benchmarks.setting import Setting
@@ -26,9 +26,8 @@ def benchmark(config: DictConfig) -> list[str]:
     from e2eve.benchmarks.results import json_line, table
     from e2eve.reporting.progress import progress_bars
 
-    for name in config.parts:
-        choose(name, PARTS, "A part")
-    jobs = [(name, setting) for name in config.parts for setting in settings_of(config)]
+    names = [name for name in listed(config.parts) if choose(name, PARTS, "A part")]
+    jobs = [(name, setting) for name in names for setting in settings_of(config)]
     lines: list[str] = []
     console = Console(width=None if Console().is_terminal else 120)
     try:
@@ -38,7 +37,7 @@ def benchmark(config: DictConfig) -> list[str]:
                 part = PARTS[name](setting)
                 report(f"{name}, batch {setting.batch}: preparing", 1, 1)
                 if config.ways is not None:
-                    part = part.only(config.ways)
+                    part = part.only(listed(config.ways))
                 result = measured(part, rounds=config.rounds, setting=setting, report=report)
                 console.print(table(result, setting))
                 lines.append(json_line(result, setting))
@@ -62,9 +61,11 @@ def settings_of(config: DictConfig) -> list["Setting"]:
     Raises:
         ValueError: for a number below 1, or a choice that there is not.
     """
-    batches = [config.batch] if isinstance(config.batch, int) else list(config.batch)
-    for name, value in [("batch", min(batches, default=0)), ("rounds", config.rounds)]:
-        if value < 1:
+    batches, threads = listed(config.batch), config.threads
+    counts = [("batch", batch) for batch in batches] + [("rounds", config.rounds)]
+    counts += [("threads", threads)] if threads is not None else []
+    for name, value in counts:
+        if not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} is {value}: give 1 or more.")
 
     import torch
@@ -74,8 +75,8 @@ def settings_of(config: DictConfig) -> list["Setting"]:
 
     for name, known in (("precision", PRECISIONS), ("clock", CLOCKS)):
         choose(config[name], known, name)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    if threads is not None:
+        torch.set_num_threads(threads)
     return [
         Setting(
             preset=choose(config.preset, PRESETS, "preset"),

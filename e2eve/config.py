@@ -5,13 +5,14 @@ import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
         @functools.wraps(main)
         def guarded(config: DictConfig) -> None:
             try:
+                check_numbers(config, {"": config_name, **HydraConfig.get().runtime.choices})
                 main(config)
             except ValueError as error:
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -49,6 +51,46 @@ def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[
         return start(guarded)
 
     return decorate
+
+
+def check_numbers(config: DictConfig, chosen: Mapping[str, str]) -> None:
+    """Raise one sentence where a word is given in place of a number, or of true or false.
+
+    Args:
+        chosen: names of files by their group; "" is the folder itself.
+    """
+    for group, name in chosen.items():
+        for key, default in _numbers(group, name):
+            given = OmegaConf.select(config, key)
+            if isinstance(given, str):
+                wanted = "true or false" if isinstance(default, bool) else "a number"
+                raise ValueError(f'{key} is "{given}": give {wanted}, such as {default}.')
+
+
+def _numbers(group: str, name: str) -> Iterator[tuple[str, int | float]]:
+    """Dotted keys for which a file, or one that it builds on, has a number, true or false."""
+    path = Path(conf_dir(), group, f"{name}.yaml")
+    if not path.is_file():  # one of Hydra's own
+        return
+    content = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(content, dict)  # as all our files are
+    for one in content.pop("defaults", []):
+        if isinstance(one, str) and one != "_self_":
+            yield from _numbers(group, one)
+    yield from _number_leaves(content, group.replace("/", "."))
+
+
+def _number_leaves(node: Any, key: str) -> Iterator[tuple[str, int | float]]:
+    if isinstance(node, int | float):
+        yield key, node
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from _number_leaves(value, f"{key}.{name}".lstrip("."))
+
+
+def listed(value: Any) -> list[Any]:
+    """Of a config, where one thing may be given as it is or several in brackets."""
+    return list(value) if isinstance(value, ListConfig) else [value]
 
 
 def plain(node: DictConfig) -> dict[str, Any]:

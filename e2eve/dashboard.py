@@ -1,12 +1,11 @@
 """Compare runs in one page: `python -m e2eve.dashboard runs=[FOLDER,…] [live=true]`."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import verb
+from e2eve.config import listed, verb
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +62,7 @@ def places_of(config: DictConfig) -> list[str]:
     """
     if OmegaConf.is_missing(config, "runs") or not config.runs:
         raise ValueError("runs is missing: give runs=[<folders of trainings or sweeps>].")
-    given: Sequence[object] = [config.runs] if isinstance(config.runs, str) else list(config.runs)
-    return [str(place) for place in given]
+    return [str(place) for place in listed(config.runs)]
 
 
 def title_of(config: DictConfig) -> str:

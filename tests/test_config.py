@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from e2eve.config import conf_dir
+from e2eve.config import check_numbers, conf_dir
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
@@ -40,6 +40,24 @@ def test_every_experiment_starts_at_tiny_size(name, tmp_path):
         )
     )
     assert (tmp_path / "bundle" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("image_size=small", 'image_size is "small": give a number, such as 64'),
+        ("trainer.max_steps=ten", 'trainer.max_steps is "ten": give a number, such as 1700'),
+        ("evaluation.guidance=much", 'evaluation.guidance is "much": give a number'),
+        ("trainer.evaluate=maybe", 'trainer.evaluate is "maybe": give true or false'),
+        ("edit_simulation.driver.alpha_min=big", "alpha_min is .big.: give a number"),
+    ],
+)
+def test_a_word_in_place_of_a_number_is_one_sentence(override, message):
+    """Also where a choice builds on another one."""
+    choices = {"trainer": "cpu", "evaluation": "guided", "edit_simulation": "block_large_driver"}
+    check_numbers(compose(), {"": "train", **choices})
+    with pytest.raises(ValueError, match=message):
+        check_numbers(compose(override), {"": "train", **choices})
 
 
 def test_there_are_the_promised_experiments():

@@ -315,6 +315,7 @@ def test_half_precision_edits_too(bundle):
         ({"temperature": -1.0}, "temperature is -1.0: use 0"),
         ({"top_k": 0}, "top_k is 0: keep at least 1"),
         ({"top_p": 1.5}, "top_p is 1.5: use a probability"),
+        ({"guidance": -1}, "guidance is -1: use 0 "),
         ({"preserve": "pixels"}, 'preserve is "pixels": use "tokens"'),
         ({"precision": "half"}, 'precision is "half": use "full"'),
         ({"draft": "copy"}, 'draft is "copy": use "source"'),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from e2eve.benchmarks.floors import Floor
 from e2eve.benchmarks.setting import Setting
 from e2eve.benchmarks.timing import Case, Timing, timings
+from e2eve.config import choose
 from e2eve.reporting.progress import Report, silent
 
 
@@ -28,7 +29,14 @@ class Part(NamedTuple):
     facts: Mapping[str, float] = MappingProxyType({})
 
     def only(self, ways: Collection[str]) -> "Part":
-        """Ours, and of the others those that are named."""
+        """Ours, and of the others those that are named.
+
+        Raises:
+            ValueError: when there is no such way.
+        """
+        cases = (*((self.plain,) if self.plain else ()), self.ours, *self.others)
+        for way in ways:
+            choose(way, {case.name: case for case in cases}, f"A way of {self.name}")
         kept = tuple(case for case in self.others if case.name in ways)
         plain = self.plain if self.plain and self.plain.name in ways else None
         return self._replace(plain=plain, others=kept)

@@ -49,6 +49,9 @@ class SamplingSettings:
     window: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_k", "top_p", "guidance", "window"):
+            if isinstance(value := getattr(self, name), str):
+                raise ValueError(f'{name} is "{value}": give a number.')
         if self.temperature < 0:
             raise ValueError(f"temperature is {self.temperature}: use 0 (likeliest) or more.")
         if self.top_k is not None and self.top_k < 1:

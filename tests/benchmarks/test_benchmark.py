@@ -50,6 +50,11 @@ def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
     assert [json.loads(line) for line in out.read_text().splitlines()] == found
 
 
+def test_one_part_and_one_way_need_no_brackets():
+    (found,) = run("parts=encode", "ways=exact convolutions")
+    assert [way["name"] for way in found["ways"]] == ["ours", "exact convolutions"]
+
+
 def test_only_the_ways_that_are_named_are_timed():
     (found,) = run("parts=[encode]", "ways=['exact convolutions']")
     assert [way["name"] for way in found["ways"]] == ["ours", "exact convolutions"]
@@ -70,6 +75,9 @@ def test_what_was_measured_before_a_part_failed_is_printed(capsys):
         (["precision=fp8"], 'precision is "fp8"'),
         (["batch=0"], "batch is 0: give 1 or more"),
         (["rounds=0"], "rounds is 0"),
+        (["threads=0"], "threads is 0: give 1 or more"),
+        (["batch=[1,two]"], "batch is two: give 1 or more"),
+        (["parts=[mask]", "ways=[plane]"], 'A way of mask is "plane".*did you mean "plain"'),
         (["parts=[drafts]"], "needs a trained editor: give editor="),
     ],
 )

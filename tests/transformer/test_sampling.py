@@ -1,5 +1,8 @@
 """Laws of a single draw."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -75,3 +78,10 @@ def test_noise_depends_on_seed_and_sample():
 def test_wrong_settings_are_refused_in_one_sentence(bad, message):
     with pytest.raises(ValueError, match=message):
         SamplingSettings(**bad)
+
+
+def test_a_word_in_place_of_a_number_is_one_sentence():
+    """In a process of its own, where no types are checked."""
+    code = "from e2eve.transformer import SamplingSettings; SamplingSettings(top_k='many')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == 'ValueError: top_k is "many": give a number.'
