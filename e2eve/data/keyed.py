@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 Key = tuple[int, int]  # epoch, index
 
@@ -23,6 +23,10 @@ class KeyedDataset(Dataset[Any]):
 
     @abstractmethod
     def __getitem__(self, key: Key) -> Any: ...
+
+    def collate(self, items: list[Any]) -> Any:
+        """A batch of items of this data set."""
+        return default_collate(items)
 
 
 class KeyedSampler(Sampler[Key]):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from e2eve.data.keyed import Key, KeyedDataset, KeyedSampler, generator_for
 from e2eve.data.pictures import Pictures
@@ -55,7 +55,6 @@ class ResumableData(pl.LightningDataModule):
         seed: int,
         workers: int,
         val_length: int | None = None,
-        collate: Callable = default_collate,
     ) -> None:
         super().__init__()
         if len(train) < batch_size:
@@ -63,7 +62,7 @@ class ResumableData(pl.LightningDataModule):
                 f"The training set has {len(train)} pictures, fewer than one batch of "
                 f"{batch_size}: add pictures or lower batch_size."
             )
-        self.train, self.val, self.collate = train, val, collate
+        self.train, self.val = train, val
         self.batch_size, self.seed, self.workers = batch_size, seed, workers
         self.val_length = min(len(val), val_length or len(val))
         self.batches_done = 0
@@ -97,6 +96,6 @@ class ResumableData(pl.LightningDataModule):
             sampler=sampler,
             drop_last=drop_last,
             num_workers=self.workers,
-            collate_fn=self.collate,
+            collate_fn=dataset.collate,
             persistent_workers=False,
         )

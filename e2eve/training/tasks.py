@@ -129,7 +129,7 @@ class EditorTask(Task):
         if config.token_cache:
             ids = self._cached(train, "train", config.token_cache)
             val_ids = self._cached(val, "val", min(len(val), config.trainer.val_length))
-            data = {"train": ids, "val": val_ids, "workers": 0, "collate": ids.collate}
+            data = {"train": ids, "val": val_ids, "workers": 0}
         self.module = EditorModule(
             self.editor,
             optimizer_settings(config),

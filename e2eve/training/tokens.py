@@ -63,8 +63,8 @@ class CachedTokens(KeyedDataset):
     def __getitem__(self, key: Key) -> int:
         return key[1]  # gathered for the whole batch by `collate`
 
-    def collate(self, indices: list[int]) -> EditTokens:
-        rows = torch.tensor(indices)
+    def collate(self, items: list[int]) -> EditTokens:
+        rows = torch.tensor(items)
         ids = (part[rows].long() for part in self.tokens[:3])
         return EditTokens._make((*ids, self.tokens.region_cells[rows]))
 

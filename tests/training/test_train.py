@@ -1,5 +1,6 @@
 """Laws of a training: it fits together, it resumes exactly, it says what is wrong."""
 
+import csv
 import json
 import shutil
 
@@ -35,6 +36,20 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, cached):
     whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
     assert whole.keys() == broken.keys()
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_ids_encoded_once_train_and_validate_as_those_of_every_step(tmp_path):
+    """One epoch, in which both ways see the same simulated edits."""
+    curves = []
+    for cached in (0, 8):
+        path = tmp_path / str(cached)
+        run(path, *SIX, "trainer.max_steps=4", "trainer.log_every=1", f"token_cache={cached}")
+        with (path / "metrics.csv").open() as file:
+            curves.append([row for row in csv.DictReader(file) if row["val/loss"]])
+    assert len(curves[0]) == len(curves[1]) == 2
+    for encoded, read in zip(*curves, strict=True):
+        for name in ("val/loss", "val/nll_inside", "val/nll_outside"):
+            assert float(read[name]) == pytest.approx(float(encoded[name]), rel=1e-5)
 
 
 def test_the_weights_depend_on_the_seed(tmp_path):
