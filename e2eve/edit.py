@@ -35,7 +35,7 @@ def edit(config: DictConfig) -> Path:
 
     settings = plain(config)
     region = region_of(settings["box"], settings["mask"])
-    inputs = find_inputs(Path(config.source), Path(config.driver), region)
+    inputs = find_inputs(Path(config.source), Path(config.driver), region, Path(config.out))
     editor = Editor.from_pretrained(config.model, device=device_of(config.device))
     options = {name: settings[name] for name in OPTIONS}
     return edit_all(editor, inputs, Path(config.out), model=str(config.model), **options)

@@ -183,6 +183,7 @@ class Editor(nn.Module):
             seeds=seeds,
             settings=settings,
             empty_driver=self.empty_driver() if settings.guidance != 1 else None,
+            codes=self.source_tokenizer.codebook_size,
             draft=draft,
             advance=advance,
         ).ids

@@ -352,3 +352,16 @@ def test_a_bundle_may_be_read_by_whom_its_folder_lets_in(tmp_path):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in bundle.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_only_codes_of_the_tokenizer_that_paints_are_drawn(guidance):
+    """The transformer knows more codes, those of a driver tokenizer with a larger codebook."""
+    source, driver = tiny_tokenizer(codebook_size=8), tiny_tokenizer(DRIVER_SIDE)
+    gpt = GPTConfig(layers=2, heads=2, width=32, codebook_size=CODES)
+    editor = Editor(source, driver, gpt, DRIVER_SIDE).eval()
+    settings = SamplingSettings(temperature=2, top_p=None, guidance=guidance)
+    driver_ids, source_ids = random_ids(2, 4), torch.randint(0, 8, (2, 16))
+    ids = editor.sample(driver_ids, source_ids, num_samples=3, settings=settings)
+    assert ids.unique().tolist() == list(range(8))
+    assert editor.decode(ids).shape == (2, 3, 3, SIDE, SIDE)

@@ -31,7 +31,8 @@ class ImageFolder(Dataset):
             begin with a dot are skipped.
         list_file: text file, one name relative to `root` a line, in the order wanted; a relative
             path is looked for in `root`.
-        part: without a list file, "val" is every tenth picture by name, "train" the others; "all"
+        other_list: without a list file, the pictures that this one does not name are taken.
+        part: without any list, "val" is every tenth picture by name, "train" the others; "all"
             takes everything.
 
     Raises:
@@ -40,7 +41,11 @@ class ImageFolder(Dataset):
     """
 
     def __init__(
-        self, root: str | Path, list_file: str | Path | None = None, part: str = "all"
+        self,
+        root: str | Path,
+        list_file: str | Path | None = None,
+        part: str = "all",
+        other_list: str | Path | None = None,
     ) -> None:
         if part not in PARTS:
             raise ValueError(f'part is "{part}", choose one of: {", ".join(PARTS)}.')
@@ -48,8 +53,15 @@ class ImageFolder(Dataset):
         if not self.root.is_dir():
             raise ValueError(f"{root} is not a folder, give the folder that holds the pictures.")
         listed = None if list_file is None else self.root / list_file
-        found = _listed(self.root, listed) if listed else sorted(_below(self.root))
-        found = [name for n, name in enumerate(found) if listed or PARTS[part](n)]
+        if listed is not None:
+            found = _listed(self.root, listed)
+        else:
+            found = sorted(_below(self.root))
+            if other_list is not None:
+                others = set(_listed(self.root, self.root / other_list))
+                found = [name for name in found if name not in others]
+            else:
+                found = [name for n, name in enumerate(found) if PARTS[part](n)]
         self.names = [name for name in found if _has_signature(self.root / name)]
         self._damaged: set[int] = set()
         if not self.names:
@@ -118,7 +130,7 @@ def _listed(root: Path, list_file: Path) -> list[str]:
             f"The list file {list_file} does not exist, a relative path is looked for in {root}."
         )
     names = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
-    names = [name for name in names if name]
+    names = [Path(name).as_posix() for name in names if name]
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
         raise ValueError(

@@ -49,11 +49,14 @@ def region_of(box: object, mask: str | None) -> Box | Path:
     return Box(*box)
 
 
-def find_inputs(source: Path, driver: Path, region: Box | Path) -> list[EditInput]:
+def find_inputs(source: Path, driver: Path, region: Box | Path, out: Path) -> list[EditInput]:
     """One input for a picture, or one for each picture below a folder.
 
     With a folder of sources, driver and mask are one file for all, or folders with a file named
     like each source, whatever its suffix.
+
+    Args:
+        out: where edits go; what earlier edits have left there is no source.
 
     Raises:
         ValueError: when a file is missing, or two sources would share a name.
@@ -61,7 +64,9 @@ def find_inputs(source: Path, driver: Path, region: Box | Path) -> list[EditInpu
     if not source.is_dir():
         inputs = [EditInput("", source, driver, region)]
     else:
-        sources = _by_stem(source)
+        written = out.resolve()
+        found = _by_stem(source).items()
+        sources = {k: path for k, path in found if not path.resolve().is_relative_to(written)}
         drivers = _for_each(sources, driver)
         regions = _for_each(sources, region)
         rows = zip(sources, sources.values(), drivers, regions, strict=True)

@@ -71,7 +71,7 @@ def as_region(given: object, width: int, height: int) -> Bool[np.ndarray, "heigh
 
 def _as_mask(given: object) -> Bool[np.ndarray, "height width"]:
     if isinstance(given, str | Path):
-        return _read_mask(given)
+        return read_mask(given)
     if isinstance(given, Image.Image):
         return _lit(_converted(_over_black(given), "mask"))
     if isinstance(given, np.ndarray) and given.ndim == 2:
@@ -85,7 +85,7 @@ def _as_mask(given: object) -> Bool[np.ndarray, "height width"]:
     )
 
 
-def _read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:
+def read_mask(path: str | Path) -> Bool[np.ndarray, "height width"]:
     """Read as pictures are, except that transparency lies over black: unpainted is kept."""
     picture = read_image(path)
     with Image.open(path, formats=FORMATS) as image:

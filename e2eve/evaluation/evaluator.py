@@ -90,11 +90,7 @@ def evaluate_together(
     long as there is one for each.
     """
     began = time.monotonic()
-    check_fit(editor, validation, extractor)
-    retrieval = retrieval_network(validation, extractor, perceptual)
-    check_features(extractor, validation.sources, validation.features.sources)
-    check_features(retrieval, validation.drivers, validation.features.drivers)
-    instruments = Instruments(extractor, retrieval, perceptual)
+    instruments = instruments_for(editor, validation, extractor, perceptual)
     own: list[BatchResult] = []
     batches = share.of(batches_of(len(validation), settings.batch_size, share.ranks))
     swap = swap_distance(validation)
@@ -178,6 +174,25 @@ def _pictures(
 ) -> list[UInt8[np.ndarray, "samples side side 3"]]:
     flat = to_uint8(rearrange(samples, "b n c h w -> (b n) c h w").cpu())
     return list(rearrange(flat, "(b n) h w c -> b n h w c", n=samples.shape[1]))
+
+
+@torch.no_grad()
+def instruments_for(
+    editor: Editor,
+    validation: ValidationSet,
+    extractor: FeatureExtractor,
+    perceptual: PerceptualDistance | None,
+) -> Instruments:
+    """What measures this editor's edits.
+
+    Raises:
+        ValueError: when editor, networks and validation set don't fit each other.
+    """
+    check_fit(editor, validation, extractor)
+    retrieval = retrieval_network(validation, extractor, perceptual)
+    check_features(extractor, validation.sources, validation.features.sources)
+    check_features(retrieval, validation.drivers, validation.features.drivers)
+    return Instruments(extractor, retrieval, perceptual)
 
 
 def retrieval_network(

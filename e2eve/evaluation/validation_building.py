@@ -1,5 +1,6 @@
 """Builds a validation set from any data set; everything follows from the seed."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
 from e2eve.data.pictures import Pictures
 from e2eve.edit_simulation import EditSimulation, Placement
+from e2eve.editing.given import read_mask
 from e2eve.evaluation.feature_batches import device_of, features_of, region_features
 from e2eve.evaluation.validation_set import (
     FORMAT,
@@ -26,6 +28,8 @@ from e2eve.features.pooled import PooledMaps
 from e2eve.geometry import Box
 from e2eve.reporting.progress import Report, silent
 
+log = logging.getLogger(__name__)
+
 
 class Plan(NamedTuple):
     """Which pictures of the data set are used for what."""
@@ -34,6 +38,13 @@ class Plan(NamedTuple):
     origins: list[int]  # the driver of input n comes out of the picture of input origins[n]
     references: list[int]
     distractors: list[int]  # two more than are needed at a time
+
+    def of(self, indices: Sequence[int]) -> "Plan":
+        """The plan for these pictures of a larger data set."""
+        inputs, references, distractors = (
+            [indices[n] for n in part] for part in (self.inputs, self.references, self.distractors)
+        )
+        return Plan(inputs, self.origins, references, distractors)
 
 
 def draw_plan(
@@ -134,8 +145,31 @@ def build_validation_set(
     Raises:
         ValueError: where the data set is too small, or a mask is empty or too thin.
     """
-    plan = draw_plan(len(pictures), num_inputs, num_distractors, num_references, seed)
     scenes = Scenes(pictures, simulation, seed, masks)
+    while True:
+        usable = distinct(pictures)
+        plan = draw_plan(len(usable), num_inputs, num_distractors, num_references, seed).of(usable)
+        built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
+        if distinct(pictures) == usable:
+            return built.hashed()
+        log.warning("The validation set is built again without the damaged pictures.")
+
+
+def distinct(pictures: Pictures) -> list[int]:
+    """Indices of different pictures: where one is known to be damaged, another stands in for it."""
+    return list({pictures.name(index): index for index in range(len(pictures))}.values())
+
+
+def _built(
+    plan: Plan,
+    scenes: Scenes,
+    extractor: FeatureExtractor,
+    perceptual: PerceptualDistance | None,
+    same_place: bool,
+    name: str,
+    progress: Report,
+) -> ValidationSet:
+    simulation = scenes.simulation
     sources = np.stack([scenes.view(index) for index in plan.inputs])
     places = [scenes.place(index, n) for n, index in enumerate(plan.inputs)]
     origin_boxes = [
@@ -167,7 +201,7 @@ def build_validation_set(
             "same_place": same_place,
             **_manifest(scenes, plan),
         },
-    ).hashed()
+    )
 
 
 def _inputs(
@@ -245,9 +279,13 @@ def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
 
 
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
-    """Masks from the pictures below a folder, by name: bright pixels are edited."""
-    pictures = ImageFolder(folder)
-    return [square(pictures[n], side).mean(2) > 127 for n in range(len(pictures))]
+    """Masks from the pictures below a folder, by name: white is edited, black or unpainted kept."""
+    masks = (read_mask(Path(folder, name)) for name in ImageFolder(folder).names)
+    return [square(_as_picture(mask), side)[..., 0] > 127 for mask in masks]
+
+
+def _as_picture(mask: Bool[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+    return np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
 
 
 def described(thing: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int
@@ -78,16 +79,28 @@ class VectorQuantizer(nn.Module):
     def restart_idle(
         self, z: Float[Tensor, "batch dim h w"], ids: Int[Tensor, "batch tokens"]
     ) -> int:
-        """Count a training step; move codes that were idle too long; how many were moved."""
+        """Count a training step; move codes that were idle too long; how many were moved.
+
+        Processes that train together count what any of them used, and move the same codes to the
+        same places; their batches are of one size.
+        """
+        together = dist.is_available() and dist.is_initialized()
+        used = torch.zeros_like(self.idle)
+        used[ids.unique()] = 1
+        if together:
+            dist.all_reduce(used, dist.ReduceOp.MAX)
         self.idle += 1
-        self.idle[ids.unique()] = 0
+        self.idle[used > 0] = 0
         dead = (self.idle > self.restart_after).nonzero().flatten()
         points = rearrange(z, "b d h w -> (b h w) d")
         dead = dead[: len(points)]
         if self.restart_after == 0 or not len(dead):
             return 0
         picks = torch.randperm(len(points), device=points.device)[: len(dead)]
-        self.codebook.weight[dead] = points[picks].to(self.codebook.weight)
+        moved = points[picks].to(self.codebook.weight)
+        if together:
+            dist.broadcast(moved, 0)
+        self.codebook.weight[dead] = moved
         self.idle[dead] = 0
         return len(dead)
 

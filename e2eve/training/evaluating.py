@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from e2eve.data.pictures import Pictures
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.evaluation.evaluator import evaluate_together
+from e2eve.evaluation.evaluator import evaluate_together, instruments_for
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.sharing import Share
 from e2eve.evaluation.systems import EvaluationSettings
@@ -20,6 +20,7 @@ from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
 from e2eve.reporting.progress import progress_bars, silent
+from e2eve.training.averages import averaged
 from e2eve.training.building import build_simulation
 from e2eve.training.pictures import keep_picture
 from e2eve.training.run_folder import RunFolder
@@ -39,6 +40,9 @@ class Evaluator:
     Args:
         pictures: the validation split.
         run: where a validation set that the config does not name is kept.
+
+    Raises:
+        ValueError: when the config's sampling is out of range.
     """
 
     def __init__(self, config: DictConfig, pictures: Pictures, run: RunFolder) -> None:
@@ -48,52 +52,7 @@ class Evaluator:
         self.perceptual = build_perceptual(
             self.settings.perceptual, self.settings.perceptual_weights
         )
-        self._validation: ValidationSet | None = None
-
-    def prepare(self) -> None:
-        """Build or open the validation set now.
-
-        Raises:
-            ValueError: when there are too few pictures for it, or it was changed.
-        """
-        log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
-
-    @property
-    def validation(self) -> ValidationSet:
-        if self._validation is None:
-            self._validation = self._open()
-        return self._validation
-
-    def _open(self) -> ValidationSet:
-        folder = self.settings.validation_set or self.run / "validation_set"
-        if self.settings.validation_set or Path(folder, "manifest.json").exists():
-            return ValidationSet.load(folder)
-        with progress_bars() as report:
-            built = build_validation_set(
-                self.pictures,
-                build_simulation(self.config),
-                self.extractor,
-                self.perceptual,
-                num_inputs=self.settings.num_inputs,
-                num_references=min(self.settings.num_references, len(self.pictures)),
-                num_distractors=self.settings.num_distractors,
-                seed=self.settings.seed,
-                name=self.config.name,
-                progress=report,
-            )
-        built.save(folder)
-        return built
-
-    @functools.cached_property
-    def share(self) -> Share:
-        """Of the processes of a training; they ask for it at the same time."""
-        return Share.of_this_process()
-
-    def __call__(self, editor: Editor) -> Evaluation | None:
-        """By all processes of a training together; None but in the first one."""
-        extractor = self.extractor.to(editor.device)
-        perceptual = self.perceptual and self.perceptual.to(editor.device)
-        settings = EvaluationSettings(
+        self.drawing = EvaluationSettings(
             num_samples=self.settings.num_samples,
             seed=self.settings.seed,
             batch_size=self.settings.batch_size,
@@ -104,6 +63,73 @@ class Evaluator:
                 self.settings.guidance,
             ),
         )
+        self._validation: ValidationSet | None = None
+
+    def prepare(self, editor: Editor) -> None:
+        """Build or open the validation set now, and see that the editor can be evaluated on it.
+
+        Raises:
+            ValueError: when there are too few pictures for it, it was changed, or it was made for
+                other sizes, features or numbers of inputs.
+        """
+        instruments_for(editor, self.validation, self.extractor, self.perceptual)
+        log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
+
+    @property
+    def validation(self) -> ValidationSet:
+        if self._validation is None:
+            self._validation = self._open()
+        return self._validation
+
+    def _open(self) -> ValidationSet:
+        folder = self.settings.validation_set or self.run / "validation_set"
+        if self.settings.validation_set:
+            return ValidationSet.load(folder)
+        references = min(self.settings.num_references, len(self.pictures))
+        if Path(folder, "manifest.json").exists():
+            found = ValidationSet.load(folder)
+            self._check_counts(found, references)
+            return found
+        with progress_bars() as report:
+            built = build_validation_set(
+                self.pictures,
+                build_simulation(self.config),
+                self.extractor,
+                self.perceptual,
+                num_inputs=self.settings.num_inputs,
+                num_references=references,
+                num_distractors=self.settings.num_distractors,
+                seed=self.settings.seed,
+                name=self.config.name,
+                progress=report,
+            )
+        built.save(folder)
+        return built
+
+    def _check_counts(self, found: ValidationSet, references: int) -> None:
+        """Of the run's own validation set, which was built when the run was first started."""
+        wanted = {
+            "inputs": ("num_inputs", self.settings.num_inputs),
+            "distractors": ("num_distractors", self.settings.num_distractors),
+            "references": ("num_references", references),
+            "seed": ("seed", self.settings.seed),
+        }
+        for name, (option, value) in wanted.items():
+            if found.manifest[name] != value:
+                raise ValueError(
+                    f"{self.run / 'validation_set'} was built with {option} {found.manifest[name]} "
+                    f"and evaluation.{option} is {value}: remove that folder to build it anew."
+                )
+
+    @functools.cached_property
+    def share(self) -> Share:
+        """Of the processes of a training; they ask for it at the same time."""
+        return Share.of_this_process()
+
+    def __call__(self, editor: Editor) -> Evaluation | None:
+        """By all processes of a training together; None but in the first one."""
+        extractor = self.extractor.to(editor.device)
+        perceptual = self.perceptual and self.perceptual.to(editor.device)
         was_training = editor.training
         editor.eval()
         with progress_bars() as report:
@@ -112,7 +138,7 @@ class Evaluator:
                 self.validation,
                 extractor,
                 perceptual,
-                settings=settings,
+                settings=self.drawing,
                 share=self.share,
                 progress=report if self.share.rank == 0 else silent,
             )
@@ -143,7 +169,7 @@ class PeriodicEvaluation(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), averaged(trainer, module):
             found = self.evaluator(module.editor)
         if found is None:
             return

@@ -53,7 +53,7 @@ class Reconstructions(pl.Callback):
     def __init__(self, images: Float[Tensor, "batch 3 height width"], run: RunFolder) -> None:
         self.images, self.run = images, run
 
-    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero:
             picture = reconstruction_grid(module.tokenizer, self.images)
             caption = "step {step}: validation pictures, each above what the tokenizer makes of it"

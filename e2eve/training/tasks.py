@@ -123,12 +123,15 @@ class EditorTask(Task):
         self.config, self.run = config, run
         self.editor = build_editor(config)
         if config.evaluation.enabled and leads():
-            self.evaluator.prepare()  # what cannot be evaluated is said before hours of training
+            self.evaluator.prepare(
+                self.editor
+            )  # what cannot be evaluated is said before hours of training
         train, val = simulated(config, as_edit)
         data: dict[str, Any] = {"train": train, "val": val, "workers": config.trainer.workers}
         if config.token_cache:
             ids = self._cached(train, "train", config.token_cache)
-            val_ids = self._cached(val, "val", min(len(val), config.trainer.val_length))
+            looked_at = min(len(val), config.trainer.val_length or len(val))
+            val_ids = self._cached(val, "val", looked_at)
             data = {"train": ids, "val": val_ids, "workers": 0}
         self.module = EditorModule(
             self.editor,
@@ -213,12 +216,11 @@ class EvaluationTask(Task):
             )
         self.config = config
         self.evaluator = Evaluator(config, build_pictures(config).val, run)
-        self.evaluator.prepare()
+        self.editor = Editor.from_pretrained(config.init_from)
+        self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        found = self.evaluator.report(
-            Editor.from_pretrained(self.config.init_from, device=str(device))
-        )
+        found = self.evaluator.report(self.editor.to(device))
         assert found is not None  # there is one process only
         log_evaluation(loggers, found, 0)
         return self.evaluator.run.report

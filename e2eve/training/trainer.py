@@ -5,11 +5,11 @@ from datetime import timedelta
 
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
+from e2eve.training.averages import Averages
 from e2eve.training.interruptions import Checkpoints, Interruptions, under_slurm
 from e2eve.training.progress import TrainingProgress
 from e2eve.training.run_folder import RunFolder
@@ -36,12 +36,12 @@ def build_trainer(
         checkpoints, lambda reason: run.mark("interrupted", reason=reason)
     )
     if settings.ema_decay:
-        callbacks = [*callbacks, EMAWeightAveraging(decay=settings.ema_decay)]
+        callbacks = [*callbacks, Averages(decay=settings.ema_decay)]
     return Trainer(
         accelerator=settings.accelerator,
         devices=settings.devices,
         num_nodes=settings.nodes,
-        strategy=build_strategy(settings.strategy),
+        strategy=build_strategy(settings.strategy, turns=config.task != "editor"),
         plugins=[SLURMEnvironment(auto_requeue=False)] if under_slurm() else None,
         precision=settings.precision,
         max_steps=settings.max_steps,
@@ -57,5 +57,8 @@ def build_trainer(
     )
 
 
-def build_strategy(name: str) -> str | Strategy:
-    return DDPStrategy(timeout=PREPARATION) if name == "ddp" else name
+def build_strategy(name: str, turns: bool) -> str | Strategy:
+    """Args: turns: whether networks take turns, so that no backward pass reaches all weights."""
+    if name != "ddp":
+        return name
+    return DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)

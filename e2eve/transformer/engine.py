@@ -50,12 +50,15 @@ def sample(
     seeds: Sequence[int],
     settings: SamplingSettings,
     empty_driver: Int[Tensor, "driver"] | None = None,
+    codes: int | None = None,
     draft: Draft | None = None,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Sampled:
     """Draw target ids.
 
     Args:
+        codes: of the codebook that paints; ids from there on, which the transformer may know for
+            drivers, are not drawn. Without it there are none.
         seeds: one for each input.
         empty_driver: ids that say nothing of what should appear; for a guidance other than 1.
         draft: without one, nothing is known and the source's ids are guessed.
@@ -84,7 +87,9 @@ def sample(
     )
     while board.unfinished():
         tokens = board.window()
-        board.settle(tokens, decoder.read(tokens), settings)
+        logits = decoder.read(tokens)
+        logits[:, codes or gpt.config.codebook_size :] = -torch.inf
+        board.settle(tokens, logits, settings)
         advance(lead + board.done())
     return board.result(prefix[:, gpt.layout.conditioning :], num_samples)
 

@@ -141,3 +141,13 @@ def test_train_and_val_share_the_pictures_without_overlap(tmp_path):
 def test_another_part_is_refused(tmp_path):
     with pytest.raises(ValueError, match='part is "test", choose one of: all, train, val'):
         ImageFolder(tmp_path, part="test")
+
+
+@pytest.mark.parametrize("named", ["train", "val"])
+def test_one_list_leaves_the_others_to_the_other_part(root, named):
+    (root / "list.txt").write_text("sub/d.JPEG\n./b.png\n")
+    other = {"train": "val", "val": "train"}[named]
+    listed = ImageFolder(root, "list.txt", named)
+    rest = ImageFolder(root, None, other, "list.txt")
+    assert listed.names == ["sub/d.JPEG", "b.png"]
+    assert rest.names == ["a.PNG", "sub/deep/c.webp"]

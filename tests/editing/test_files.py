@@ -14,6 +14,7 @@ from e2eve.editing.files import EditInput, find_inputs, region_of
 from e2eve.geometry import Box
 
 BOX = Box(1, 2, 5, 6)
+OUT = Path("nowhere")
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -40,15 +41,15 @@ def edits(count: int, width: int = 30, height: int = 20) -> Edits:
 def test_single_files_are_one_input(tmp_path):
     folder(tmp_path, "a.jpg", "b.png")
     source, driver = tmp_path / "a.jpg", tmp_path / "b.png"
-    assert find_inputs(source, driver, BOX) == [EditInput("", source, driver, BOX)]
-    assert find_inputs(source, driver, driver) == [EditInput("", source, driver, driver)]
+    assert find_inputs(source, driver, BOX, OUT) == [EditInput("", source, driver, BOX)]
+    assert find_inputs(source, driver, driver, OUT) == [EditInput("", source, driver, driver)]
 
 
 def test_files_of_folders_are_matched_by_name(tmp_path):
     sources = folder(tmp_path / "sources", "a.jpg", "deep/b.png", "c.d.webp")
     drivers = folder(tmp_path / "drivers", "a.png", "deep/b.jpg", "c.d.jpg", "unused.jpg")
     masks = folder(tmp_path / "masks", "a.png", "deep/b.png", "c.d.png")
-    assert find_inputs(sources, drivers, masks) == [
+    assert find_inputs(sources, drivers, masks, OUT) == [
         EditInput("a", sources / "a.jpg", drivers / "a.png", masks / "a.png"),
         EditInput("c.d", sources / "c.d.webp", drivers / "c.d.jpg", masks / "c.d.png"),
         EditInput("deep/b", sources / "deep/b.png", drivers / "deep/b.jpg", masks / "deep/b.png"),
@@ -59,7 +60,7 @@ def test_one_driver_and_one_region_serve_a_folder(tmp_path):
     sources = folder(tmp_path / "sources", "a.jpg", "b.png")
     (driver,) = (folder(tmp_path, "driver.png") / "driver.png",)
     for region in (BOX, driver):
-        inputs = find_inputs(sources, driver, region)
+        inputs = find_inputs(sources, driver, region, OUT)
         assert [item.name for item in inputs] == ["a", "b"]
         assert {(item.driver, item.region) for item in inputs} == {(driver, region)}
 
@@ -68,17 +69,17 @@ def test_files_that_are_not_there_are_named(tmp_path):
     sources = folder(tmp_path / "sources", "a.jpg", "b.png")
     drivers = folder(tmp_path / "drivers", "a.jpg")
     with pytest.raises(ValueError, match=r"no picture for 1 of 2 sources.*b.png: add one named b"):
-        find_inputs(sources, drivers, BOX)
+        find_inputs(sources, drivers, BOX, OUT)
     with pytest.raises(ValueError, match=r"nowhere.png is not a file: give the path of a picture"):
-        find_inputs(sources, tmp_path / "nowhere.png", BOX)
+        find_inputs(sources, tmp_path / "nowhere.png", BOX, OUT)
     with pytest.raises(ValueError, match="drivers is not a file"):
-        find_inputs(sources / "a.jpg", drivers, BOX)
+        find_inputs(sources / "a.jpg", drivers, BOX, OUT)
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path):
     sources = folder(tmp_path / "sources", "a.jpg", "a.png")
     with pytest.raises(ValueError, match=r"a.jpg and .*a.png differ in their suffix only"):
-        find_inputs(sources, sources, BOX)
+        find_inputs(sources, sources, BOX, OUT)
 
 
 def test_a_region_is_a_box_or_a_mask():
@@ -135,3 +136,9 @@ def test_a_notebook_shows_the_grid():
     made = edits(2)
     with Image.open(io.BytesIO(made._repr_png_())) as shown:
         assert np.array_equal(np.asarray(shown), np.asarray(made.grid()))
+
+
+def test_what_earlier_edits_have_left_is_no_source(tmp_path):
+    folder(tmp_path, "a.jpg", "edits/a/grid.png", "edits/region.png")
+    found = find_inputs(tmp_path, tmp_path / "a.jpg", BOX, tmp_path / "edits")
+    assert [item.name for item in found] == ["a"]

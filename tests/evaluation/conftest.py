@@ -63,9 +63,8 @@ SIZES: dict[str, Any] = {"num_inputs": 5, "num_references": 6, "num_distractors"
 
 
 def build(seed: int = 0, simulation: EditSimulation = SIMULATION, **options: Any) -> ValidationSet:
-    return build_validation_set(
-        Noise(), simulation, Thumbnail(), **(SIZES | {"seed": seed} | options)
-    )
+    options = SIZES | {"seed": seed, "pictures": Noise()} | options
+    return build_validation_set(simulation=simulation, extractor=Thumbnail(), **options)
 
 
 @pytest.fixture(scope="session")

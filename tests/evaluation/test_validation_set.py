@@ -6,13 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
 from e2eve.evaluation.feature_batches import features_of
-from e2eve.evaluation.validation_building import draw_plan
+from e2eve.evaluation.validation_building import draw_plan, read_masks
 from e2eve.evaluation.validation_set import ValidationInput, ValidationSet
 from e2eve.geometry import Box
+from tests.evaluation.conftest import build
 
 
 def test_the_same_seed_builds_the_same_set_and_another_seed_another(build_validation):
@@ -145,3 +148,30 @@ def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
 def test_inputs_survive_their_line(build_validation):
     item = replace(build_validation().inputs[0], source='quoted " 道')
     assert ValidationInput.from_json(item.to_json()) == item
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_before):
+    for n in range(len(noise)):
+        Image.fromarray(noise[n]).save(tmp_path / f"{n:02d}.png")
+    whole = build(pictures=ImageFolder(tmp_path))
+    for damaged in ("00a.png", "03a.png", "11a.png"):
+        (tmp_path / damaged).write_bytes((tmp_path / "00.png").read_bytes()[:300])
+    pictures = ImageFolder(tmp_path)
+    assert len(pictures) == len(noise) + 3
+    if read_before:
+        assert len([pictures[n] for n in range(len(pictures))]) == len(pictures)
+    found = build(pictures=pictures)
+    for names in ("distractor_names", "reference_names"):
+        assert getattr(found, names) == getattr(whole, names)
+    pairs = [[(item.source, item.driver) for item in s.inputs] for s in (found, whole)]
+    assert pairs[0] == pairs[1]
+
+
+def test_masks_are_white_where_to_edit_and_unpainted_where_to_keep(tmp_path):
+    painted = np.zeros((40, 40, 4), dtype=np.uint8)
+    painted[10:20, 5:25] = 255
+    Image.fromarray(painted).save(tmp_path / "a.png")
+    Image.fromarray(painted[..., 0]).save(tmp_path / "b.png")
+    for mask in read_masks(tmp_path, 40):
+        assert np.array_equal(mask, painted[..., 0] > 0)

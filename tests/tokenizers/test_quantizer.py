@@ -1,5 +1,7 @@
 """Laws of vector quantisation."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from einops import rearrange
@@ -57,3 +59,26 @@ def test_idle_codes_are_moved_onto_the_batch():
 def test_perplexity_counts_codes_in_equal_use():
     counts = torch.tensor([5.0, 5.0, 5.0, 0.0])
     torch.testing.assert_close(perplexity(counts), torch.tensor(3.0))
+
+
+def _restarted(rank: int, folder: Path) -> None:
+    """One of two processes, whose batches use other codes."""
+    store = f"file://{folder / 'store'}"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(8, 4, restart_after=1)
+    before = quantizer.codebook.weight.detach().clone()
+    torch.manual_seed(rank)
+    used = torch.tensor([[rank, 2 + rank]])
+    for _ in range(2):
+        quantizer.restart_idle(torch.randn(1, 4, 1, 9), used)
+    moved = (quantizer.codebook.weight != before).any(1)
+    torch.save((quantizer.codebook.weight.detach(), moved), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_processes_move_the_same_codes_and_only_those_that_none_of_them_uses(tmp_path):
+    torch.multiprocessing.spawn(_restarted, args=(tmp_path,), nprocs=2)
+    (first, moved), (second, _) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert torch.equal(first, second)
+    assert moved.tolist() == [False] * 4 + [True] * 4

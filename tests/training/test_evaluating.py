@@ -48,3 +48,30 @@ def test_too_few_pictures_are_refused_before_the_training(tmp_path):
     with pytest.raises(ValueError, match="num_inputs is 4 and the data set has 3 pictures"):
         train(compose(*TINY, *UNTRAINED, *settings, f"run_dir={tmp_path}"))
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("evaluation.top_p=1.5", "top_p is 1.5"),
+        ("evaluation.num_samples=0", "num_samples is 0"),
+    ],
+)
+def test_sampling_out_of_range_is_refused_before_the_training(tmp_path, setting, message):
+    with pytest.raises(ValueError, match=message):
+        train(compose(*TINY, *UNTRAINED, *SMALL, setting, f"run_dir={tmp_path}"))
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_validation_set_for_another_size_is_refused_before_the_training(tmp_path):
+    train(compose(*TINY, *UNTRAINED, *SMALL, f"run_dir={tmp_path / 'a'}"))
+    other = [f"evaluation.validation_set={tmp_path / 'a/validation_set'}", "driver_size=8"]
+    with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
+        train(compose(*TINY, *UNTRAINED, *SMALL, *other, f"run_dir={tmp_path / 'b'}"))
+    assert not (tmp_path / "b/checkpoints").exists()
+
+
+def test_other_counts_than_those_of_the_run_s_validation_set_are_refused(tmp_path):
+    train(compose(*TINY, *UNTRAINED, *SMALL, f"run_dir={tmp_path}"))
+    with pytest.raises(ValueError, match=r"num_inputs 4 and evaluation\.num_inputs is 5: remove"):
+        train(compose(*TINY, *UNTRAINED, *SMALL, "evaluation.num_inputs=5", f"run_dir={tmp_path}"))

@@ -52,6 +52,24 @@ def test_ids_encoded_once_train_and_validate_as_those_of_every_step(tmp_path):
             assert float(read[name]) == pytest.approx(float(encoded[name]), rel=1e-5)
 
 
+@pytest.mark.parametrize("cached", [0, 8])
+def test_all_validation_examples_may_be_looked_at(tmp_path, cached):
+    run(tmp_path, "dataset.val.length=3", "trainer.val_length=null", f"token_cache={cached}")
+
+
+def test_averages_of_weights_are_what_a_finished_run_exports_again(tmp_path):
+    settings = [*SIX, "trainer.ema_decay=0.5"]
+    run(tmp_path, *settings)
+    averages = weights(tmp_path)
+    run(tmp_path, *settings, "trainer.log_every=2")  # other settings: it is opened again
+    again = weights(tmp_path)
+    assert all(torch.equal(averages[name], again[name]) for name in averages)
+    last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    name = "editor.gpt.head.weight"
+    assert torch.equal(last["state_dict"][name], averages["gpt.head.weight"])
+    assert not torch.equal(last["current_model_state"][name], averages["gpt.head.weight"])
+
+
 def test_the_weights_depend_on_the_seed(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", "seed=1")

@@ -10,6 +10,7 @@ import pytest
 
 from e2eve.evaluate import evaluate
 from e2eve.sweeps.metric import final_values
+from e2eve.tokenizers import Tokenizer
 from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
@@ -78,3 +79,22 @@ def test_evaluations_on_the_way_are_logged_once(sweep):
         "step_000002.png",
         "step_000004.png",
     ]
+
+
+def test_a_tokenizer_and_its_discriminator_are_trained_by_two_processes(tmp_path):
+    adversary = ["tokenizer_loss.discriminator={channels: 4, layers: 1}"]
+    adversary += ["tokenizer_loss.adversarial_weight=0.8", "tokenizer_loss.adversarial_start=2"]
+    settings = "task=source_tokenizer optimizer=tokenizer trainer.max_steps=4 evaluation=off"
+    command = [sys.executable, "-m", "e2eve.train", f"run_dir={tmp_path}", *settings.split()]
+    done = subprocess.run(
+        [*command, *(s for s in TINY if "max_steps" not in s), *TWO[:4], *adversary],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Tokenizer.from_pretrained(tmp_path).image_size == 32
+    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert "train/discriminator" in header

@@ -1,0 +1,38 @@
+"""Averages stand in for weights where pictures are drawn, and go away again."""
+
+import pytorch_lightning as pl
+import torch
+
+from e2eve.training.averages import Averages, averaged
+
+
+class Weight(pl.LightningModule):
+    def __init__(self) -> None:
+        super().__init__()
+        self.value = torch.nn.Parameter(torch.zeros(3))
+
+
+def trainer_with(*callbacks: pl.Callback) -> pl.Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    return pl.Trainer(accelerator="cpu", callbacks=list(callbacks), **quiet)
+
+
+def test_averages_are_in_place_meanwhile():
+    module, averages = Weight(), Averages(decay=0.5)
+    trainer = trainer_with(averages)
+    averages.setup(trainer, module, "fit")
+    values = torch.tensor([1.0, 2.0, 3.0])
+    for step in (1, 2):
+        module.value.data = step * values
+        averages._average_model.update_parameters(module)
+    with averaged(trainer, module):
+        assert torch.equal(module.value, 1.5 * values)  # the first is taken as it is
+    assert torch.equal(module.value, 2 * values)
+    averages.on_fit_end(trainer, module)
+    assert torch.equal(module.value, 1.5 * values)
+
+
+def test_without_averages_weights_stay():
+    module = Weight()
+    with averaged(trainer_with(), module):
+        assert torch.equal(module.value, torch.zeros(3))
