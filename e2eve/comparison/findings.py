@@ -27,7 +27,7 @@ def _best(ranking: Ranking, measure: Measure) -> Highlight | None:
         return None
     number = with_deviation(best[0].mean(measure.key), best[0].deviation(measure.key), measure.spec)
     others = [mark for mark in marks.values() if not mark.best]
-    return Highlight(number, f"{measure.heading}: {best[0].label}", _said(others, len(best)))
+    return Highlight(number, f"{measure.heading}: {best[0].short_label}", _said(others, len(best)))
 
 
 def _said(others: Sequence[Mark], best: int) -> str:

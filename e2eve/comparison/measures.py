@@ -97,7 +97,7 @@ def with_deviation(mean: float | None, deviation: float | None, spec: str) -> st
         digits = int(spec[1:-1])
         magnitude = math.floor(math.log10(abs(mean))) if mean else 0
         spec = f".{max(0, digits - 1 - magnitude)}f"
-    text = format(mean, spec)
+    text = format(mean, f"z{spec}")  # no minus before nothing but zeros
     if deviation is None or not math.isfinite(deviation):
         return text
     return f"{text.removesuffix('%')} ± {format(deviation, spec)}"

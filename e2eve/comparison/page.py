@@ -98,6 +98,7 @@ def dashboard_html(
     figures = figures_of(comparison)
     shown = {
         "title": settings.title,
+        "factors": list(comparison.cells.factors),
         "subtitle": _subtitle(comparison),
         "live": live is not None,
         "notes": _notes(comparison),

@@ -65,6 +65,7 @@ def test_latex_has_as_many_columns_in_every_row_and_marks_the_best(comparison):
         (0.3214, 0.0142, ".1%", "32.1 ± 1.4%"),
         (0.3214, math.nan, ".1%", "32.1%"),
         (-0.01, 0.02, ".3f", "-0.010 ± 0.020"),
+        (-0.0001, 0.002, ".3f", "0.000 ± 0.002"),
         (0.0, 0.0, ".4g", "0.000 ± 0.000"),
         (math.nan, math.nan, ".3f", "–"),
         (None, None, ".3f", "–"),
