@@ -143,7 +143,7 @@ def config_section(comparison: Comparison) -> dict[str, Any]:
 
 def run_rows(comparison: Comparison, link: Link) -> list[dict[str, Any]]:
     """Failed ones first, then those that are still going on."""
-    labels = {run.folder: cell.label for cell in comparison.cells for run in cell.runs}
+    labels = {run.folder: cell.short_label for cell in comparison.cells for run in cell.runs}
     order = {"failed": 0, "running": 1}
     rows = []
     for run in sorted(comparison.runs, key=lambda run: order.get(run.state, 2)):
