@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from e2eve.comparison.cells import Cell, Cells, value_of
-from e2eve.comparison.measures import SAMPLES, Measure
+from e2eve.comparison.measures import SAMPLES, TOKENIZER, Measure
 from e2eve.comparison.statistics import adjusted_pairs, pair_p_values, pareto_front
 
 LEVEL = 0.05
@@ -138,7 +138,10 @@ def terms_of(cell: Cell) -> Terms:
 def _need(cell: Cell, name: str) -> str:
     if name == SAMPLES:
         return str(cell.results[0].about[SAMPLES])
-    return value_of(cell.runs[0], name)
+    run = cell.runs[0]
+    if name == TOKENIZER and (run.config.get("init_from") or "tokenizer" not in run.config):
+        return str(run.config.get("init_from") or run.folder)  # which brings its tokenizers
+    return value_of(run, name)
 
 
 def _why_nothing(cells: Cells, terms: dict[int, Terms]) -> tuple[str, ...]:

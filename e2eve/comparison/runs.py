@@ -110,6 +110,7 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
         except ValueError as error:
             problem = str(error)
     if results and not trained:
+        config = config or {"evaluated_in": folder.as_posix()}
         config = _merged(config, results.about)
         status["state"] = "done"
     hydra = _yaml(folder / ".hydra/hydra.yaml").get("hydra", {})

@@ -9,6 +9,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from e2eve.training.occupancy import is_occupied
 from e2eve.training.run_folder import RunFolder
 
 LONGEST_NAME = 120
@@ -28,8 +29,11 @@ class Cell:
         return RunFolder(self.folder)
 
     def ended_badly(self, ending: str) -> None:
-        """Note how its process ended, where the run could not do that itself."""
-        if self.run.status()["state"] in ("new", "running"):
+        """Note how its process ended, where the run could not do that itself.
+
+        Where the process was refused, since another one trains there, it has nothing to say.
+        """
+        if self.run.status()["state"] in ("new", "running") and not is_occupied(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.run.mark("failed", error=ending)
 

@@ -69,7 +69,8 @@ class CellLauncher(Launcher):
         for wave in plan.needs.waves:
             self._carry_out(sweep, wave, self.record)
         self._carry_out(sweep, [*plan.joined, *self._startable(plan, self.record)], self.record)
-        return [_result(cell, sweep.settings.metric) for cell in cells]
+        facts = self.record.cells
+        return [_result(cell, sweep.settings.metric, facts[cell.name]["note"]) for cell in cells]
 
     def _startable(self, plan: Plan, record: Record) -> list[Cell]:
         """Cells to run whose needs are there; why the others are not started is noted."""
@@ -90,17 +91,22 @@ class CellLauncher(Launcher):
             return
         endings = self.run(sweep, cells, record)
         for cell in cells:
-            if cell.name in endings:
-                cell.ended_badly(endings[cell.name])
+            if cell.name not in endings:
+                continue
+            cell.ended_badly(endings[cell.name])
+            if cell.run.status()["state"] == DONE and cell.name in record.cells:
+                note = f"refused, its folder holds a run with other settings\n    {cell.folder}"
+                record.cells[cell.name]["note"] = note
+        record.write()
 
 
-def _result(cell: Cell, metric: str | None) -> JobReturn:
+def _result(cell: Cell, metric: str | None, note: str | None) -> JobReturn:
     """For the sweeper: the metric of a search. Other sweeps are told by the report at their end."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
     if metric is None:
         return result
     try:
-        if cell.run.status()["state"] != DONE:
+        if note or cell.run.status()["state"] != DONE:
             raise ValueError(f"{cell.name} has no {metric}, since it is not done.")
         result.return_value = read_metric(cell.run, metric)
     except ValueError as error:

@@ -1,5 +1,6 @@
 """The validation set that all cells of a sweep are measured on."""
 
+import json
 import logging
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def shared_folder(sweep: Sweep, configs: Sequence[DictConfig]) -> Path | None:
     """Where it is or will be; None where the sweep doesn't ask for one.
 
     Raises:
-        ValueError: when the cells do not name one folder.
+        ValueError: when the cells do not name one folder, or it was built for other numbers.
     """
     if sweep.settings.validation is None:
         return None
@@ -30,7 +31,28 @@ def shared_folder(sweep: Sweep, configs: Sequence[DictConfig]) -> Path | None:
             "sweep.validation describes one validation set for all cells, and "
             f"evaluation.validation_set is {', '.join(map(str, folders))}: name one folder there."
         )
-    return Path(folders.pop())
+    folder = Path(folders.pop())
+    if (folder / "manifest.json").exists():
+        check_numbers(folder, sweep.compose(described(sweep)))
+    return folder
+
+
+def described(sweep: Sweep) -> list[str]:
+    """The choices that it is built with."""
+    own = [*sweep.settings.validation, "evaluation.validation_set=null"]
+    return [*without(sweep.given, ("sweep", "task", "init_from", *map(key_of, parsed(own)))), *own]
+
+
+def check_numbers(folder: Path, config: DictConfig) -> None:
+    """Raise one sentence where the set in the folder has others than the config asks for."""
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for name in ("num_inputs", "num_distractors", "seed"):
+        built, asked = manifest[name.removeprefix("num_")], config.evaluation[name]
+        if built != asked:
+            raise ValueError(
+                f"{folder} was built with {name} {built} and evaluation.{name} is {asked}: remove "
+                "that folder to build it anew, or name another sweep.dir."
+            )
 
 
 def build_shared(sweep: Sweep, folder: Path) -> None:
@@ -41,8 +63,7 @@ def build_shared(sweep: Sweep, folder: Path) -> None:
     """
     if (folder / "manifest.json").exists():
         return
-    own = [*sweep.settings.validation, "evaluation.validation_set=null", f"out={quoted(folder)}"]
-    given = without(sweep.given, ("sweep", "task", "init_from", *map(key_of, parsed(own))))
-    command = [sys.executable, "-m", "e2eve.validation_set", *sweep.flags, *given, *own]
+    options = [*described(sweep), f"out={quoted(folder)}"]
+    command = [sys.executable, "-m", "e2eve.validation_set", *sweep.flags, *options]
     if subprocess.run(command, check=False).returncode != 0:
         raise ValueError(f"The validation set {folder} could not be built, for the reason above.")

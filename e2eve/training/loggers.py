@@ -132,7 +132,7 @@ def _wandb(config: DictConfig, run: RunFolder, sweep: DictConfig | None) -> Wand
     return WandbRun(
         project=config.logger.project,
         name=run.title(config.name),
-        id=run.wandb_id(),
+        id=run.wandb_id() if leads() else None,  # only the first process logs
         group=group,
         tags=tags,
         config={**plain(config), "git_revision": git_revision()},

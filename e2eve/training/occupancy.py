@@ -21,6 +21,7 @@ def occupied(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: when another process trains there.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     requeued = "SLURM_RESTART_COUNT" in os.environ
     lock = FileLock(folder / ".lock", timeout=SECONDS_TO_LET_GO if requeued else 0)
     try:

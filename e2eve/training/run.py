@@ -46,21 +46,20 @@ def train(config: DictConfig) -> Path:
         log.info("%s is done already.", run.path)
         return result
     prepare(config)
-    if leads():
-        run.open(config, task_class.unrelated)
-    log.info("Run folder: %s", run.path)
-    loggers: list[Logger] = []
-    with (
-        occupied(run.path) if leads() else nullcontext(),
-        termination_exits(),
-        recorded(run, loggers),
-    ):
-        loggers += build_loggers(config, run, sweep)
-        task = task_class(config, run)
-        device = fit(config, task, run, loggers)
-        result = task.finish(loggers, device)
-    if leads():
-        run.mark("done", step=config.trainer.max_steps, result=str(result.relative_to(run.path)))
+    with occupied(run.path) if leads() else nullcontext():
+        if leads():
+            run.check_length(config.trainer.max_steps)
+            run.open(config, task_class.unrelated)
+        log.info("Run folder: %s", run.path)
+        loggers: list[Logger] = []
+        with termination_exits(), recorded(run, loggers):
+            loggers += build_loggers(config, run, sweep)
+            task = task_class(config, run)
+            device = fit(config, task, run, loggers)
+            result = task.finish(loggers, device)
+        if leads():
+            done = str(result.relative_to(run.path))
+            run.mark("done", step=config.trainer.max_steps, result=done)
     return result
 
 

@@ -14,6 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 # of the learning rate follows the number of steps, and the driver's tokenizer is the one of the
 # group `tokenizer`.
 FREE = ("trainer", "evaluation", "logger", "optimizer.decay_steps", "driver_tokenizer")
+# But pictures of a step, and which have been seen, follow from the number of processes.
+FIXED = ("trainer.devices", "trainer.nodes")
 
 
 class RunFolder:
@@ -69,7 +71,7 @@ class RunFolder:
             changed = [
                 name
                 for name in differing(before, resolved)
-                if not free & {name, name.split(".")[0]}
+                if name in FIXED or not free & {name, name.split(".")[0]}
             ]
             if changed:
                 raise ValueError(
@@ -80,6 +82,16 @@ class RunFolder:
         self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(resolved)))
         return self
 
+    def check_length(self, max_steps: int) -> None:
+        """Raise one sentence where more than so many steps have been trained."""
+        last = self.last_checkpoint
+        steps = re.fullmatch(r"step_(\d+)", last.resolve().stem) if last else None
+        if steps and int(steps[1]) > max_steps:
+            raise ValueError(
+                f"{self.path} was trained for {int(steps[1])} steps and trainer.max_steps is "
+                f"{max_steps}: give the shorter training another name=… or remove that folder."
+            )
+
     def result_of(self, config: DictConfig) -> Path | None:
         """What the run ended with, if it is done with these very settings."""
         status = self.status()
@@ -89,6 +101,13 @@ class RunFolder:
         if differing(before, OmegaConf.to_container(config, resolve=True)):
             return None
         return self / status["result"]
+
+    def remove_old_evaluation(self) -> None:
+        """Of weights that have been trained further since."""
+        last, metrics = self.last_checkpoint, self / "metrics.json"
+        if last and metrics.exists() and metrics.stat().st_mtime < last.stat().st_mtime:
+            metrics.unlink()
+            self.report.unlink(missing_ok=True)
 
     def status(self) -> dict:
         path = self / "status.json"

@@ -157,6 +157,8 @@ class EditorTask(Task):
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
         """Evaluate what was exported, as anybody would open it."""
         if not self.config.evaluation.enabled:
+            if leads():
+                self.run.remove_old_evaluation()
             return self.run.bundle
         found = self.evaluator.report(Editor.from_pretrained(self.run.path, device=str(device)))
         if found is not None:
@@ -213,6 +215,12 @@ class EvaluationTask(Task):
             raise ValueError(
                 "task=evaluation with evaluation.enabled=false has nothing to do: "
                 "give evaluation=standard evaluation.enabled=true."
+            )
+        if (config.trainer.devices, config.trainer.nodes) != (1, 1):
+            raise ValueError(
+                f"task=evaluation takes one process, and trainer.devices is "
+                f"{config.trainer.devices} on {config.trainer.nodes} nodes: give trainer.devices=1 "
+                "trainer.nodes=1."
             )
         self.config = config
         self.evaluator = Evaluator(config, build_pictures(config).val, run)

@@ -159,3 +159,13 @@ def test_a_single_cell_has_numbers_and_no_ranks(tmp_path):
     comparison = compare([sweep(tmp_path / "s", {"tokenizer": ["shared"]})])
     assert math.isfinite(comparison.cells[0].mean("recall_5"))
     assert not comparison.ranking.marks(measure(comparison, "recall_5"))
+
+
+def test_losses_of_editors_that_bring_other_tokenizers_are_not_ranked(tmp_path):
+    for editor in ("a", "b"):
+        made = Made(task="evaluation", overrides={"init_from": f"converted/{editor}"})
+        write_run(tmp_path / editor, made)
+    comparison = compare([tmp_path])
+    refusals = {m.key: comparison.ranking.refusal(m) for m in comparison.measures}
+    assert refusals["nll_right_inside"] == "not ranked: tokenizer.source differs"
+    assert refusals["recall_5"] == ""

@@ -138,3 +138,15 @@ def test_means_of_single_inputs_are_the_means_of_the_run(tmp_path):
     assert {name: len(strip.samples) for name, strip in strips.items()} == {
         item.id: 3 for item in validation.inputs
     }
+
+
+def test_evaluations_without_a_run_are_cells_of_their_own(tmp_path):
+    """As `e2eve.evaluate` leaves them for bundles of other people."""
+    for name in ("a", "b"):
+        folder = write_run(tmp_path / name, Made(inputs=3))
+        for file in ("status.json", "config.yaml"):
+            (folder / file).unlink()
+    comparison = compare([tmp_path])
+    labels = [cell.label for cell in comparison.cells]
+    assert [label.rpartition("/")[2] for label in labels] == ["a", "b"]
+    assert all(cell.results for cell in comparison.cells)

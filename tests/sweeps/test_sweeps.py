@@ -7,6 +7,11 @@ import time
 import pytest
 import yaml
 
+from e2eve.sweeps.cells import Cell
+from e2eve.sweeps.shared_validation import check_numbers
+from e2eve.training.occupancy import occupied
+from tests.factories import compose
+
 TWO_BY_TWO = ["tokenizer=shared,separate", "seed=0,1"]
 
 
@@ -167,3 +172,31 @@ def test_what_cannot_run_is_one_sentence(stub_sweep, overrides, message):
     assert code == 1
     assert message in output
     assert "Traceback" not in output
+
+
+def test_a_done_cell_that_refuses_other_settings_is_named(stub_sweep):
+    stub_sweep.run("seed=0,1")
+    code, output = stub_sweep.run("seed=0,1", "batch_size=64")
+    assert code == 1
+    assert "0 of 2 cells are done" in output
+    assert "seed-1: refused, its folder holds a run with other settings" in output
+    assert stub_sweep.states() == {"seed-0": "done", "seed-1": "done"}
+    assert stub_sweep.run("seed=0,1")[0] == 0
+
+
+def test_a_process_that_was_refused_says_nothing_of_the_training_under_way(tmp_path):
+    cell = Cell("a", tmp_path / "a", ())
+    with occupied(cell.folder):
+        cell.run.mark("running")
+        cell.ended_badly("its process ended with exit code 1")
+        assert cell.run.status()["state"] == "running"
+    cell.ended_badly("its process ended with exit code 1")
+    assert cell.run.status()["state"] == "failed"
+
+
+def test_a_shared_validation_set_of_other_numbers_is_refused(tmp_path):
+    built = {"inputs": 20, "distractors": 100, "seed": 0}
+    (tmp_path / "manifest.json").write_text(json.dumps(built))
+    check_numbers(tmp_path, compose("evaluation.num_inputs=20"))
+    with pytest.raises(ValueError, match=r"built with num_inputs 20 and .*num_inputs is 100: remo"):
+        check_numbers(tmp_path, compose())

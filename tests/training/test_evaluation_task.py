@@ -50,3 +50,10 @@ def test_sampling_changes_the_samples_and_not_the_inputs(trained, tmp_path):
 def test_what_cannot_be_evaluated_is_one_sentence(trained, tmp_path, overrides, message):
     with pytest.raises(ValueError, match=message):
         again(trained, tmp_path, *overrides)
+
+
+def test_an_evaluation_takes_one_process(trained, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"one process, and trainer\.devices is 2 on 1 nodes: give"
+    ):
+        again(trained, tmp_path, "trainer.devices=2")

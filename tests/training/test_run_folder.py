@@ -1,5 +1,7 @@
 """Laws of run folders."""
 
+import os
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -57,3 +59,35 @@ def test_parts_that_a_training_does_not_read_may_change(tmp_path):
         RunFolder(tmp_path).open(OmegaConf.create(after))
     RunFolder(tmp_path).open(OmegaConf.create(after), unrelated=["transformer"])
     assert OmegaConf.load(tmp_path / "config.yaml").transformer.width == 64
+
+
+def test_the_number_of_processes_stays(tmp_path):
+    def devices(count: int) -> DictConfig:
+        return OmegaConf.create({"trainer": {"devices": count, "threads": count}})
+
+    RunFolder(tmp_path).open(devices(1))
+    with pytest.raises(ValueError, match=r"other settings \(trainer.devices\)"):
+        RunFolder(tmp_path).open(devices(2))
+
+
+def test_a_longer_training_is_not_taken_for_a_shorter_one(tmp_path):
+    run = RunFolder(tmp_path)
+    run.check_length(5)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step_000009.ckpt").touch()
+    (run.checkpoints / "last.ckpt").symlink_to("step_000009.ckpt")
+    run.check_length(9)
+    with pytest.raises(ValueError, match=r"for 9 steps and trainer\.max_steps is 5: give"):
+        run.check_length(5)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_an_evaluation_of_weights_that_were_trained_further_goes(tmp_path, older):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    for path in (run / "metrics.json", run.report, run.checkpoints / "step_000009.ckpt"):
+        path.touch()
+    moment = run.last_checkpoint.stat().st_mtime
+    os.utime(run / "metrics.json", (moment, moment - 9 if older else moment + 9))
+    run.remove_old_evaluation()
+    assert (run / "metrics.json").exists() == run.report.exists() == (not older)

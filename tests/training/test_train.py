@@ -9,6 +9,7 @@ import torch
 
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
+from e2eve.training.occupancy import occupied
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
@@ -174,3 +175,15 @@ def test_settings_for_a_gpu_train_the_same_editor_on_a_cpu(tmp_path):
     ]
     run(tmp_path / "gpu", *on_a_gpu, "trainer.untrained_tokenizers=true", *SIX)
     assert losses(tmp_path / "gpu") == pytest.approx(losses(tmp_path / "plain"), rel=0.01)
+
+
+def test_who_comes_second_to_a_folder_changes_nothing_there(tmp_path):
+    run(tmp_path)
+    before = (tmp_path / "config.yaml").read_text()
+    with (
+        occupied(tmp_path),
+        pytest.raises(ValueError, match=r"Another process is training in .*: wait"),
+    ):
+        run(tmp_path, "trainer.max_steps=9")
+    assert (tmp_path / "config.yaml").read_text() == before
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "done"
