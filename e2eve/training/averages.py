@@ -16,7 +16,7 @@ class Averages(EMAWeightAveraging):
 
 
 @contextmanager
-def averaged(trainer: pl.Trainer, module: Any) -> Iterator[None]:
+def averaged(trainer: Any, module: Any) -> Iterator[None]:
     """Meanwhile the module has the averages, where the training keeps any.
 
     Lightning does so itself from the start to the end of a validation epoch.

@@ -13,18 +13,21 @@ class Weight(pl.LightningModule):
 
 
 def trainer_with(*callbacks: pl.Callback) -> pl.Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return pl.Trainer(accelerator="cpu", callbacks=list(callbacks), **quiet)
+    return pl.Trainer(
+        accelerator="cpu", callbacks=list(callbacks), logger=False, enable_checkpointing=False
+    )
 
 
 def test_averages_are_in_place_meanwhile():
     module, averages = Weight(), Averages(decay=0.5)
     trainer = trainer_with(averages)
     averages.setup(trainer, module, "fit")
+    kept = averages._average_model
+    assert kept is not None
     values = torch.tensor([1.0, 2.0, 3.0])
     for step in (1, 2):
         module.value.data = step * values
-        averages._average_model.update_parameters(module)
+        kept.update_parameters(module)
     with averaged(trainer, module):
         assert torch.equal(module.value, 1.5 * values)  # the first is taken as it is
     assert torch.equal(module.value, 2 * values)

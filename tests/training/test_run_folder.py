@@ -87,7 +87,7 @@ def test_an_evaluation_of_weights_that_were_trained_further_goes(tmp_path, older
     run.checkpoints.mkdir()
     for path in (run / "metrics.json", run.report, run.checkpoints / "step_000009.ckpt"):
         path.touch()
-    moment = run.last_checkpoint.stat().st_mtime
+    moment = (run.checkpoints / "step_000009.ckpt").stat().st_mtime
     os.utime(run / "metrics.json", (moment, moment - 9 if older else moment + 9))
     run.remove_old_evaluation()
     assert (run / "metrics.json").exists() == run.report.exists() == (not older)
