@@ -135,7 +135,8 @@ def build_validation_set(
             left out, so that trainings that differ in them share a validation set.
         extractor: for the Fréchet and kernel distances.
         perceptual: its maps are what R@k compares; without it the extractor's features are.
-        num_references: pictures for the Fréchet and kernel distances.
+        num_references: pictures for the Fréchet and kernel distances; as many as there are
+            stands for all that are not damaged.
         num_distractors: crops of other pictures among which a driver has to be found; they are
             cut out where the driver was cut out of its picture.
         same_place: cut drivers out where the region is, for aligned pictures; otherwise where a
@@ -148,7 +149,9 @@ def build_validation_set(
     scenes = Scenes(pictures, simulation, seed, masks)
     while True:
         usable = distinct(pictures)
-        plan = draw_plan(len(usable), num_inputs, num_distractors, num_references, seed).of(usable)
+        whole = num_references == len(pictures)
+        references = len(usable) if whole else num_references
+        plan = draw_plan(len(usable), num_inputs, num_distractors, references, seed).of(usable)
         built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
         if distinct(pictures) == usable:
             return built.hashed()

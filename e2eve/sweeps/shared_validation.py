@@ -1,6 +1,5 @@
 """The validation set that all cells of a sweep are measured on."""
 
-import json
 import logging
 import subprocess
 import sys
@@ -9,10 +8,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from e2eve.evaluation.files import check_numbers
 from e2eve.sweeps.cells import key_of, parsed, quoted
 from e2eve.sweeps.sweep import Sweep, without
 
 log = logging.getLogger(__name__)
+
+NUMBERS = ("num_inputs", "num_distractors", "seed")
 
 
 def shared_folder(sweep: Sweep, configs: Sequence[DictConfig]) -> Path | None:
@@ -33,7 +35,8 @@ def shared_folder(sweep: Sweep, configs: Sequence[DictConfig]) -> Path | None:
         )
     folder = Path(folders.pop())
     if (folder / "manifest.json").exists():
-        check_numbers(folder, sweep.compose(described(sweep)))
+        asked = sweep.compose(described(sweep)).evaluation
+        check_numbers(folder, {name: asked[name] for name in NUMBERS})
     return folder
 
 
@@ -41,18 +44,6 @@ def described(sweep: Sweep) -> list[str]:
     """The choices that it is built with."""
     own = [*sweep.settings.validation, "evaluation.validation_set=null"]
     return [*without(sweep.given, ("sweep", "task", "init_from", *map(key_of, parsed(own)))), *own]
-
-
-def check_numbers(folder: Path, config: DictConfig) -> None:
-    """Raise one sentence where the set in the folder has others than the config asks for."""
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    for name in ("num_inputs", "num_distractors", "seed"):
-        built, asked = manifest[name.removeprefix("num_")], config.evaluation[name]
-        if built != asked:
-            raise ValueError(
-                f"{folder} was built with {name} {built} and evaluation.{name} is {asked}: remove "
-                "that folder to build it anew, or name another sweep.dir."
-            )
 
 
 def build_shared(sweep: Sweep, folder: Path) -> None:

@@ -13,6 +13,7 @@ from e2eve.data.pictures import Pictures
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate_together, instruments_for
+from e2eve.evaluation.files import check_numbers
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.sharing import Share
 from e2eve.evaluation.systems import EvaluationSettings
@@ -87,9 +88,11 @@ class Evaluator:
             return ValidationSet.load(folder)
         references = min(self.settings.num_references, len(self.pictures))
         if Path(folder, "manifest.json").exists():
-            found = ValidationSet.load(folder)
-            self._check_counts(found, references)
-            return found
+            names = ["num_inputs", "num_distractors", "seed"]
+            if references < len(self.pictures):  # else fewer, where some are damaged
+                names.append("num_references")
+            check_numbers(Path(folder), {name: self.settings[name] for name in names})
+            return ValidationSet.load(folder)
         with progress_bars() as report:
             built = build_validation_set(
                 self.pictures,
@@ -105,21 +108,6 @@ class Evaluator:
             )
         built.save(folder)
         return built
-
-    def _check_counts(self, found: ValidationSet, references: int) -> None:
-        """Of the run's own validation set, which was built when the run was first started."""
-        wanted = {
-            "inputs": ("num_inputs", self.settings.num_inputs),
-            "distractors": ("num_distractors", self.settings.num_distractors),
-            "references": ("num_references", references),
-            "seed": ("seed", self.settings.seed),
-        }
-        for name, (option, value) in wanted.items():
-            if found.manifest[name] != value:
-                raise ValueError(
-                    f"{self.run / 'validation_set'} was built with {option} {found.manifest[name]} "
-                    f"and evaluation.{option} is {value}: remove that folder to build it anew."
-                )
 
     @functools.cached_property
     def share(self) -> Share:

@@ -161,6 +161,9 @@ def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_be
     assert len(pictures) == len(noise) + 3
     if read_before:
         assert len([pictures[n] for n in range(len(pictures))]) == len(pictures)
+    with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 pictures"):
+        build(pictures=pictures, num_references=14)
+    assert len(build(pictures=pictures, num_references=15).reference_names) == 12
     found = build(pictures=pictures)
     for names in ("distractor_names", "reference_names"):
         assert getattr(found, names) == getattr(whole, names)

@@ -7,10 +7,9 @@ import time
 import pytest
 import yaml
 
+from e2eve.evaluation.files import check_numbers
 from e2eve.sweeps.cells import Cell
-from e2eve.sweeps.shared_validation import check_numbers
 from e2eve.training.occupancy import occupied
-from tests.factories import compose
 
 TWO_BY_TWO = ["tokenizer=shared,separate", "seed=0,1"]
 
@@ -197,6 +196,6 @@ def test_a_process_that_was_refused_says_nothing_of_the_training_under_way(tmp_p
 def test_a_shared_validation_set_of_other_numbers_is_refused(tmp_path):
     built = {"inputs": 20, "distractors": 100, "seed": 0}
     (tmp_path / "manifest.json").write_text(json.dumps(built))
-    check_numbers(tmp_path, compose("evaluation.num_inputs=20"))
+    check_numbers(tmp_path, {"num_inputs": 20, "seed": 0})
     with pytest.raises(ValueError, match=r"built with num_inputs 20 and .*num_inputs is 100: remo"):
-        check_numbers(tmp_path, compose())
+        check_numbers(tmp_path, {"seed": 0, "num_inputs": 100})

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,10 @@ SHARED = [
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def sweep(tmp_path_factory) -> Path:
-    """A sweep of two cells with one validation set, each trained by two processes."""
-    folder = tmp_path_factory.mktemp("two") / "sweep"
-    command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={folder}", "seed=0,1"]
+def trained(*overrides: str, flags: Sequence[str] = ()) -> str:
+    """What the command has said."""
     done = subprocess.run(
-        [*command, *TINY, *UNTRAINED, *SMALL, *TWO, *SHARED],
+        [sys.executable, "-m", "e2eve.train", *flags, *TINY, *overrides],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         text=True,
@@ -43,7 +41,17 @@ def sweep(tmp_path_factory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Sweep in") == 2  # its plan and its report
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory) -> Path:
+    """A sweep of two cells with one validation set, each trained by two processes."""
+    folder = tmp_path_factory.mktemp("two") / "sweep"
+    output = trained(
+        f"sweep.dir={folder}", "seed=0,1", *UNTRAINED, *SMALL, *TWO, *SHARED, flags=["-m"]
+    )
+    assert output.count("Sweep in") == 2  # its plan and its report
     return folder
 
 
@@ -84,17 +92,8 @@ def test_evaluations_on_the_way_are_logged_once(sweep):
 def test_a_tokenizer_and_its_discriminator_are_trained_by_two_processes(tmp_path):
     adversary = ["tokenizer_loss.discriminator={channels: 4, layers: 1}"]
     adversary += ["tokenizer_loss.adversarial_weight=0.8", "tokenizer_loss.adversarial_start=2"]
-    settings = "task=source_tokenizer optimizer=tokenizer trainer.max_steps=4 evaluation=off"
-    command = [sys.executable, "-m", "e2eve.train", f"run_dir={tmp_path}", *settings.split()]
-    done = subprocess.run(
-        [*command, *(s for s in TINY if "max_steps" not in s), *TWO[:4], *adversary],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    task = ["task=source_tokenizer", "optimizer=tokenizer", "trainer.max_steps=4"]
+    trained(f"run_dir={tmp_path}", *TWO[:4], *task, *adversary)
     assert Tokenizer.from_pretrained(tmp_path).image_size == 32
     header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
     assert "train/discriminator" in header
