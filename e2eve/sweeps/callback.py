@@ -10,8 +10,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from e2eve.runs import RunFolder
 from e2eve.sweeps.record import Record
-from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from e2eve.training.occupancy import is_occupied
-from e2eve.training.run_folder import RunFolder
+from e2eve.runs import RunFolder, is_locked
 
 LONGEST_NAME = 120
 """Characters; file systems take 255 bytes."""
@@ -33,7 +32,7 @@ class Cell:
 
         Where the process was refused, since another one trains there, it has nothing to say.
         """
-        if self.run.status()["state"] in ("new", "running") and not is_occupied(self.folder):
+        if self.run.status()["state"] in ("new", "running") and not is_locked(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.run.mark("failed", error=ending)
 

@@ -11,6 +11,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from e2eve.runs import RunFolder
 from e2eve.sweeps.callback import log_of
 from e2eve.sweeps.cells import Cell
 from e2eve.sweeps.metric import read_metric
@@ -18,7 +19,6 @@ from e2eve.sweeps.plan import DONE, Plan
 from e2eve.sweeps.record import Record
 from e2eve.sweeps.shared_validation import build_shared
 from e2eve.sweeps.sweep import Sweep
-from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import csv
 import json
 
 from e2eve.config import choose
-from e2eve.training.run_folder import RunFolder
+from e2eve.runs import RunFolder
 
 
 def read_metric(run: RunFolder, name: str) -> float:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from e2eve.runs import is_locked, run_settings
 from e2eve.sweeps.cells import Cell
 from e2eve.sweeps.needs import Needs, exists, find_needs, readings
 from e2eve.sweeps.shared_validation import shared_folder
 from e2eve.sweeps.sweep import Sweep
-from e2eve.training.occupancy import is_occupied
-from e2eve.training.run_folder import settings_of
 
 TODO, DONE, FAILED = "to run", "done", "failed before"
 JOINED, RUNNING = "job under way", "running elsewhere"
@@ -83,9 +82,9 @@ class Plan:
 
 def state_of(cell: Cell, config: DictConfig, retry_failed: bool) -> str:
     """What is to happen with a cell: it goes on where it stopped, and nothing is done twice."""
-    if is_occupied(cell.folder):
+    if is_locked(cell.folder):
         return RUNNING
-    if cell.run.result_of(settings_of(config)) is not None:
+    if cell.run.result_of(run_settings(config)) is not None:
         return DONE
     if cell.run.status()["state"] == "failed" and not retry_failed:
         return FAILED

@@ -13,12 +13,12 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from e2eve.config import command
-from e2eve.training.run_folder import RunFolder, settings_of
+from e2eve.runs import RunFolder, run_settings
 
 
 @command("train")
 def main(config: DictConfig) -> None:
-    folder, settings = Path(config.sweep.dir), settings_of(config)
+    folder, settings = Path(config.sweep.dir), run_settings(config)
     run = RunFolder(config.run_dir).open(settings)
     run.mark("running")
     with (run / "lives.txt").open("a") as file:
