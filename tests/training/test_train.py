@@ -75,7 +75,7 @@ def test_the_weights_depend_on_the_seed(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b", "seed=1")
     a, b = weights(tmp_path / "a"), weights(tmp_path / "b")
-    assert not torch.equal(a["gpt.head.weight"], b["gpt.head.weight"])
+    assert not torch.equal(a["transformer.head.weight"], b["transformer.head.weight"])
 
 
 def test_a_run_folder_holds_what_it_should(tmp_path):
