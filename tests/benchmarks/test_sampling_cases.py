@@ -13,7 +13,7 @@ from e2eve.benchmarks.sampling_cases import (
     pass_cases,
     plain_cases,
 )
-from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
+from e2eve.transformer import GPT, EditTokens, GPTConfig, GPTSampling, SequenceLayout
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -90,7 +90,8 @@ def test_without_transformers_its_gpt2_is_left_out(gpt, monkeypatch, caplog):
 
 
 def test_rounding_changes_the_loss_a_little(gpt):
-    ids = random_ids(4, 4), random_ids(4, 16), random_ids(4, 16)
-    full = loss_at(gpt, *ids, "full")
+    cells = torch.ones(4, 16, dtype=torch.bool)
+    tokens = EditTokens(random_ids(4, 4), random_ids(4, 16), random_ids(4, 16), cells)
+    full = loss_at(gpt, tokens, "full")
     for precision in ("bfloat16", "int8"):
-        assert 0 < abs(loss_at(gpt, *ids, precision) - full) < 0.05
+        assert 0 < abs(loss_at(gpt, tokens, precision) - full) < 0.05

@@ -10,12 +10,15 @@ import torch
 from einops import rearrange, repeat
 from PIL import Image
 from torch import nn
+from torch.nn.functional import cross_entropy
 
-from e2eve.editor import Conditioning, Editor
+from e2eve.conditioning import region_cells
+from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import SYSTEMS, mismatch_shift
 from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import EditTokens, TokenNLL
 from tests.factories import tiny_editor
 
 CELL, LEVELS = 4, 8
@@ -42,7 +45,7 @@ class Mosaic(Tokenizer):
 
 
 class FakeEditor(Editor):
-    """Returns the source itself, or noise; likes its own driver's mean colours in `logits`."""
+    """Returns the source itself, or noise; finds its own driver's mean colours likely."""
 
     image_size = 32
     device = torch.device("cpu")
@@ -52,30 +55,30 @@ class FakeEditor(Editor):
         self.noisy, self.driver_size = noisy, driver_size
         self.shared, self.source_tokenizer = True, Mosaic()
 
-    def condition(self, sources, regions, drivers):
-        return Conditioning(
-            self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
-        )
+    def tokenize(self, edits):
+        ids = self.source_tokenizer.encode(edits.sources)
+        cells = region_cells(edits.regions, self.image_size // CELL)
+        return EditTokens(self.driver_tokenizer.encode(edits.drivers), ids, ids, cells)
 
-    def draft(self, *inputs):
-        return None
+    def nll(self, edits):
+        logits = torch.zeros(*edits.target_ids.shape, LEVELS**3)
+        liked = repeat(edits.driver_ids, "b d -> b t d", t=logits.shape[1])
+        logits.scatter_add_(2, liked, torch.ones(liked.shape))
+        nll = cross_entropy(logits.transpose(1, 2), edits.target_ids, reduction="none")
+        return TokenNLL(nll, edits.region_cells)
 
-    def sample(self, driver_ids, source_ids, *, num_samples=4, seed=0, **options):
+    def draw(self, inputs, *, num_samples=4, seeds, **options):
+        source_ids = self.source_tokenizer.encode(inputs.sources)
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
-            for row, one in zip(ids, seed, strict=True):
+            for row, one in zip(ids, seeds, strict=True):
                 generator = torch.Generator().manual_seed(one)
                 row[:] = torch.randint(LEVELS**3, row.shape, generator=generator)
-        return ids
+        return self.decode(ids)
 
     def decode(self, ids):
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
-
-    def logits(self, driver_ids, source_ids, target_ids):
-        logits = torch.zeros(*target_ids.shape, LEVELS**3)
-        liked = repeat(driver_ids, "b d -> b t d", t=target_ids.shape[1])
-        return logits.scatter_add(2, liked, torch.ones(liked.shape))
 
 
 class LargeEditor(FakeEditor):
