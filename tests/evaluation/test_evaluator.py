@@ -10,7 +10,6 @@ import torch
 from einops import rearrange, repeat
 from PIL import Image
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from e2eve.conditioning import region_cells
 from e2eve.editor import Editor
@@ -18,7 +17,7 @@ from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import SYSTEMS, mismatch_shift
 from e2eve.tokenizers import Tokenizer
-from e2eve.transformer import EditTokens, TokenNLL
+from e2eve.transformer import EditTokens, SamplingSettings, TokenNLL
 from tests.factories import tiny_editor
 
 CELL, LEVELS = 4, 8
@@ -45,7 +44,7 @@ class Mosaic(Tokenizer):
 
 
 class FakeEditor(Editor):
-    """Returns the source itself, or noise; finds its own driver's mean colours likely."""
+    """Returns the source itself, or noise; predicts its own driver's mean colours."""
 
     image_size = 32
     device = torch.device("cpu")
@@ -55,19 +54,10 @@ class FakeEditor(Editor):
         self.noisy, self.driver_size = noisy, driver_size
         self.shared, self.source_tokenizer = True, Mosaic()
 
-    def tokenize(self, edits):
-        ids = self.source_tokenizer.encode(edits.sources)
-        cells = region_cells(edits.regions, self.image_size // CELL)
-        return EditTokens(self.driver_tokenizer.encode(edits.drivers), ids, ids, cells)
+    def settings(self, given=None):
+        return given or SamplingSettings()
 
-    def nll(self, edits):
-        logits = torch.zeros(*edits.target_ids.shape, LEVELS**3)
-        liked = repeat(edits.driver_ids, "b d -> b t d", t=logits.shape[1])
-        logits.scatter_add_(2, liked, torch.ones(liked.shape))
-        nll = cross_entropy(logits.transpose(1, 2), edits.target_ids, reduction="none")
-        return TokenNLL(nll, edits.region_cells)
-
-    def draw(self, inputs, *, num_samples=4, seeds, **options):
+    def draw(self, inputs, *, num_samples, seeds, settings, pastes):
         source_ids = self.source_tokenizer.encode(inputs.sources)
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
@@ -79,6 +69,14 @@ class FakeEditor(Editor):
     def decode(self, ids):
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
+
+    def tokenize(self, inputs):
+        driver_ids, ids = map(self.driver_tokenizer.encode, (inputs.drivers, inputs.sources))
+        return EditTokens(driver_ids, ids, ids, region_cells(inputs.regions, 32 // CELL))
+
+    def nll(self, tokens):
+        liked = (tokens.target_ids[:, :, None] == tokens.driver_ids[:, None]).any(-1)
+        return TokenNLL(torch.where(liked, 1.0, 2.0), tokens.region_cells)
 
 
 class LargeEditor(FakeEditor):
