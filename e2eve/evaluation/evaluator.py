@@ -77,8 +77,8 @@ class Evaluator:
 
         Raises:
             ValueError: when there are too few images for it, it was changed, or it was made for
-                other sizes, features or numbers of inputs; or for sampling settings that the editor's
-                token model does not take.
+                other sizes, features or numbers of inputs; or for sampling settings that the
+                editor's token model does not take.
         """
         editor.settings(self.sampling)
         networks_for(editor, self.validation, self.extractor, self.perceptual)

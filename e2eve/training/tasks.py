@@ -21,7 +21,6 @@ from pytorch_lightning.loggers import Logger
 from e2eve.config import plain
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.reporting.progress import progress_bars
 from e2eve.runs import RunFolder
 from e2eve.training.building import (
     as_driver,
@@ -41,16 +40,8 @@ from e2eve.training.evaluating import PeriodicEvaluation, build_evaluator
 from e2eve.training.loggers import log_evaluation
 from e2eve.training.pictures import Reconstructions, tokenizer_report
 from e2eve.training.ranks import leads
+from e2eve.training.token_cache import CachedTokens, TokenCache
 from e2eve.training.tokenizer_module import TokenizerModule
-from e2eve.training.tokens import (
-    CachedTokens,
-    cached_size,
-    edit_batches,
-    encode_all,
-    load_tokens,
-    save_tokens,
-)
-from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 
@@ -173,25 +164,17 @@ class EditorTask(Task):
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
-        path = self.run / f"token_cache/{split}.safetensors"
-        settings = {"count": count, "split": split, "of": cache_settings(self.config)}
-        if leads() and load_tokens(path, settings) is None:
-            save_tokens(path, self._encoded(edits, split, count), settings)
-
-        def read() -> EditTokens:
-            tokens = load_tokens(path, settings)
-            assert tokens is not None  # saved above, before any process asks for a batch
-            return tokens
-
-        return CachedTokens(count, read)
-
-    def _encoded(self, edits: Simulated, split: str, count: int) -> EditTokens:
-        size = cached_size(self.editor, count) / 1e6
-        log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
-        keys = [(n // len(edits), n % len(edits)) for n in range(count)]
-        batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
-        with progress_bars() as report:
-            return encode_all(self.editor, batches, report)
+        cache = TokenCache.at(
+            Path(self.run / f"token_cache/{split}.safetensors"),
+            self.editor,
+            edits.pictures,
+            count=count,
+            seed=edits.seed,
+            simulation=plain(self.config.edit_simulation),
+        )
+        if leads():
+            cache.prepare(self.editor, edits, count, self.config.trainer.workers)
+        return CachedTokens(cache, count)
 
 
 class EvaluationTask(Task):
@@ -242,12 +225,3 @@ def report_of(config: DictConfig, run: RunFolder) -> dict[str, str]:
         "title": run.title(config.name),
         "config": OmegaConf.to_yaml(config, resolve=True),
     }
-
-
-def cache_settings(config: DictConfig) -> dict:
-    """All that cached ids depend on."""
-    names = ("dataset", "edit_simulation", "tokenizer", "image_size", "driver_size", "seed")
-    settings = plain(config)
-    if config.init_from is not None:  # which brings its tokenizers
-        settings["tokenizer"] = config.init_from
-    return {name: settings[name] for name in names}
