@@ -1,4 +1,4 @@
-"""Laws of cached ids: equal to encoding on the fly, and made again when what they are of changes."""
+"""Laws of cached ids: equal to encoding on the fly, made again when what they are of changes."""
 
 import logging
 import os
