@@ -1,32 +1,72 @@
-"""From a published checkpoint to an editor or a tokenizer of ours."""
+"""Published checkpoints to editors and tokenizers of ours, and back."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+import torch
+from omegaconf import OmegaConf
+from torch import Tensor
 
 from e2eve.bundle import check_weights, locate
 from e2eve.config import choose
 from e2eve.editor import Editor
-from e2eve.published.checkpoints import read_checkpoint
-from e2eve.published.family import DRIVER, SOURCE, Parts, Weights, same_weights, take_apart
+from e2eve.published.checkpoints import OUR_DESCRIPTION, read_checkpoint
 from e2eve.published.names import (
+    GROUPS,
+    causal_mask,
     gpt_from_published,
+    gpt_shape,
     gpt_to_published,
     tokenizer_from_published,
+    tokenizer_shape,
     tokenizer_to_published,
 )
-from e2eve.published.presets import Preset
-from e2eve.published.shapes import gpt_shape, tokenizer_shape
+from e2eve.published.parts import (
+    DRIVER,
+    SOURCE,
+    SOURCE_AGAIN,
+    TRANSFORMER,
+    Parts,
+    Weights,
+    same_weights,
+    take_apart,
+)
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPTConfig, TokenModelConfig, config_from_description
+from e2eve.transformer import GPT, GPTConfig, TokenModelConfig, config_from_description
 
 # The published settings of VectorQuantizer, which no weight shows.
 QUANTIZER = {"commitment": 0.25, "normalised": False, "restart_after": 0}
 
 STAGES = 4  # of opening an editor
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What the weights of a published checkpoint do not say: sizes of images, and attention.
+
+    image_size, driver_size: sides in pixels.
+    attention, driver_attention: sides of the grids at which the tokenizers have attention, checked
+        against the levels at which the weights have it.
+    heads: of the transformer.
+    width: of the transformer that these heads belong to; None: of any.
+    """
+
+    image_size: int = 256
+    attention: int = 16
+    driver_size: int = 64
+    driver_attention: int = 4
+    heads: int = 16
+    width: int | None = 1024
+
+
+PRESETS = {
+    "lsun_bedroom": Preset(),
+    "ffhq": Preset(),
+    "vqgan_256": Preset(),  # a tokenizer alone: taming-transformers' VQGANs with 16-pixel cells
+    "vqgan_64": Preset(image_size=64, attention=4),  # a driver tokenizer alone
+}
 
 
 class Opened(NamedTuple):
@@ -37,7 +77,7 @@ class Opened(NamedTuple):
     records: list[str]  # classes of objects that were not rebuilt
 
     @property
-    def family(self) -> str:
+    def kind(self) -> str:
         return "editor" if isinstance(self.network, Editor) else "tokenizer"
 
 
@@ -47,8 +87,8 @@ def open_bundle(path: str | Path) -> Editor | Tokenizer:
     Raises:
         ValueError: when there is none, or its weights do not fit.
     """
-    config: Any = OmegaConf.load(locate(path) / "config.yaml")
-    kind = config.get("kind") if isinstance(config, DictConfig) else None
+    config: Any = OmegaConf.to_container(OmegaConf.load(locate(path) / "config.yaml"))
+    kind = config.get("kind") if isinstance(config, dict) else None
     kinds = {"editor": Editor, "tokenizer": Tokenizer}
     return choose(str(kind), kinds, f"The kind of bundle in {path}").from_pretrained(path)
 
@@ -83,7 +123,7 @@ class Published:
         return replace(self.preset, width=width, **self.changes)
 
     def open(self, path: str | Path, advance: Callable[[int], None] = lambda done: None) -> Opened:
-        """Read a checkpoint of either family.
+        """Read a checkpoint of an editor or a tokenizer.
 
         Args:
             advance: told how many of `STAGES` are done: the file is read, each of three networks.
@@ -93,7 +133,7 @@ class Published:
         """
         parts, noted, records = self._read(path)
         advance(1)
-        if parts.family == "editor":
+        if parts.transformer:
             network: Editor | Tokenizer = self._editor(parts, noted, str(path), advance)
         elif self.source_tokenizer or self.driver_tokenizer:
             raise ValueError(
@@ -146,7 +186,7 @@ class Published:
             return Tokenizer.from_pretrained(given)
         if given:
             parts, own, _ = self._read(given)
-            if parts.family != "tokenizer":
+            if parts.transformer:
                 raise ValueError(f"{given} is an editor: give a tokenizer as {role}_tokenizer.")
             return self._tokenizer(parts.source, role, own or None, given)
         name = {"source": SOURCE, "driver": DRIVER}[role]
@@ -198,3 +238,61 @@ class Published:
                 f"{sizes.heads} heads are those of width {sizes.width}: give heads=<number>."
             )
         return shape
+
+
+def write_published(network: Editor | Tokenizer, path: Path) -> Path:
+    """Write a PyTorch file: `state_dict` by published names, and beside it what they do not say.
+
+    Raises:
+        ValueError: when a tokenizer has no published counterpart.
+    """
+    if isinstance(network, Editor):
+        if not isinstance(network.transformer, GPT):
+            raise ValueError(
+                f'The transformer is of the family "{network.transformer.family}" and published '
+                "editors have GPTs: no published checkpoint can hold it."
+            )
+        check_counterpart(network.source_tokenizer, "source tokenizer")
+        check_counterpart(network.driver_tokenizer, "driver tokenizer")
+        state = editor_state(network)
+    else:
+        check_counterpart(network, "tokenizer")
+        state = tokenizer_to_published(network.state_dict())
+    # Parts of a fused matrix get memory of their own, else the whole is stored for each.
+    stored: dict[int, Tensor] = {id(value): value.clone() for value in state.values()}
+    state = {name: stored[id(value)] for name, value in state.items()}
+    torch.save({"state_dict": state, OUR_DESCRIPTION: network.describe()}, path)
+    return path
+
+
+def editor_state(editor: Editor) -> dict[str, Tensor]:
+    """All names of a published editor: masks too, and the source tokenizer twice."""
+    mask = causal_mask(len(editor.transformer.positions))
+    gpt = gpt_to_published(editor.transformer.state_dict())
+    gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(editor.transformer.config.layers)}
+    source = tokenizer_to_published(editor.source_tokenizer.state_dict())
+    driver = source
+    if not editor.shared:
+        driver = tokenizer_to_published(editor.driver_tokenizer.state_dict())
+    parts = {TRANSFORMER: gpt, SOURCE: source, DRIVER: driver, SOURCE_AGAIN: source}
+    return {
+        f"{part}.{name}": value for part, names in parts.items() for name, value in names.items()
+    }
+
+
+def check_counterpart(tokenizer: Tokenizer, what: str) -> None:
+    """Raises ValueError where published code has no network like this one."""
+    config = tokenizer.config
+    obstacles = {
+        f"norm={config.norm}": config.norm != "group",
+        f"patch={config.patch}": config.patch != 1,
+        f"channels={config.channels}": config.channels % GROUPS != 0,
+        "middle=false": not config.middle,
+        "normalised=true": tokenizer.quantizer.normalised,
+    }
+    found = [setting for setting, obstructs in obstacles.items() if obstructs]
+    if found:
+        raise ValueError(
+            f"The {what} has {', '.join(found)}, which published networks cannot have: train one "
+            "with vqgan=base to share its weights by published names."
+        )

@@ -1,4 +1,4 @@
-"""What a published checkpoint is: an editor, its transformer alone, or a tokenizer.
+"""Parts of a published checkpoint: an editor, its transformer alone, or a tokenizer.
 
 An editor's file has its tokenizers in it, the source tokenizer twice: targets are read with one,
 masked sources with the other.
@@ -23,8 +23,8 @@ PARTS = (TRANSFORMER, SOURCE, DRIVER, SOURCE_AGAIN)
 WRAPPERS = {"module", "_orig_mod"}  # what wrappers for several devices and compilers add to names
 PREFIXES = ("model.", "net.")  # what stands before all names of some files
 
-# Networks that judged the training, by the first part of their names.
-JUDGES = re.compile(
+# Networks of losses and metrics, by the first part of their names.
+LOSS_NETWORKS = re.compile(
     r"(\w*loss\w*|\w*lpips\w*|\w*perceptual\w*|\w*discriminator\w*|\w*inception\w*|\w*metrics?|"
     r"vgg\w*|(\w+_)?fid(_\w+)?|model_ema)",
     re.IGNORECASE,
@@ -39,19 +39,15 @@ class Parts(NamedTuple):
     driver: Weights
     skipped: Counter[str]  # how many names were left out, by their beginning
 
-    @property
-    def family(self) -> str:
-        return "editor" if self.transformer else "tokenizer"
-
 
 def take_apart(weights: Weights, where: str, skip: Collection[str] = ()) -> Parts:
-    """Recognise the family and sort its names.
+    """Recognises an editor or a tokenizer and sorts its names.
 
     Args:
         skip: further beginnings of names (up to the first dot) to leave out.
 
     Raises:
-        ValueError: when it is neither family, or holds what an editor here cannot have.
+        ValueError: when it is neither, or holds what an editor here cannot have.
     """
     skipped: Counter[str] = Counter()
     kept = _kept(_unwrapped(weights), skip, skipped)
@@ -79,11 +75,11 @@ def _unwrapped(weights: Weights) -> Weights:
 
 
 def _kept(weights: Weights, skip: Collection[str], skipped: Counter[str]) -> Weights:
-    """All but judges and what `skip` names, which are counted."""
+    """All but networks of losses and what `skip` names, which are counted."""
     kept = {}
     for name, value in weights.items():
         first = name.partition(".")[0]
-        if first in skip or JUDGES.fullmatch(first):
+        if first in skip or LOSS_NETWORKS.fullmatch(first):
             skipped[f"{first}.…"] += 1
         else:
             kept[name] = value
