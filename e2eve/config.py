@@ -11,10 +11,15 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import CompactHydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 log = logging.getLogger(__name__)
+
+# Hydra finds launchers in packages of this very name only, wherever they lie. When this module is
+# imported and not when a command starts: workers of stock launchers unpickle them without one.
+sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
 TRUSTED = ("e2eve.", "torch.", "pytorch_lightning.")
 
@@ -25,27 +30,27 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
-def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a command of a function of a config.
+def verb(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a command of a function of a config, whose result a sweeper is told.
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
     with its sentence and exit code 1. Set HYDRA_FULL_ERROR=1 to see where it came from.
     """
 
-    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(main)
-        def guarded(config: DictConfig) -> None:
+        def guarded(config: DictConfig) -> Any:
             try:
                 check_numbers(config, {"": config_name, **HydraConfig.get().runtime.choices})
-                main(config)
+                return main(config)
             except ValueError as error:
                 if os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise
                 log.error("%s", error)
+                if HydraConfig.get().mode == RunMode.MULTIRUN:  # the sweeper ends the command
+                    raise CompactHydraException(str(error)) from error
                 sys.exit(1)
 
-        # Hydra finds launchers in packages of this very name only, wherever they lie.
-        sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
         # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
         start = hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)
         return start(guarded)

@@ -40,7 +40,7 @@ def train(config: DictConfig) -> Path:
     processes all of them come through here, and the first one keeps the run folder.
     """
     task_class = choose(config.task, TASKS, "task")
-    sweep, config = config.get("sweep"), settings_of(config)
+    study, config = config.get("study"), settings_of(config)
     run = RunFolder(config.run_dir)
     if (result := run.result_of(config)) is not None:
         log.info("%s is done already.", run.path)
@@ -53,7 +53,7 @@ def train(config: DictConfig) -> Path:
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with termination_exits(), recorded(run, loggers):
-            loggers += build_loggers(config, run, sweep)
+            loggers += build_loggers(config, run, study)
             task = task_class(config, run)
             device = fit(config, task, run, loggers)
             result = task.finish(loggers, device)

@@ -145,13 +145,13 @@ class RunFolder:
 
 
 def settings_of(config: DictConfig) -> DictConfig:
-    """What a run is: the config resolved, without the sweep that it is part of, the batch limited.
+    """What a run is: the config resolved, without the study that it is part of, the batch limited.
 
     Only these are compared and kept; a run that was a cell may go on by itself.
     """
     resolved = OmegaConf.to_container(config, resolve=True)
     assert isinstance(resolved, dict)  # what a DictConfig becomes
-    resolved.pop("sweep", None)
+    resolved.pop("study", None)
     limit = resolved["trainer"]["batch_limit"]
     if limit:
         resolved["batch_size"] = min(resolved["batch_size"], limit)
