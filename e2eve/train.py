@@ -20,7 +20,7 @@ def main(config: DictConfig) -> float | None:
     from e2eve.training.run import train
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # a cell that a stock launcher runs
-        from e2eve.sweeps.in_process import train_cell
+        from e2eve.sweeps.hooks import train_cell
 
         return train_cell(config, train)
     log.info("%s", train(config))

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from e2eve.config import verb
-from e2eve.sweeps.in_process import train_cell
+from e2eve.sweeps.hooks import train_cell
 from e2eve.training.run_folder import RunFolder, settings_of
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2eve.evaluate import evaluate
-from e2eve.sweeps.in_process import final_values
+from e2eve.sweeps.hooks import final_values
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
