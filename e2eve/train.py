@@ -9,12 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from e2eve.config import verb
+from e2eve.config import command
 
 log = logging.getLogger(__name__)
 
 
-@verb("train")
+@command("train")
 def main(config: DictConfig) -> float | None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.training.run import train

@@ -14,12 +14,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from e2eve.config import verb
+from e2eve.config import command
 from e2eve.sweeps.hooks import train_cell
 from e2eve.training.run_folder import RunFolder, settings_of
 
 
-@verb("train")
+@command("train")
 def main(config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return train_cell(config, train)
