@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from e2eve.config import choose
+from e2eve.runs import RunFolder
 from e2eve.sweeps.study import (
     FAILED,
     Cell,
@@ -25,7 +26,6 @@ from e2eve.sweeps.study import (
     open_record,
     quoted,
 )
-from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

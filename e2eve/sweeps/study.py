@@ -15,8 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
-from e2eve.training.occupancy import is_occupied
-from e2eve.training.run_folder import RunFolder, settings_of
+from e2eve.runs import RunFolder, is_locked, run_settings
 
 MODULE = "e2eve.train"
 
@@ -59,9 +58,9 @@ class Cell:
 
     def state(self, config: DictConfig, retry_failed: bool) -> str:
         """What is to happen with it: it resumes where it stopped, and nothing is done twice."""
-        if is_occupied(self.folder):
+        if is_locked(self.folder):
             return RUNNING
-        if self.run.result_of(settings_of(config)) is not None:
+        if self.run.result_of(run_settings(config)) is not None:
             return DONE
         return TODO if retry_failed or self.run.status()["state"] != "failed" else FAILED
 
@@ -75,7 +74,7 @@ class Cell:
         state = self.run.status()["state"]
         if state == "done":
             return "refused, its folder holds a run with other settings"
-        if state in ("new", "running") and not is_occupied(self.folder):
+        if state in ("new", "running") and not is_locked(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.run.mark("failed", error=why)
         return None

@@ -21,10 +21,10 @@ from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
 from e2eve.reporting.progress import progress_bars, silent
+from e2eve.runs import RunFolder
 from e2eve.training.averages import averaged
 from e2eve.training.building import build_simulation
 from e2eve.training.pictures import keep_picture
-from e2eve.training.run_folder import RunFolder
 from e2eve.transformer import SamplingSettings
 
 log = logging.getLogger(__name__)

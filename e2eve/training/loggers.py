@@ -15,10 +15,9 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from e2eve.config import plain
 from e2eve.evaluation.evaluation import Evaluation
+from e2eve.runs import RunFolder, git_revision
 from e2eve.training.metrics_log import MetricsLog
 from e2eve.training.ranks import leads
-from e2eve.training.revision import git_revision
-from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ from pytorch_lightning.loggers import Logger
 from e2eve.config import plain
 from e2eve.editor import Editor
 from e2eve.reporting.progress import progress_bars
+from e2eve.runs import RunFolder
 from e2eve.training.building import (
     as_driver,
     as_edit,
@@ -39,17 +40,16 @@ from e2eve.training.evaluating import Evaluator, PeriodicEvaluation
 from e2eve.training.loggers import log_evaluation
 from e2eve.training.pictures import Reconstructions, tokenizer_report
 from e2eve.training.ranks import leads
-from e2eve.training.run_folder import RunFolder
 from e2eve.training.tokenizer_module import TokenizerModule
 from e2eve.training.tokens import (
     CachedTokens,
-    EditTokens,
     cached_size,
     edit_batches,
     encode_all,
     load_tokens,
     save_tokens,
 )
+from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 

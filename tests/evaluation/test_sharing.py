@@ -11,8 +11,8 @@ import pytest
 
 from e2eve.evaluation.evaluator import batches_of
 from e2eve.evaluation.sharing import ALONE, Share
+from e2eve.runs import RunFolder
 from e2eve.sweeps.hooks import final_values
-from e2eve.training.run_folder import RunFolder
 from tests.evaluation.two_processes import evaluated
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from e2eve.config import command
+from e2eve.runs import RunFolder, run_settings
 from e2eve.sweeps.hooks import train_cell
-from e2eve.training.run_folder import RunFolder, settings_of
 
 
 @command("train")
@@ -28,7 +28,7 @@ def main(config: DictConfig) -> float | None:
 
 
 def train(config: DictConfig) -> Path:
-    folder, settings = Path(config.study.dir), settings_of(config)
+    folder, settings = Path(config.study.dir), run_settings(config)
     run = RunFolder(config.run_dir)
     if (done := run.result_of(settings)) is not None:
         return done

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from e2eve.evaluation.files import check_numbers
+from e2eve.runs import lock_run_dir
 from e2eve.sweeps.study import Cell
-from e2eve.training.occupancy import occupied
 
 TWO_BY_TWO = ["tokenizer=shared,separate", "seed=0,1"]
 
@@ -191,7 +191,7 @@ def test_a_done_cell_that_refuses_other_settings_is_named(stub_sweep):
 
 def test_a_process_that_was_refused_says_nothing_of_the_run_under_way(tmp_path):
     cell = Cell("a", tmp_path / "a", ())
-    with occupied(cell.folder):
+    with lock_run_dir(cell.folder):
         cell.run.mark("running")
         cell.note_failure("its process ended with exit code 1")
         assert cell.run.status()["state"] == "running"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
+from e2eve.runs import RunFolder
 from e2eve.training import tasks
 from e2eve.training.loggers import SECONDS_KEPT_BACK, membership, wants_wandb
 from e2eve.training.run import train
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 from tests.training.wandb_files import OfflineRun, read_offline

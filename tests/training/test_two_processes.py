@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from e2eve.evaluate import evaluate
+from e2eve.runs import RunFolder
 from e2eve.sweeps.hooks import final_values
 from e2eve.tokenizers import Tokenizer
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 
