@@ -1,8 +1,6 @@
 """What Hydra calls: before a sweep, for each cell that a stock launcher runs, and after it."""
 
-import csv
 import gc
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from e2eve.config import choose
-from e2eve.runs import RunFolder
+from e2eve.evaluation.results import METRICS, current_name, read_results
+from e2eve.runs import RunFolder, read_curves
 from e2eve.sweeps.study import (
     FAILED,
     Cell,
@@ -144,7 +143,7 @@ def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float
 
 
 def read_objective(run: RunFolder, name: str | None, note: str | None = None) -> float | None:
-    """`system/metric` or `nll/…` of metrics.json, or the last value in a column of metrics.csv.
+    """`system/metric` of metrics.json, or the last value in a column of metrics.csv.
 
     Raises ValueError when the run has no such number, is not done, or there is a `note` on why its
     numbers are not those that are asked for.
@@ -153,7 +152,10 @@ def read_objective(run: RunFolder, name: str | None, note: str | None = None) ->
         return None
     if note or run.status()["state"] != "done":
         raise ValueError(f"{run.path} has no {name}, since it is not done.")
-    return choose(name, {**last_values(run), **final_values(run)}, "study.objective")
+    numbers = {column: values[-1] for column, (_, values) in read_curves(run.curves).items()}
+    if (run / METRICS).exists():
+        numbers |= read_results(run.path).numbers()
+    return choose(current_name(name), numbers, "study.objective")
 
 
 def check_single_process(config: DictConfig, launcher: str) -> None:
@@ -195,29 +197,3 @@ def process_state_restored() -> Iterator[None]:
             torch.compiler.reset()
         gc.collect()  # a Trainer and its networks refer to each other in circles
         torch.cuda.empty_cache()
-
-
-def final_values(run: RunFolder) -> dict[str, float]:
-    """What the evaluation at the end has found."""
-    path = run / "metrics.json"
-    if not path.exists():
-        return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    values = {
-        f"{row['key']}/{name}": value
-        for row in found["systems"]
-        for name, value in row.items()
-        if isinstance(value, int | float)
-    }
-    means = {f"nll/{name}": value["mean"] for name, value in found["nll"].items() if value}
-    return values | means
-
-
-def last_values(run: RunFolder) -> dict[str, float]:
-    """What the training run has logged last."""
-    path = run / "metrics.csv"
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {name: float(v) for row in rows for name, v in row.items() if name != "step" and v}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from e2eve.evaluation.files import check_numbers
+from e2eve.evaluation.settings import check_numbers
 from e2eve.sweeps.study import FAILED, JOINED, TODO, Cell, Study, key_of, parsed, quoted, without
 
 FOR_TOKENIZERS = (

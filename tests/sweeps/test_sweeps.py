@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from e2eve.evaluation.files import check_numbers
+from e2eve.evaluation.settings import check_numbers
 from e2eve.runs import lock_run_dir
 from e2eve.sweeps.study import Cell
 
