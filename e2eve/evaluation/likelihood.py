@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from e2eve.conditioning import EditInputs
 from e2eve.editor import Editor
 from e2eve.evaluation.systems import InputBatch
-from e2eve.metrics import masked_mean, token_losses, tokens_in_region
 
 
 class PairedNLL(NamedTuple):
@@ -32,21 +32,14 @@ class PairedNLL(NamedTuple):
 
 @torch.no_grad()
 def paired_nll(editor: Editor, inputs: InputBatch) -> PairedNLL:
-    target_ids = editor.source_tokenizer.encode(inputs.sources)
-    inside = tokens_in_region(inputs.regions, round(target_ids.shape[1] ** 0.5)).touched
-    columns = []
-    for drivers in (inputs.paired_drivers, inputs.other_paired_drivers):
-        conditioning = editor.condition(inputs.sources, inputs.regions, drivers)
-        losses = token_losses(editor.logits(*conditioning, target_ids), target_ids)
-        columns += [_mean(losses, inside), _mean(losses, ~inside)]
+    matched = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
+    other_ids = editor.driver_tokenizer.encode(inputs.other_paired_drivers)
+    columns: list[Tensor] = []
+    for tokens in (matched, matched._replace(driver_ids=other_ids)):
+        nll = editor.nll(tokens)
+        columns += [nll.inside_by_input, nll.outside_by_input]
     return PairedNLL(*(column.cpu() for column in columns))
 
 
 def joined_nll(batches: Sequence[PairedNLL]) -> PairedNLL:
     return PairedNLL(*(torch.cat(column) for column in zip(*batches, strict=True)))
-
-
-def _mean(
-    losses: Float[Tensor, "batch tokens"], mask: Bool[Tensor, "batch tokens"]
-) -> Float[Tensor, " batch"]:
-    return masked_mean(losses, mask).masked_fill(~mask.any(1), torch.nan)

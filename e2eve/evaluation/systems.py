@@ -9,6 +9,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
 from e2eve.editor import Editor
 from e2eve.evaluation.baselines import paste, poisson
@@ -153,14 +154,10 @@ def _sampled(
     drivers: Float[Tensor, "batch 3 driver_side driver_side"],
     settings: EvaluationSettings,
 ) -> Edits:
-    conditioning = editor.condition(inputs.sources, inputs.regions, drivers)
-    ids = editor.sample(
-        *conditioning,
+    return editor.draw(
+        EditInputs(inputs.sources, inputs.regions, drivers),
         num_samples=settings.num_samples,
-        seed=inputs.seeds,
+        seeds=inputs.seeds,
         settings=settings.sampling,
-        draft=editor.draft(
-            conditioning, inputs.sources, inputs.regions, inputs.pastes, settings.sampling
-        ),
+        pastes=inputs.pastes,
     )
-    return editor.decode(ids)
