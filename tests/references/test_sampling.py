@@ -1,20 +1,15 @@
-"""The plain ways to sample are what they say, and every case runs."""
+"""References of sampling are what they say, and every variant beside them runs."""
 
 import pytest
 import torch
 
-from e2eve.benchmarks import sampling_cases
-from e2eve.benchmarks.gpt2 import as_gpt2, generate
-from e2eve.benchmarks.reference_sampling import filter_logits
-from e2eve.benchmarks.sampling_cases import (
-    engine_cases,
-    gpt2_cases,
-    loss_at,
-    pass_cases,
-    plain_cases,
-)
+from e2eve.benchmarks import networks, pipeline
+from e2eve.benchmarks.setting import Setting
 from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
+from scripts import benchmark_references, gpt_parts
 from tests.factories import random_ids
+from tests.references.gpt2 import as_gpt2, generate
+from tests.references.sampling import filter_logits
 
 LAYOUT = SequenceLayout(driver=4, source=16)
 
@@ -57,7 +52,7 @@ def test_gpt2_is_the_same_network(gpt):
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
-def test_gpt2_draws_the_likeliest_as_the_plain_loop_does(cache, gpt):
+def test_gpt2_draws_the_likeliest_as_the_reference_does(cache, gpt):
     pytest.importorskip("transformers")
     conditioning, settings = (random_ids(1, 4), random_ids(1, 16)), GPTSampling(0.0)
     drawn = generate(as_gpt2(gpt), torch.cat(conditioning, 1), 16, settings, cache)
@@ -66,31 +61,52 @@ def test_gpt2_draws_the_likeliest_as_the_plain_loop_does(cache, gpt):
     assert torch.equal(logits.argmax(-1), drawn)
 
 
-def test_every_case_runs(gpt):
-    for samples in (1, 3):
-        for case in engine_cases(gpt, samples):
-            assert case.run().ids.shape == (1, samples, 16), case.name
-        for case in pass_cases(gpt, samples, window=4):
-            case.run()
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("build", [networks.sample, gpt_parts.passes, gpt_parts.products])
+def test_every_variant_runs(build, samples):
+    for variant in build(Setting("tiny", batch=samples)).variants:
+        result = variant.run()
+        if build is networks.sample:
+            assert result.shape == (1, samples, 16), variant.name
 
 
-def test_every_plain_case_runs_and_says_how_much_of_the_work_it_does(gpt):
-    loop, *others = plain_cases(gpt, 2, tokens=4) + gpt2_cases(gpt, 2)
+def test_every_reference_runs_and_says_how_much_of_the_work_it_does():
+    pytest.importorskip("transformers")
+    setting = Setting("tiny", batch=2)
+    part = benchmark_references.sample(setting, networks.sample(setting), tokens=4)
+    assert part.baseline == "uncached loop"
+    loop, *others = part.variants[:4]
     assert loop.run().shape == (1, 2, 4)
     assert 0 < loop.share < 4 / 16, "later tokens read more"
-    for case in others:
-        assert case.run().numel() == 32, case.name
-        assert case.share == 1
+    for variant in others:
+        assert variant.run().numel() == 32, variant.name
+        assert variant.share == 1
 
 
-def test_without_transformers_its_gpt2_is_left_out(gpt, monkeypatch, caplog):
-    monkeypatch.setattr(sampling_cases, "find_spec", lambda name: None)
-    assert gpt2_cases(gpt, 2) == []
+def test_without_transformers_its_gpt2_is_left_out(monkeypatch, caplog):
+    monkeypatch.setattr(benchmark_references, "find_spec", lambda name: None)
+    setting = Setting("tiny")
+    part = benchmark_references.sample(setting, networks.sample(setting))
+    assert not any("GPT-2" in variant.name for variant in part.variants)
     assert "transformers is not installed" in caplog.text
 
 
-def test_rounding_changes_the_loss_a_little(gpt):
-    ids = random_ids(4, 4), random_ids(4, 16), random_ids(4, 16)
-    full = loss_at(gpt, *ids, "full")
-    for precision in ("bfloat16", "int8"):
-        assert 0 < abs(loss_at(gpt, *ids, precision) - full) < 0.05
+def test_the_drafts_of_a_trained_editor_are_counted(tmp_path):
+    setting = Setting("tiny")
+    setting.network.save_pretrained(tmp_path / "bundle")
+    pipeline.validation_of(setting, 3)[0].save(tmp_path / "inputs")
+    part = gpt_parts.drafts(
+        Setting("tiny", editor=tmp_path / "bundle", validation_set=tmp_path / "inputs")
+    )
+    assert 0 < part.facts["inside"] < 1
+    assert 0 < part.facts["passes"] <= 1
+    assert 0 <= part.facts["accepted_inside"] <= 1
+    for precision in ("bfloat16", "int8"):  # which changes the loss a little
+        assert 0 < abs(part.facts[f"nll_{precision}"] - part.facts["nll_full"]) < 0.05
+    assert part.variants[1].name == "e2eve"
+    part.variants[1].run()
+
+
+def test_drafts_need_a_trained_gpt():
+    with pytest.raises(ValueError, match="needs a trained editor: give editor="):
+        gpt_parts.drafts(Setting("tiny"))
