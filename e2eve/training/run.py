@@ -36,7 +36,7 @@ def train(config: DictConfig) -> Path:
     processes all of them come through here, and the first one keeps the run folder.
     """
     task_class = choose(config.task, TASKS, "task")
-    sweep, settings = config.get("sweep"), run_settings(config)
+    study, settings = config.get("study"), run_settings(config)
     config = OmegaConf.create(settings)
     if config.trainer.batch_limit:
         config.batch_size = min(config.batch_size, config.trainer.batch_limit)
@@ -52,7 +52,7 @@ def train(config: DictConfig) -> Path:
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with termination_exits(), recorded(run, loggers):
-            loggers += build_loggers(config, run, sweep)
+            loggers += build_loggers(config, run, study)
             task = task_class(config, run)
             device = fit(config, task, run, loggers)
             result = task.finish(loggers, device)
