@@ -45,7 +45,17 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 # Old name of a setting: its name today. Whole keys or groups, the longest match counts; a name
 # with spaces is a remedy in words.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    # edit and evaluate
+    "temperature": "sampling.temperature",
+    "top_k": "sampling.top_k",
+    "top_p": "sampling.top_p",
+    "guidance": "sampling.guidance",
+    "preserve": "sampling.preserve",
+    "precision": "sampling.precision",
+    "draft": "sampling.draft",
+    "window": "sampling.num_speculative_tokens",
+}
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 Schema = TypeVar("Schema")

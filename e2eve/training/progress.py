@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import Progress
 
-from e2eve.reporting.progress import house_bars
+from e2eve.reporting.progress import labelled_bars
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         self.first, self.began, self.spoke = trainer.global_step, time.monotonic(), 0.0
         console = Console(stderr=True)
         if console.is_terminal and trainer.is_global_zero:
-            self.bar = house_bars(console)
+            self.bar = labelled_bars(console)
             self.task = self.bar.add_task(
                 "training", total=trainer.max_steps, completed=trainer.global_step, note=""
             )

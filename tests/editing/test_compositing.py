@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e2eve.data.images import resize
-from e2eve.editing.window import composed, cut, reduced, stencil, window_around
+from e2eve.editing.compositing import composed, cut, reduced, stencil, window_around
 from e2eve.geometry import Box
 
 SIZES = [(40, 40), (64, 40), (40, 64), (97, 33), (13, 200), (1, 1), (1, 30), (300, 211)]
@@ -43,7 +43,7 @@ def test_a_window_is_the_largest_square_around_the_region():
         assert window.contains(region)
 
 
-def test_a_window_leaves_the_picture_only_where_it_must_and_evenly():
+def test_a_window_leaves_the_image_only_where_it_must_and_evenly():
     for rng, width, height in cases(400):
         window = window_around(random_box(rng, width, height), width, height)
         for first, end, length in (

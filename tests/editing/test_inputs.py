@@ -1,11 +1,11 @@
-"""Pictures and regions as people hand them over."""
+"""Images and regions as people hand them over."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from e2eve.editing.given import as_image, as_region
+from e2eve.editing.inputs import as_image, as_region
 from e2eve.geometry import Box
 
 WIDTH, HEIGHT = 40, 30
@@ -13,7 +13,7 @@ BOX = Box(5, 6, 20, 25)
 MASK = BOX.mask(WIDTH, HEIGHT)
 
 
-def picture() -> np.ndarray:
+def pixels() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
@@ -25,8 +25,8 @@ def white_strokes(opaque: tuple[int, int, int, int] = (255, 255, 255, 255)) -> I
     return Image.fromarray(layer)
 
 
-def test_a_path_a_pillow_picture_and_an_array_are_the_same_picture(tmp_path):
-    image = picture()
+def test_a_path_a_pillow_image_and_an_array_are_the_same_image(tmp_path):
+    image = pixels()
     Image.fromarray(image).save(tmp_path / "a.png")
     for given in (image, Image.fromarray(image), tmp_path / "a.png", str(tmp_path / "a.png")):
         assert np.array_equal(as_image(given, "source"), image)
@@ -60,16 +60,16 @@ def test_noise_of_a_jpeg_makes_no_region(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (picture().astype(np.float32), r"source is a float32 array of shape \(30, 40, 3\): give"),
-        (picture()[..., 0], r"source is a uint8 array of shape \(30, 40\): give a path"),
-        (picture()[:0], r"of shape \(0, 40, 3\): give"),
+        (pixels().astype(np.float32), r"source is a float32 array of shape \(30, 40, 3\): give"),
+        (pixels()[..., 0], r"source is a uint8 array of shape \(30, 40\): give a path"),
+        (pixels()[:0], r"of shape \(0, 40, 3\): give"),
         (torch.zeros(3, 4, 4), "source is of type Tensor: give a path"),
         (None, "source is of type NoneType"),
         ("nowhere.png", "nowhere.png is not a file"),
         (Image.new("F", (3, 3)), r"source cannot be used \(.*floating point.*\): give another"),
     ],
 )
-def test_what_is_no_picture_is_refused(given, message):
+def test_what_is_no_image_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         as_image(given, "source")
 
@@ -84,7 +84,7 @@ def test_what_is_no_picture_is_refused(given, message):
         (MASK.astype(np.uint8), "marks no pixel: paint what to edit white .255"),
         (white_strokes((0, 0, 0, 255)), "marks no pixel"),
         (MASK.astype(np.float64), r"region is a float64 array of shape \(30, 40\): give a Box"),
-        (picture(), r"region is a uint8 array of shape \(30, 40, 3\): give a Box"),
+        (pixels(), r"region is a uint8 array of shape \(30, 40, 3\): give a Box"),
         ((5, 6, 20, 25), "region is of type tuple: give a Box"),
         ("nowhere.png", "nowhere.png is not a file"),
     ],

@@ -1,19 +1,18 @@
-"""The square part of a source that an editor works on, there and back.
+"""The square window of a source that an editor works on, and the edit put back into the source.
 
-A window is a `Box` in pixels of the source; it may reach outside a picture that is too narrow.
+A window is a `Box` in pixels of the source; it may reach outside an image that is too narrow.
 """
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
 from e2eve.data.images import resize
 from e2eve.geometry import Box
 
-REACH = 2
-"""Pixels to each side that cubic interpolation looks at."""
+REACH = 2  # pixels to each side that cubic interpolation looks at
 
 
 def window_around(region: Box, width: int, height: int) -> Box:
@@ -24,46 +23,41 @@ def window_around(region: Box, width: int, height: int) -> Box:
     which reaches outside the source, evenly, along the shorter side.
     """
     side = max(min(width, height), region.width, region.height)
-    left = _start(region.left, region.right, side, width)
-    top = _start(region.top, region.bottom, side, height)
+
+    def start(first: int, end: int, length: int) -> int:
+        if side > length:
+            return (length - side) // 2
+        return min(max((first + end - side) // 2, 0), length - side)
+
+    left = start(region.left, region.right, width)
+    top = start(region.top, region.bottom, height)
     return Box(left, top, left + side, top + side)
 
 
-def _start(first: int, end: int, side: int, length: int) -> int:
-    if side > length:
-        return (length - side) // 2
-    return min(max((first + end - side) // 2, 0), length - side)
-
-
 def cut(
-    array: UInt8[np.ndarray, "height width *channels"], window: Box
-) -> UInt8[np.ndarray, "side side *channels"]:
-    """The window's content; outside the picture its border pixels are repeated."""
+    array: Shaped[np.ndarray, "height width *channels"], window: Box
+) -> Shaped[np.ndarray, "side side *channels"]:
+    """The window's content; outside the image its border pixels are repeated."""
     height, width = array.shape[:2]
-    inside = window.clipped(width, height)
-    missing = (
-        inside.top - window.top,
-        window.bottom - inside.bottom,
-        inside.left - window.left,
-        window.right - inside.right,
-    )
-    part = _part(array, inside)
-    return cv2.copyMakeBorder(part, *missing, cv2.BORDER_REPLICATE) if any(missing) else part
+    if Box(0, 0, width, height).contains(window):
+        return window.crop(array)
+    rows = np.arange(window.top, window.bottom).clip(0, height - 1)
+    columns = np.arange(window.left, window.right).clip(0, width - 1)
+    return array[rows[:, None], columns]
 
 
 def reduced(
     mask: Bool[np.ndarray, "old_side old_side"], side: int
 ) -> Bool[np.ndarray, "side side"]:
-    """The mask at the size of a resized picture: True for every pixel that shows any of it.
+    """The mask at the size of a resized image: True for every pixel that shows any of it.
 
-    So no region vanishes, and what a resized picture shows outside is free of what lay inside.
+    So no region vanishes, and what a resized image shows outside is free of what lay inside.
     """
-    levels, old_side = mask.astype(np.uint8), len(mask)
-    if side > old_side:
-        grown = cv2.dilate(levels, np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8))
+    if side > len(mask):
+        reach = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
+        grown = cv2.dilate(mask.astype(np.uint8), reach)
         return cv2.resize(grown, (side, side), interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    shares = levels.astype(np.float32)
-    return cv2.resize(shares, (side, side), interpolation=cv2.INTER_AREA) > 0
+    return cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 0
 
 
 class Stencil(NamedTuple):
@@ -79,16 +73,16 @@ def stencil(region: Bool[np.ndarray, "height width"], feather: float) -> Stencil
     """The region with a rim inside it, `feather` pixels wide; 0 for none.
 
     In the rim an edit's weight grows with the Euclidean distance to the nearest pixel outside the
-    region. The picture's border is no such pixel.
+    region. The image's border is no such pixel.
     """
     height, width = region.shape
     box = Box.around(region)
     if region.all():  # nothing outside that a distance could be measured to
         return Stencil(box, region, ~region, np.ones((0, 1), np.float32))
     ring = Box(box.left - 1, box.top - 1, box.right + 1, box.bottom + 1).clipped(width, height)
-    levels = _part(region, ring).astype(np.uint8)
+    levels = ring.crop(region).astype(np.uint8)
     distances = cv2.distanceTransform(levels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distances = _part(distances, box.shifted(-ring.left, -ring.top))
+    distances = box.shifted(-ring.left, -ring.top).crop(distances)
     solid = distances >= 1 + feather
     rim = (distances > 0) & ~solid
     return Stencil(box, solid, rim, distances[rim][:, None] / (1 + feather))
@@ -102,15 +96,24 @@ def composed(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The source with the edit of its window inside the region; outside, the very same pixels."""
     box, rim = stencil.box, stencil.rim
-    patch = _part(resize(edit, window.width, window.height), box.shifted(-window.left, -window.top))
+    patch = resize(edit, window.width, window.height)
+    patch = box.shifted(-window.left, -window.top).crop(patch)
     result = source.copy()
-    place = _part(result, box)
+    place = box.crop(result)
     mixed = place[rim] + stencil.weights * (patch[rim].astype(np.float32) - place[rim])
     place[rim] = np.rint(mixed).astype(np.uint8)
     np.copyto(place, patch, where=stencil.solid[..., None])
     return result
 
 
-def _part(array: np.ndarray, box: Box) -> np.ndarray:
-    """What the box holds of a picture, mask or map (a view)."""
-    return array[box.top : box.bottom, box.left : box.right]
+def pasted(
+    source: UInt8[np.ndarray, "height width 3"],
+    region: Bool[np.ndarray, "height width"],
+    box: Box,
+    driver: UInt8[np.ndarray, "driver_side driver_side 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The simplest edit: the driver resized to the region's bounding box `box`, shown inside it."""
+    edit = source.copy()
+    shown = box.crop(region)[..., None]
+    np.copyto(box.crop(edit), resize(driver, box.width, box.height), where=shown)
+    return edit

@@ -1,12 +1,16 @@
-"""Requests: what the editor is shown, what becomes of what it paints, and in which order."""
+"""Requests and edits: what an editor is shown, what becomes of what it draws, what is saved."""
+
+import io
+import json
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional
 
-from e2eve.data.images import square
-from e2eve.editing import EditRequest
+from e2eve.data.images import read_image, square
+from e2eve.editing import EditRequest, Edits
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 
@@ -14,7 +18,7 @@ SIDE, DRIVER_SIDE = 32, 16
 
 
 class Thumbnail(FeatureExtractor):
-    """The picture shrunk to 3 by 3 pixels."""
+    """The image shrunk to 3 by 3 pixels."""
 
     name, dim, frechet_name = "thumbnail", 27, "Fréchet distance (thumbnail)"
     scale: torch.Tensor
@@ -32,7 +36,7 @@ def noise(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def random_region(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """A disc with its middle in the picture, or speckles."""
+    """A disc with its middle in the image, or speckles."""
     rows, columns = np.mgrid[:height, :width]
     middle = rng.integers(0, height), rng.integers(0, width)
     radius = rng.uniform(0.6, max(width, height))
@@ -41,7 +45,7 @@ def random_region(rng: np.random.Generator, width: int, height: int) -> np.ndarr
     return speckles if speckles.any() and rng.random() < 0.3 else disc
 
 
-def test_only_the_region_changes_whatever_its_shape_and_the_pictures():
+def test_only_the_region_changes_whatever_its_shape_and_the_images():
     for seed in range(30):
         rng = np.random.default_rng(seed)
         width, height = (int(n) for n in rng.integers(1, 120, 2))
@@ -97,7 +101,8 @@ def test_the_middle_of_a_driver_is_used():
 def test_tensors_are_a_batch_of_one_in_the_editors_precision():
     source = noise(np.random.default_rng(0), 50, 40)
     request = EditRequest.of(source, source, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
-    sources, regions, drivers, pastes = request.tensors(torch.device("cpu"), torch.bfloat16)
+    sources, regions, drivers = request.inputs(torch.device("cpu"), torch.bfloat16)
+    pastes = request.pastes(torch.device("cpu"), torch.bfloat16)
     assert (sources.shape, sources.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
     assert (regions.shape, regions.dtype) == ((1, 1, SIDE, SIDE), torch.bool)
     assert (drivers.shape, drivers.dtype) == ((1, 3, DRIVER_SIDE, DRIVER_SIDE), torch.bfloat16)
@@ -108,10 +113,11 @@ def test_the_paste_shows_the_driver_in_the_region_and_the_source_elsewhere():
     source = noise(np.random.default_rng(0), SIDE, SIDE)
     driver = np.full((DRIVER_SIDE, DRIVER_SIDE, 3), 200, np.uint8)
     request = EditRequest.of(source, driver, Box(3, 5, 20, 19), SIDE, DRIVER_SIDE)
-    tensors = request.tensors(torch.device("cpu"), torch.float32)
-    inside = tensors.regions.expand(1, 3, SIDE, SIDE)
-    assert torch.equal(tensors.pastes[~inside], tensors.sources[~inside])
-    assert (tensors.pastes[inside] == 200 / 127.5 - 1).all()
+    inputs = request.inputs(torch.device("cpu"), torch.float32)
+    pastes = request.pastes(torch.device("cpu"), torch.float32)
+    inside = inputs.regions.expand(1, 3, SIDE, SIDE)
+    assert torch.equal(pastes[~inside], inputs.sources[~inside])
+    assert (pastes[inside] == 200 / 127.5 - 1).all()
 
 
 def test_edits_that_show_the_driver_come_first_wherever_it_stands():
@@ -142,3 +148,77 @@ def test_wrong_inputs_are_named():
     source = noise(np.random.default_rng(0), 50, 40)
     with pytest.raises(ValueError, match="The driver is a float64 array"):
         EditRequest.of(source, source / 255, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
+
+
+def edits(count: int, width: int = 30, height: int = 20) -> Edits:
+    rng = np.random.default_rng(count)
+    images = rng.integers(0, 256, (count + 1, height, width, 3), dtype=np.uint8)
+    return Edits(
+        images=[Image.fromarray(image) for image in images[1:]],
+        scores=[-1.5 * n for n in range(count)],
+        numbers=list(range(count))[::-1],
+        seed=7,
+        region=Box(1, 2, 5, 6).mask(width, height),
+        source=images[0],
+        driver=rng.integers(0, 256, (8, 8, 3), dtype=np.uint8),
+    )
+
+
+def test_saved_edits_are_the_edits(tmp_path):
+    made = edits(3)
+    made.save(tmp_path / "new" / "folder", model="runs/a", num_samples=3)
+    saved = tmp_path / "new" / "folder"
+    facts = json.loads((saved / "edit.json").read_text())
+    assert (facts["model"], facts["num_samples"], facts["seed"]) == ("runs/a", 3, 7)
+    assert [sample["score"] for sample in facts["samples"]] == made.scores
+    assert [sample["number"] for sample in facts["samples"]] == made.numbers
+    for sample, image in zip(facts["samples"], made.images, strict=True):
+        assert np.array_equal(read_image(saved / sample["file"]), np.asarray(image))
+    assert {path.name for path in saved.iterdir()} == set(facts["files"])
+    assert np.array_equal(read_image(saved / "region.png")[..., 0] == 255, made.region)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["edit_02.png", "region.png", "grid.png", "edit.json"])
+def test_no_file_is_replaced_or_removed_whoever_wrote_it(tmp_path, name):
+    out = tmp_path / "edits"
+    out.mkdir()
+    (out / name).write_bytes(b"mine")
+    (out / "edit_2025_holiday.png").write_bytes(b"mine too")
+    before = contents(tmp_path)
+    assert edits(3).save(out) == tmp_path / "edits_2"
+    assert edits(3).save(out) == tmp_path / "edits_3"
+    assert contents(tmp_path).items() >= before.items()
+    assert len(contents(tmp_path)) == 2 + 2 * 6
+
+
+def test_links_are_not_written_through(tmp_path):
+    out = tmp_path / "edits"
+    out.mkdir()
+    (out / "grid.png").symlink_to(tmp_path / "nowhere.png")
+    assert edits(1).save(out) == tmp_path / "edits_2"
+    assert not (tmp_path / "nowhere.png").exists()
+
+
+def test_edits_go_into_a_folder_of_other_files(tmp_path):
+    (tmp_path / "edit_notes.png").touch()
+    assert edits(1).save(tmp_path) == tmp_path
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"edit_01.png", "edit_notes.png", "edit.json", "grid.png", "region.png"}
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 12])
+def test_the_grid_holds_source_driver_and_edits(count):
+    grid = edits(count).grid()
+    rows = -(-(count + 2) // 6)
+    assert grid.height > rows * 150
+    assert grid.width > min(6, count + 2) * 224
+
+
+def test_a_notebook_shows_the_grid():
+    made = edits(2)
+    with Image.open(io.BytesIO(made._repr_png_())) as shown:
+        assert np.array_equal(np.asarray(shown), np.asarray(made.grid()))
