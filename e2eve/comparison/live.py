@@ -11,9 +11,8 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import PageSettings, dashboard_html
+from e2eve.comparison.page import LiveState, PageSettings, dashboard_html
 from e2eve.comparison.runs import find_runs
-from e2eve.comparison.script_data import LiveState
 from e2eve.evaluation.files import METRICS
 
 log = logging.getLogger(__name__)

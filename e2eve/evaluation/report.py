@@ -9,8 +9,7 @@ from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.findings import findings
 from e2eve.evaluation.systems import SYSTEMS
 from e2eve.reporting.charts import line_chart
-from e2eve.reporting.page import Page
-from e2eve.reporting.tables import Column
+from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
