@@ -15,8 +15,8 @@ from e2eve.bundle import read_bundle, write_bundle
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, Picture, Region
 from e2eve.features import FeatureExtractor, build_perceptual
-from e2eve.features.pooled import PooledMaps
-from e2eve.metrics import tokens_in_region
+from e2eve.features.base import PooledMaps
+from e2eve.metrics.masked import tokens_in_region
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
 from e2eve.transformer.engine import Draft, sample

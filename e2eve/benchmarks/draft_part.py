@@ -14,7 +14,7 @@ from e2eve.benchmarks.timing import Case
 from e2eve.editor import Editor
 from e2eve.evaluation.systems import InputBatch, input_batch, swap_distance
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.metrics import tokens_in_region
+from e2eve.metrics.masked import tokens_in_region
 from e2eve.transformer import SamplingSettings
 from e2eve.transformer.engine import Sampled, sample
 

@@ -24,7 +24,7 @@ from e2eve.evaluation.systems import Edits, EvaluationSettings, InputBatch, inpu
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
-from e2eve.features.pooled import PooledMaps
+from e2eve.features.base import PooledMaps
 
 SAMPLES, DISTRACTORS, REFERENCES = 4, 100, 200
 """Edits of an input, crops that a driver has to be found among, real pictures."""

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 
 from e2eve.comparison.comparison import Comparison, with_deviation
 from e2eve.comparison.configurations import Configuration
-from e2eve.comparison.results import MetricInfo
+from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.charts import CURVES, PALETTE
 
 DASHES = ("solid", "dash", "dot", "dashdot")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from e2eve.comparison import ranking
 from e2eve.comparison.configurations import Configuration, grouped, value_of
-from e2eve.comparison.results import MetricInfo
+from e2eve.metrics.info import MetricInfo
 from e2eve.comparison.runs import Run, find_runs, read_run
 from e2eve.reporting.page import Highlight
 
@@ -154,8 +154,8 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     runs = tuple(read_run(folder, evaluation) for folder in find_runs(places))
     configurations, repeated = grouped([run for run in runs if run.is_editor])
     finished = [run.results for one in configurations for run in one.finished if run.results]
-    known = {info.key: info for results in reversed(finished) for info in results.metrics}
-    order = dict.fromkeys(info.key for results in finished for info in results.metrics)
+    known = {info.key: info for results in reversed(finished) for info in results.infos}
+    order = dict.fromkeys(info.key for results in finished for info in results.infos)
     found = {key for results in finished for key in results.means}
     metrics = tuple(known[key] for key in order if key in found)
     values = long_table(configurations, [metric.key for metric in metrics])

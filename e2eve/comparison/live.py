@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 from e2eve.comparison.comparison import compare
 from e2eve.comparison.page import LiveState, PageSettings, dashboard_html
 from e2eve.comparison.runs import find_runs
-from e2eve.evaluation.files import METRICS
+from e2eve.evaluation.results import METRICS
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from e2eve.comparison.comparison import (
 )
 from e2eve.comparison.configurations import differences
 from e2eve.comparison.images import Link, SideBySide, Strip, side_by_side
-from e2eve.comparison.results import MetricInfo
+from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.charts import figure_dict, script_safe
 from e2eve.reporting.page import environment, inline, plotly_script
 from e2eve.reporting.progress import Report, silent

@@ -16,18 +16,6 @@ def masked_mean(
     return values / mask.flatten(1).sum(1).clamp(min=1)
 
 
-def l1_outside(
-    a: Float[Tensor, "batch 3 height width"],
-    b: Float[Tensor, "batch 3 height width"],
-    regions: Bool[Tensor, "batch 1 height width"],
-) -> Float[Tensor, " batch"]:
-    """Locality: mean |a - b| over pixels outside the region and channels, on the [-1, 1] scale.
-
-    0 for a region that covers its image. Twice the figure on a [0, 1] scale.
-    """
-    return masked_mean((a - b).abs(), (~regions).expand_as(a))
-
-
 class TokenMasks(NamedTuple):
     """For each token in raster order: does the region reach into its cell, or fill it?"""
 

@@ -24,7 +24,7 @@ CURVES = {
 }
 """Title and unit of a chart of a training curve; others are called what the metric is called."""
 
-SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region", "gap")
+SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region", "nll_gap", "gap")
 """Metrics of evaluations during a training run that get a chart."""
 
 

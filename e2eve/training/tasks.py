@@ -20,6 +20,7 @@ from pytorch_lightning.loggers import Logger
 
 from e2eve.config import plain
 from e2eve.editor import Editor
+from e2eve.evaluation.evaluator import Evaluator
 from e2eve.reporting.progress import progress_bars
 from e2eve.training.building import (
     as_driver,
@@ -35,7 +36,7 @@ from e2eve.training.building import (
 )
 from e2eve.training.data_module import ResumableData, Simulated
 from e2eve.training.editor_module import EditorModule
-from e2eve.training.evaluating import Evaluator, PeriodicEvaluation
+from e2eve.training.evaluating import PeriodicEvaluation, build_evaluator
 from e2eve.training.loggers import log_evaluation
 from e2eve.training.pictures import Reconstructions, tokenizer_report
 from e2eve.training.ranks import leads
@@ -149,7 +150,7 @@ class EditorTask(Task):
 
     def callbacks(self) -> list[Callback]:
         every = self.config.evaluation.get("every_n_epochs")
-        return [PeriodicEvaluation(self.evaluator, every)] if every else []
+        return [PeriodicEvaluation(self.evaluator, every, self.run)] if every else []
 
     def export(self) -> None:
         self.editor.save_pretrained(self.run.bundle)
@@ -160,14 +161,15 @@ class EditorTask(Task):
             if leads():
                 self.run.remove_old_evaluation()
             return self.run.bundle
-        found = self.evaluator.report(Editor.from_pretrained(self.run.path, device=str(device)))
+        editor = Editor.from_pretrained(self.run.path, device=str(device))
+        found = self.evaluator.report(editor, **report_of(self.config, self.run))
         if found is not None:
             log_evaluation(loggers, found, self.config.trainer.max_steps)
         return self.run.report
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
-        return Evaluator(self.config, build_pictures(self.config).val, self.run)
+        return build_evaluator(self.config, build_pictures(self.config).val, self.run)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
@@ -223,15 +225,23 @@ class EvaluationTask(Task):
                 "trainer.nodes=1."
             )
         self.config = config
-        self.evaluator = Evaluator(config, build_pictures(config).val, run)
+        self.evaluator, self.run = build_evaluator(config, build_pictures(config).val, run), run
         self.editor = Editor.from_pretrained(config.init_from)
         self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        found = self.evaluator.report(self.editor.to(device))
+        found = self.evaluator.report(self.editor.to(device), **report_of(self.config, self.run))
         assert found is not None  # there is one process only
         log_evaluation(loggers, found, 0)
-        return self.evaluator.run.report
+        return self.run.report
+
+
+def report_of(config: DictConfig, run: RunFolder) -> dict[str, str]:
+    """Title and configuration of a run's report."""
+    return {
+        "title": run.title(config.name),
+        "config": OmegaConf.to_yaml(config, resolve=True),
+    }
 
 
 def cache_settings(config: DictConfig) -> dict:

@@ -1,14 +1,9 @@
-"""Means inside and outside the region, over pixels and over tokens."""
+"""Means inside and outside the region, over tokens."""
 
 import pytest
 import torch
 
-from e2eve.metrics import (
-    l1_outside,
-    masked_mean,
-    token_losses,
-    tokens_in_region,
-)
+from e2eve.metrics.masked import masked_mean, token_losses, tokens_in_region
 
 
 @pytest.fixture
@@ -19,26 +14,6 @@ def regions() -> torch.Tensor:
     regions[1, :, 7, 3] = True
     regions[2] = True
     return regions
-
-
-def test_l1_is_the_mean_over_the_pixels_outside(regions):
-    a, b = torch.rand(3, 3, 8, 8), torch.rand(3, 3, 8, 8)
-    for i in range(3):
-        inside = regions[i, 0]
-        difference = (a[i] - b[i]).abs()
-        outside = difference[:, ~inside].mean() if (~inside).any() else torch.tensor(0.0)
-        torch.testing.assert_close(l1_outside(a, b, regions)[i], outside)
-
-
-def test_the_outside_is_blind_to_the_region(regions):
-    a = torch.rand(3, 3, 8, 8)
-    edited = torch.where(regions, torch.nan, a)
-    assert l1_outside(a, edited, regions).eq(0).all()
-
-
-def test_black_to_white_is_two(regions):
-    white = torch.ones(3, 3, 8, 8)
-    assert l1_outside(white, -white, regions).tolist() == [2, 2, 0]
 
 
 def test_masked_mean_of_nothing_is_zero():
