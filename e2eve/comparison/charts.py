@@ -29,7 +29,8 @@ POINTS = 200
 
 QUIET = "#9AA2B1"
 LEGEND_BELOW = {
-    "orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top", "title": {"text": ""},
+    "orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top",
+    "title": {"text": ""},
 }  # fmt: skip
 
 Series = dict[str, list[list[float]]]
@@ -238,11 +239,15 @@ def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any
         lines = "<br>".join(f"%{{customdata[{n}]}}" for n in range(len(trace.customdata[0])))
         opacity = 1 if place in comparison.ranked else 0.4
         label = _safe(comparison.configurations[place].label)
-        trace.update(name=label, meta=place, opacity=opacity, hovertemplate=f"{lines}<extra></extra>")
+        trace.update(
+            name=label, meta=place, opacity=opacity, hovertemplate=f"{lines}<extra></extra>"
+        )
         yield place, trace
 
 
-def _reference_points(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> list[go.Scatter]:
+def _reference_points(
+    comparison: Comparison, across: MetricInfo, up: MetricInfo
+) -> list[go.Scatter]:
     """What needs no editor, hidden until it is asked for in the legend."""
     return [
         go.Scatter(

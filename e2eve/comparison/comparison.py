@@ -1,18 +1,18 @@
 """Runs compared: one long table of runs × metrics, its means over seeds, and what they show."""
 
+import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from e2eve.comparison import ranking
 from e2eve.comparison.configurations import Configuration, grouped, value_of
-from e2eve.metrics.info import MetricInfo
 from e2eve.comparison.runs import Run, find_runs, read_run
+from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.page import Highlight
 
 RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
@@ -84,12 +84,14 @@ class Comparison:
     def pairs(self) -> dict[str, pd.DataFrame]:
         """Adjusted p of every pair of ranked configurations, by metric; without untested ones."""
         found = {}
+        gc.freeze()  # multipletests collects garbage: without this a tenth of a second each time
         for metric in self._compared:
             blocks = self.blocks(metric.key)
             if len(blocks) > 1 and blocks.shape[1] > 1:
                 p = ranking.pair_p_values(blocks.to_numpy(), pooled=self.over_seeds)
                 adjusted = ranking.adjusted_pairs(p)
                 found[metric.key] = pd.DataFrame(adjusted, blocks.index, blocks.index)
+        gc.unfreeze()
         return found
 
     @cached_property
@@ -257,6 +259,8 @@ def _needed(one: Configuration, name: str) -> str:
     if name == "num_samples" and run.results:
         return str(run.results.about[name])
     # An editor that was given as a whole brings its tokenizers.
-    if name == "tokenizer.source" and (run.config.get("init_from") or "tokenizer" not in run.config):
+    if name == "tokenizer.source" and (
+        run.config.get("init_from") or "tokenizer" not in run.config
+    ):
         return str(run.config.get("init_from") or run.folder)
     return value_of(run, name)

@@ -12,8 +12,8 @@ from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
-from e2eve.evaluation.results import SAMPLES_FOLDER, Results
 from e2eve.comparison.runs import Run
+from e2eve.evaluation.results import SAMPLES_FOLDER, Results
 from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri
 from e2eve.reporting.progress import Report, silent

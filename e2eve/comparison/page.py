@@ -140,12 +140,12 @@ def figures_of(comparison: Comparison) -> dict[str, Any]:
     """
     metrics, curves = comparison.metrics, charts.curve_series(comparison)
     across, up = by_aspect(metrics, NATURAL), by_aspect(metrics, FAITHFUL)
-    first, parallel = leading(up or metrics), [metric for metric in metrics if metric.shown]
-    both = leading(across), leading(up)
     figures = {
-        "bars": charts.bar_chart(comparison, first) if first else None,
-        "front": charts.front_chart(comparison, *both) if across and up else None,
-        "parallel": charts.parallel_chart(comparison, parallel),
+        "bars": charts.bar_chart(comparison, leading(up or metrics)) if metrics else None,
+        "front": charts.front_chart(comparison, leading(across), leading(up))
+        if across and up
+        else None,
+        "parallel": charts.parallel_chart(comparison, [m for m in metrics if m.shown]),
         "curves": charts.curve_chart(comparison, curves) if curves else None,
     }
     return {

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from e2eve.evaluation.results import METRICS, Results, read_results
 from e2eve.evaluation.curves import Curve, read_curves
+from e2eve.evaluation.results import METRICS, Results, read_results
 from e2eve.training.run_folder import RunFolder
 
 SKIPPED = ("wandb", "checkpoints", "bundle", "validation_set", "token_cache")

@@ -172,7 +172,9 @@ def _ranks(rows: Sequence[Row], column: Column) -> list[int]:
 
     values = [row.get(column.key) for row in rows]
     use = [_is_number(v) and not row.get("unranked") for v, row in zip(values, rows, strict=True)]
-    numbers = pd.Series([v if used else None for v, used in zip(values, use, strict=True)], dtype=float)
+    numbers = pd.Series(
+        [v if used else None for v, used in zip(values, use, strict=True)], dtype=float
+    )
     texts = [written(value, column.spec) for value in values]
     alike = numbers.groupby(texts).transform("last").where(use)
     if column.best is None or alike.nunique() < 2:
