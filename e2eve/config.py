@@ -1,22 +1,50 @@
-"""Where the configuration lives, and how a verb starts: imports nothing heavy."""
+"""The border between YAML and code: commands, typed settings, objects that a config names.
+
+Library code receives dataclasses and built objects; a DictConfig goes no further than the modules
+that read one with the functions below. Imports nothing heavy, so that --help answers at once.
+"""
 
 import difflib
 import functools
+import inspect
 import logging
 import os
+import pkgutil
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
+from hydra.errors import (
+    CompactHydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
 log = logging.getLogger(__name__)
 
-TRUSTED = ("e2eve.", "torch.", "pytorch_lightning.")
+Positive = Annotated[int, Field(ge=1)]  # a count of at least one
+NonNegative = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+# Old name of a setting: its name today. Whole keys or groups, the longest match counts; a name
+# with spaces is a remedy in words.
+RENAMED: dict[str, str] = {}
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+Schema = TypeVar("Schema")
 
 
 def conf_dir() -> str:
@@ -25,117 +53,278 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
-def verb(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a command of a function of a config.
+def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+    """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
-    with its sentence and exit code 1. Set HYDRA_FULL_ERROR=1 to see where it came from.
+    with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
+    to see where they came from. Packages in the working directory can be imported.
     """
 
-    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
-        @functools.wraps(main)
-        def guarded(config: DictConfig) -> None:
-            try:
-                check_numbers(config, {"": config_name, **HydraConfig.get().runtime.choices})
-                main(config)
-            except ValueError as error:
-                if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                    raise
-                log.error("%s", error)
-                sys.exit(1)
+    def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
+        full_error = os.environ.get("HYDRA_FULL_ERROR", "0")
 
-        # Hydra finds launchers in packages of this very name only, wherever they lie.
-        sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
-        # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
-        start = hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)
-        return start(guarded)
+        @functools.wraps(main)
+        def task(config: DictConfig) -> Any:
+            os.environ["HYDRA_FULL_ERROR"] = full_error  # for processes that this one starts
+            try:
+                return main(config)
+            except (ValueError, OmegaConfBaseException) as error:
+                if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # a launcher decides what one cell's failure means
+                _exit_with(error)
+            finally:
+                os.environ["HYDRA_FULL_ERROR"] = "1"
+
+        @functools.wraps(main)
+        def run() -> None:
+            # Hydra finds launchers in packages of this very name only, wherever they lie.
+            sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
+            if not {"", os.getcwd()} & set(sys.path):  # started by its console script
+                sys.path.append(os.getcwd())  # last: a folder here hides no installed package
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands over what it would print otherwise
+            try:
+                # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
+                hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(
+                    task
+                )()
+            except (ValueError, CompactHydraException, OmegaConfBaseException) as error:
+                if full_error == "1":
+                    raise
+                _exit_with(error, config_name)
+
+        return run
 
     return decorate
 
 
-def check_numbers(config: DictConfig, chosen: Mapping[str, str]) -> None:
-    """Raise one sentence where a word is given in place of a number, or of true or false.
+def _exit_with(error: Exception, config_name: str | None = None) -> NoReturn:
+    log.error("%s", _sentence_of(error, config_name))
+    sys.exit(1)
+
+
+def _sentence_of(error: Exception, config_name: str | None) -> str:
+    """The message as one sentence; Hydra's with the nearest of the names that there are."""
+    message = str(error)
+    if found := re.search(r"Missing mandatory value: (\S+)", message):
+        return f"{found[1]} is missing: give {found[1]}=…."
+    if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
+        return message
+    if isinstance(error, OverrideParseException):
+        key, _, value = error.override.partition("=")
+        return f"{error.override} cannot be read: quote the value, as in '{key}=\"{value}\"'."
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return (
+            f"{_unknown(name, error.options, group)} Where it is one of your own, give "
+            "--config-dir=<the folder that holds your groups>."
+        )
+    if found := re.search(r"Could not override '([^']+)'", message):
+        key = found[1]
+        return _unknown_key(key, _leaves(_composed_without(key, config_name)))
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        message = f"{message} {error.__cause__}"
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())
+
+
+def _composed_without(key: str, config_name: str | None) -> Mapping[str, Any]:
+    """The command line's config without one key; empty where that has mistakes too."""
+    given = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")]
+    others = [a for a in given if a.split("=")[0].split("@")[0].lstrip("+~") != key]
+    try:
+        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+            return plain(hydra.compose(config_name, overrides=others), resolve=False)
+    except (CompactHydraException, OmegaConfBaseException):
+        return {}
+
+
+def _leaves(node: Any, prefix: str = "") -> Iterable[str]:
+    """Dotted names of all nodes and leaves."""
+    for name, value in node.items() if isinstance(node, Mapping) else ():
+        yield f"{prefix}{name}"
+        yield from _leaves(value, f"{prefix}{name}.")
+
+
+def _unknown_key(key: str, known: Iterable[str]) -> str:
+    """The sentence about a setting that there is not."""
+    for old in sorted(RENAMED, key=len, reverse=True):
+        if key == old or key.startswith(f"{old}."):
+            new = RENAMED[old]
+            return f"{key} is {new if ' ' in new else f'called {new}{key[len(old) :]} now'}."
+    near = difflib.get_close_matches(key, list(known), n=1)
+    hint = f"did you mean {near[0]}?" if near else "see --cfg job for those that there are."
+    return f"{key} is no setting: {hint}"
+
+
+def read_settings(
+    node: DictConfig | Mapping[str, Any], schema: type[Schema], key: str = ""
+) -> Schema:
+    """The node as the dataclass `schema`, nested ones too, with types and ranges checked.
 
     Args:
-        chosen: names of files by their group; "" is the folder itself.
+        schema: a dataclass whose annotations may be `Literal`s, unions and the aliases above.
+        key: where the node lies in the config, for messages.
+
+    Raises:
+        ValueError: with a sentence for each setting that is missing, unknown or out of range.
     """
-    for group, name in chosen.items():
-        for key, default in _numbers(group, name):
-            given = OmegaConf.select(config, key)
-            if isinstance(given, str):
-                wanted = "true or false" if isinstance(default, bool) else "a number"
-                raise ValueError(f'{key} is "{given}": give {wanted}, such as {default}.')
+    values = plain(node)
+    return _checked(values, schema, key)
 
 
-def _numbers(group: str, name: str) -> Iterator[tuple[str, int | float]]:
-    """Dotted keys for which a file, or one that it builds on, has a number, true or false."""
-    path = Path(conf_dir(), group, f"{name}.yaml")
-    if not path.is_file():  # one of Hydra's own
+def _checked(values: Any, annotation: Any, key: str) -> Any:
+    """The values as what the annotation asks for. In a list, as a dataclass takes no settings."""
+    try:
+        return TypeAdapter(list[annotation], config=STRICT).validate_python([values])[0]
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        names, place = [key] if key else [], values
+        for part in mistake["loc"][1:]:  # names of settings, and of the members of a union
+            inside: Any = dict(enumerate(place)) if isinstance(place, list) else place
+            if isinstance(inside, Mapping) and part in inside:
+                names.append(str(part))
+                place = inside[part]
+        if mistake["type"] == "missing":
+            names.append(str(mistake["loc"][-1]))
+        raise ValueError(_mistake(".".join(names), mistake, annotation)) from None
+
+
+def _mistake(key: str, error: Any, annotation: Any) -> str:
+    """The sentence about one of pydantic's errors."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "unexpected_keyword_argument":
+        parent = key.rpartition(".")[0]
+        return _unknown_key(key, [f"{parent}.{n}".lstrip(".") for n in _field_names(annotation)])
+    if kind == "missing":
+        return f"{key} is missing: give {key}=…."
+    if kind == "value_error":  # by a class itself: its sentence is enough
+        return str(context["error"])
+    remedies = {
+        "int": "a whole number",
+        "float": "a number",
+        "bool": "true or false",
+        "string": "text",
+        "literal_error": f"one of {context.get('expected', '')}".replace("'", "").replace(
+            " or ", ", "
+        ),
+        "greater_than_equal": f"at least {context.get('ge')}",
+        "greater_than": f"more than {context.get('gt')}",
+        "less_than_equal": f"at most {context.get('le')}",
+        "less_than": f"less than {context.get('lt')}",
+        "finite_number": "a finite number",
+        "list": "a list",
+        "dict": "a group of settings",
+        "dataclass": "a group of settings",
+    }
+    named = remedies.get(kind) or remedies.get(kind.split("_")[0]) or error["msg"].lower()
+    shown = f'"{value}"' if isinstance(value, str) else "null" if value is None else value
+    return f"{key} is {shown}: give {named}."
+
+
+def _field_names(annotation: Any) -> set[str]:
+    """Names of all settings of a dataclass and of those inside it."""
+    fields = getattr(annotation, "__dataclass_fields__", {})
+    inside = [*typing.get_args(annotation), *(field.type for field in fields.values())]
+    return {*fields, *(name for one in inside for name in _field_names(one))}
+
+
+def instantiate(node: Any, key: str = "", **extra: Any) -> Any:
+    """Build the object that `_target_` names, its nested nodes too.
+
+    Any function or class that can be imported may be named. `_partial_` and the other keys of
+    hydra.utils.instantiate mean what they mean there.
+
+    Args:
+        key: where the node lies in the config, for messages.
+        extra: further arguments of the outermost call.
+
+    Raises:
+        ValueError: when a target cannot be imported, has no argument of a name (the nearest one is
+            named) or refuses a value.
+    """
+    values = plain(node)
+    _check_calls(values, key)
+    try:
+        return hydra.utils.instantiate(values, _convert_="all", **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, ValueError):  # one of ours: its sentence is enough
+            raise cause from None
+        if isinstance(cause, TypeError) or cause is None:
+            what = f"{key}: " if key else ""
+            raise ValueError(f"{what}{values['_target_']} fails: {cause or error}.") from error
+        raise cause from error
+
+
+def _check_calls(node: Any, key: str) -> None:
+    """Compare the arguments of each call with the names and types of its signature."""
+    items = (node if isinstance(node, dict) else dict(enumerate(node))).items()
+    children = {f"{key}.{name}".lstrip("."): (str(name), value) for name, value in items}
+    for where, (_, value) in children.items():
+        if isinstance(value, dict | list):
+            _check_calls(value, where)
+    if not isinstance(node, dict) or "_target_" not in node:
         return
-    content = OmegaConf.to_container(OmegaConf.load(path))
-    assert isinstance(content, dict)  # as all our files are
-    for one in content.pop("defaults", []):
-        if isinstance(one, str) and one != "_self_":
-            yield from _numbers(group, one)
-    yield from _number_leaves(content, group.replace("/", "."))
+    target = _located(str(node["_target_"]), key)
+    try:
+        parameters = inspect.signature(target).parameters
+        function = target.__init__ if inspect.isclass(target) else target
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (TypeError, ValueError, NameError):  # written in C, or with names that are not there
+        return
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    for where, (name, value) in children.items():
+        if name[:1] == "_":  # Hydra's own
+            continue
+        if name not in parameters and not takes_any:
+            raise ValueError(_unknown_key(where, [f"{key}.{p}".lstrip(".") for p in parameters]))
+        # What pydantic knows nothing of, and what is built first, its class has to check.
+        with suppress(PydanticUserError):
+            if not _names_target(value):
+                _checked(value, hints.get(name, Any), where)
 
 
-def _number_leaves(node: Any, key: str) -> Iterator[tuple[str, int | float]]:
-    if isinstance(node, int | float):
-        yield key, node
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            yield from _number_leaves(value, f"{key}.{name}".lstrip("."))
+def _located(target: str, key: str) -> Any:
+    """What a dotted path names."""
+    try:
+        return pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f'{key}._target_ is "{target}", which cannot be imported ({error}): correct it, or '
+            "start in the folder that holds the package.".lstrip(".")
+        ) from error
+
+
+def _names_target(value: Any) -> bool:
+    """Whether an object is to be built somewhere inside."""
+    if isinstance(value, dict):
+        return "_target_" in value or any(map(_names_target, value.values()))
+    return isinstance(value, list) and any(map(_names_target, value))
 
 
 def listed(value: Any) -> list[Any]:
-    """Of a config, where one thing may be given as it is or several in brackets."""
-    return list(value) if isinstance(value, ListConfig) else [value]
+    """A list of what a config gives as one value or as several in brackets."""
+    return list(value) if isinstance(value, ListConfig | list | tuple) else [value]
 
 
-def plain(node: DictConfig) -> dict[str, Any]:
+def plain(node: DictConfig | Mapping[str, Any], resolve: bool = True) -> dict[str, Any]:
     """The node as a dictionary of plain values, references resolved."""
-    values = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(values, dict)  # what a DictConfig becomes
+    values = OmegaConf.to_container(node, resolve=resolve) if OmegaConf.is_config(node) else node
+    assert isinstance(values, Mapping)  # what a DictConfig becomes
     return {str(key): value for key, value in values.items()}
 
 
-def instantiate(node: DictConfig, **extra: Any) -> Any:
-    """Build the object that `_target_` names, its nested nodes too.
-
-    Raises:
-        ValueError: when a target is not part of e2eve, torch or Lightning, or refuses its values.
-    """
-    for target in _targets(OmegaConf.to_container(node, resolve=True)):
-        if not target.startswith(TRUSTED):
-            raise ValueError(
-                f'The config names "{target}" as something to build, and only names that start '
-                f"with {', '.join(TRUSTED)} are: correct _target_."
-            )
-    try:
-        return hydra.utils.instantiate(node, _convert_="all", **extra)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ValueError):  # one of ours: its sentence is enough
-            raise error.__cause__ from None
-        raise
+def _unknown(value: str, known: Iterable[str], what: str) -> str:
+    near = difflib.get_close_matches(value, list(known), n=1)
+    hint = f', did you mean "{near[0]}"?' if near else "."
+    return f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}'
 
 
-def _targets(node: Any) -> list[str]:
-    if isinstance(node, dict):
-        own = [node["_target_"]] if "_target_" in node else []
-        return own + [t for value in node.values() for t in _targets(value)]
-    if isinstance(node, list):
-        return [t for value in node for t in _targets(value)]
-    return []
-
-
-def choose(value: str, known: dict[str, Any], what: str) -> Any:
+def choose(value: str, known: Mapping[str, Any], what: str) -> Any:
     """`known[value]`, or one sentence that lists the choices and the nearest one."""
     if value in known:
         return known[value]
-    near = difflib.get_close_matches(value, known, n=1)
-    hint = f', did you mean "{near[0]}"?' if near else "."
-    raise ValueError(f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}')
+    raise ValueError(_unknown(value, known, what))
 
 
 def device_of(name: str) -> str:
@@ -151,3 +340,6 @@ def device_of(name: str) -> str:
     except RuntimeError as error:
         raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
     return name
+
+
+verb = command  # its name before

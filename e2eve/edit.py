@@ -11,9 +11,10 @@ REQUIRED = {
     "source": "the picture to edit, or a folder of pictures",
     "driver": "a picture of what should appear in the region",
 }
-OPTIONS = (
-    "num_samples seed temperature top_k top_p guidance preserve precision draft window".split()
+SAMPLING = (
+    "temperature top_k top_p guidance preserve precision draft num_speculative_tokens".split()
 )
+OPTIONS = ["num_samples", "seed", *SAMPLING]
 
 
 @verb("edit")

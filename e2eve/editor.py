@@ -1,10 +1,10 @@
-"""Editor: two tokenizers and a GPT that writes edits; opens from a bundle alone."""
+"""Editor: two tokenizers and a token model that draws edits; opens from a bundle alone."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -12,29 +12,23 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
+from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, Picture, Region
 from e2eve.features import FeatureExtractor, build_perceptual
 from e2eve.features.base import PooledMaps
-from e2eve.metrics.masked import tokens_in_region
 from e2eve.tokenizers import Tokenizer
-from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
-from e2eve.transformer.engine import Draft, sample
-from e2eve.transformer.packed import release
-
-HOLE = -1.0  # what the source tokenizer sees in the region: black, as published weights expect
-
-
-class Conditioning(NamedTuple):
-    driver_ids: Int[Tensor, "batch driver"]
-    source_ids: Int[Tensor, "batch source"]
-
-
-def blank(
-    images: Float[Tensor, "batch 3 height width"], regions: Bool[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch 3 height width"]:
-    """The masked source: the region filled with `HOLE`."""
-    return images.masked_fill(regions, HOLE)
+from e2eve.transformer import (
+    Conditioning,
+    EditTokens,
+    Progress,
+    SamplingSettings,
+    SequenceLayout,
+    TokenModelConfig,
+    TokenNLL,
+    build_token_model,
+    config_from_description,
+)
 
 
 class Editor(nn.Module):
@@ -52,7 +46,7 @@ class Editor(nn.Module):
         self,
         source_tokenizer: Tokenizer,
         driver_tokenizer: Tokenizer,
-        gpt: GPTConfig,
+        transformer: TokenModelConfig,
         driver_size: int,
     ) -> None:
         super().__init__()
@@ -61,12 +55,12 @@ class Editor(nn.Module):
         if not self.shared:
             self._own_driver_tokenizer = driver_tokenizer.coarse()
         self.driver_size = driver_size
-        check_seams(source_tokenizer, driver_tokenizer, gpt, driver_size)
+        transformer = fitted(transformer, source_tokenizer, driver_tokenizer)
+        validate_compatibility(source_tokenizer, driver_tokenizer, transformer, driver_size)
         driver_grid = driver_size // driver_tokenizer.config.cell
         layout = SequenceLayout(driver=driver_grid**2, source=source_tokenizer.tokens)
-        self.gpt = GPT(gpt, layout)
-        if gpt.token_init == "codebook":
-            self.gpt.start_from_codebook(source_tokenizer.quantizer.table())
+        self.transformer = build_token_model(transformer, layout)
+        self.transformer.start_from_codebook(source_tokenizer.quantizer.table())
 
     @property
     def driver_tokenizer(self) -> Tokenizer:
@@ -78,34 +72,99 @@ class Editor(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.gpt.head.weight.device
+        return next(self.transformer.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.gpt.head.weight.dtype
-
-    def train(self, mode: bool = True) -> "Editor":
-        """A training needs the memory of what the last sampling has packed."""
-        release(self.gpt)
-        return super().train(mode)
+        return next(self.transformer.parameters()).dtype
 
     def freeze_tokenizers(self) -> "Editor":
-        """Only the GPT learns from now on."""
+        """Only the transformer learns from now on."""
         for tokenizer in (self.source_tokenizer, self.driver_tokenizer):
             tokenizer.eval().requires_grad_(False)
         return self
 
     @torch.no_grad()
+    def tokenize(self, edits: EditBatch | EditInputs) -> EditTokens:
+        """Ids of drivers, masked sources and targets; of inputs the source itself is the target."""
+        inputs = edits.inputs if isinstance(edits, EditBatch) else edits
+        # One pass over both: on a CPU ids are the same in any batch.
+        images = torch.cat([inputs.sources, apply_mask(inputs.sources, inputs.regions)])
+        target_ids, source_ids = self.source_tokenizer.encode(images).chunk(2)
+        driver_ids = self.driver_tokenizer.encode(inputs.drivers)
+        return EditTokens(driver_ids, source_ids, target_ids, self.cells(inputs.regions))
+
+    def nll(self, edits: EditBatch | EditInputs | EditTokens) -> TokenNLL:
+        """Likelihoods of the targets' tokens in nats; of inputs the source itself is the target."""
+        return self.transformer.nll(
+            edits if isinstance(edits, EditTokens) else self.tokenize(edits)
+        )
+
+    def cells(self, regions: Bool[Tensor, "batch 1 side side"]) -> Bool[Tensor, "batch target"]:
+        """Cells of the source tokenizer that the regions touch."""
+        return region_cells(regions, self.image_size // self.source_tokenizer.config.cell)
+
+    @torch.no_grad()
     def condition(
         self,
-        sources: Float[Tensor, "batch 3 side side"],
-        regions: Bool[Tensor, "batch 1 side side"],
-        drivers: Float[Tensor, "batch 3 driver_side driver_side"],
+        inputs: EditInputs,
+        settings: SamplingSettings | None = None,
+        pastes: Float[Tensor, "batch 3 side side"] | None = None,
     ) -> Conditioning:
-        """Ids of drivers and masked sources; what lies inside the region is not looked at."""
+        """What edits are drawn from; a token model reads nothing of what lies inside the region.
+
+        Args:
+            pastes: the drivers pasted into the sources, for `settings.reads_pastes`.
+
+        Raises:
+            ValueError: when the settings ask for pastes and none are given.
+        """
+        settings = self.settings(settings)
+        if settings.reads_pastes and pastes is None:
+            raise ValueError('draft is "paste" without pastes: give them, or draft="source".')
+        encode, masked = self.source_tokenizer.encode, apply_mask(inputs.sources, inputs.regions)
+        guesses = encode(pastes) if pastes is not None and settings.reads_pastes else None
         return Conditioning(
-            self.driver_tokenizer.encode(drivers),
-            self.source_tokenizer.encode(blank(sources, regions)),
+            driver_ids=self.driver_tokenizer.encode(inputs.drivers),
+            source_ids=encode(masked),
+            region_cells=self.cells(inputs.regions),
+            preserved_ids=encode(inputs.sources) if settings.preserve == "tokens" else None,
+            guess_ids=guesses,
+            empty_driver_ids=self.empty_driver() if settings.guidance != 1 else None,
+            codebook_size=self.source_tokenizer.codebook_size,
+        )
+
+    def draw(
+        self,
+        inputs: EditInputs,
+        *,
+        num_samples: int = 4,
+        seeds: Sequence[int],
+        settings: SamplingSettings | None = None,
+        pastes: Float[Tensor, "batch 3 side side"] | None = None,
+        progress: Progress = lambda done: None,
+    ) -> Float[Tensor, "batch num_samples 3 side side"]:
+        """Images in [-1, 1] of drawn edits.
+
+        Args:
+            seeds: one for each input. Sample n of a seed is the same image whatever the batch and
+                however many samples are asked for.
+            pastes: as in `condition`.
+            progress: told after each pass how many tokens of every sample are drawn.
+
+        Raises:
+            ValueError: when num_samples is below 1 or the seeds don't match the inputs.
+        """
+        settings = self.settings(settings)
+        conditioning = self.condition(inputs, settings, pastes)
+        return self.decode(
+            self.sample_ids(
+                conditioning,
+                num_samples=num_samples,
+                seeds=seeds,
+                settings=settings,
+                progress=progress,
+            )
         )
 
     def logits(
@@ -114,35 +173,13 @@ class Editor(nn.Module):
         source_ids: Int[Tensor, "batch source"],
         target_ids: Int[Tensor, "batch target"],
     ) -> Float[Tensor, "batch target codebook"]:
-        """Logits of every target token given those before it and the conditioning."""
-        return self.gpt.target_logits(driver_ids, source_ids, target_ids)
+        """Logits of every target token given those before it and the conditioning.
 
-    @torch.no_grad()
-    def draft(
-        self,
-        conditioning: Conditioning,
-        sources: Float[Tensor, "batch 3 side side"],
-        regions: Bool[Tensor, "batch 1 side side"],
-        pastes: Float[Tensor, "batch 3 side side"],
-        settings: SamplingSettings,
-    ) -> Draft:
-        """What sampling may guess of these inputs, and what it preserves, as the settings say.
-
-        Outside the region the guess is what the editor has read, the masked source's ids: near the
-        region the source's own differ from them, as the encoder sees what lies inside.
-
-        Args:
-            pastes: the drivers pasted into the sources; looked at for `settings.draft="paste"`.
+        Raises:
+            ValueError: when the transformer's family has none.
         """
-        grid = self.image_size // self.source_tokenizer.config.cell
-        inside = tokens_in_region(regions, grid).touched
-        ids, known = conditioning.source_ids, torch.zeros_like(inside)
-        if settings.draft == "paste":
-            ids = torch.where(inside, self.source_tokenizer.encode(pastes), ids)
-        if settings.preserve == "tokens":
-            known = ~inside
-            ids = torch.where(known, self.source_tokenizer.encode(sources), ids)
-        return Draft(ids, known)
+        everywhere = torch.ones_like(target_ids, dtype=torch.bool)
+        return self.transformer.logits(EditTokens(driver_ids, source_ids, target_ids, everywhere))
 
     def sample(
         self,
@@ -152,41 +189,79 @@ class Editor(nn.Module):
         num_samples: int = 4,
         seed: int | Sequence[int] = 0,
         settings: SamplingSettings | None = None,
-        draft: Draft | None = None,
-        advance: Callable[[int], None] = lambda done: None,
+        progress: Progress = lambda done: None,
     ) -> Int[Tensor, "batch num_samples target"]:
-        """Draw edits.
+        """Draw the ids of edits, all cells as if the region touched them.
 
         Args:
-            seed: one for all inputs, or one for each. Sample n of a seed is the same picture
-                whatever the batch and however many samples are asked for.
-            draft: what `draft` makes of the inputs; without it nothing is preserved.
-            advance: told after each pass how many tokens of every sample are drawn.
+            seed: one for all inputs, or one for each.
+            progress: told after each pass how many tokens of every sample are drawn.
 
         Raises:
-            ValueError: when num_samples is below 1, the seeds do not match the inputs, or tokens
-                should be preserved and no draft says which.
+            ValueError: when num_samples is below 1, the seeds don't match the inputs, or tokens
+                should be preserved, for which `condition` and `sample_ids` are there.
         """
-        if num_samples < 1:
-            raise ValueError(f"num_samples is {num_samples}: ask for at least 1.")
-        seeds = [seed] * len(source_ids) if isinstance(seed, int) else list(seed)
-        if len(seeds) != len(source_ids):
-            raise ValueError(f"{len(seeds)} seeds for {len(source_ids)} inputs: give one each.")
-        settings = settings or SamplingSettings()
-        if settings.preserve is not None and draft is None:
-            raise ValueError(f'preserve is "{settings.preserve}" without a draft: give one of it.')
-        return sample(
-            self.gpt,
+        settings = self.settings(settings)
+        if settings.preserve is not None:
+            raise ValueError(
+                f'preserve is "{settings.preserve}" and ids alone don\'t say what lies outside the '
+                "region: use edit, draw or condition."
+            )
+        conditioning = Conditioning(
             driver_ids,
             source_ids,
+            region_cells=torch.ones_like(source_ids, dtype=torch.bool),
+            empty_driver_ids=self.empty_driver() if settings.guidance != 1 else None,
+            codebook_size=self.source_tokenizer.codebook_size,
+        )
+        seeds = list(seed) if isinstance(seed, Iterable) else [seed] * len(source_ids)
+        return self.sample_ids(
+            conditioning,
             num_samples=num_samples,
             seeds=seeds,
             settings=settings,
-            empty_driver=self.empty_driver() if settings.guidance != 1 else None,
-            codes=self.source_tokenizer.codebook_size,
-            draft=draft,
-            advance=advance,
-        ).ids
+            progress=progress,
+        )
+
+    def sample_ids(
+        self,
+        conditioning: Conditioning,
+        *,
+        num_samples: int,
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+        progress: Progress = lambda done: None,
+    ) -> Int[Tensor, "batch num_samples target"]:
+        """Draw the ids of edits from what `condition` makes of inputs and settings."""
+        if num_samples < 1:
+            raise ValueError(f"num_samples is {num_samples}: ask for at least 1.")
+        count = len(conditioning.source_ids)
+        if len(seeds) != count:
+            raise ValueError(f"{len(seeds)} seeds for {count} inputs: give one each.")
+        return self.transformer.sample(
+            conditioning,
+            num_samples=num_samples,
+            seeds=[int(seed) for seed in seeds],
+            settings=settings,
+            progress=progress,
+        )
+
+    def settings(
+        self, given: SamplingSettings | Mapping[str, Any] | None = None
+    ) -> SamplingSettings:
+        """Sampling settings of this editor's transformer.
+
+        Args:
+            given: by name, such as a config's node `sampling`; settings of any token model.
+
+        Raises:
+            ValueError: when one is unknown to the transformer's family, or out of its range.
+        """
+        if isinstance(given, self.transformer.sampling):
+            return given
+        if isinstance(given, SamplingSettings):
+            given = asdict(given)
+        return self.transformer.settings(given or {})
 
     @torch.no_grad()
     def empty_driver(self) -> Int[Tensor, "driver"]:
@@ -199,7 +274,7 @@ class Editor(nn.Module):
     def decode(
         self, ids: Int[Tensor, "batch num_samples target"]
     ) -> Float[Tensor, "batch num_samples 3 side side"]:
-        """Pictures in [-1, 1] of sampled ids."""
+        """Images in [-1, 1] of sampled ids."""
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=ids.shape[0])
 
@@ -211,37 +286,34 @@ class Editor(nn.Module):
         *,
         num_samples: int = 4,
         seed: int = 0,
-        advance: Callable[[int], None] = lambda done: None,
+        progress: Progress = lambda done: None,
         **sampling: Any,
     ) -> Edits:
-        """Draw edits of a picture of any size and rank them by how well they show the driver.
+        """Draw edits of an image of any size and rank them by how well they show the driver.
 
         Args:
-            source, driver: a path, a Pillow picture or a uint8 array (height, width, 3). Of a
+            source, driver: a path, a Pillow image or a uint8 array (height, width, 3). Of a
                 driver that is not square the largest centred square is used.
             region: a Box in pixels of the source, or a mask of its size, white where to edit.
             seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
-            advance: told after each pass how many tokens of every sample are drawn.
-            sampling: fields of `SamplingSettings`: temperature, top_k, top_p, guidance, …
+            progress: told after each pass how many tokens of every sample are drawn.
+            sampling: fields of `SamplingSettings`: temperature, top_k, top_p, guidance, …, and
+                those of the transformer's family.
 
         Raises:
             ValueError: one sentence on what is wrong and what to give instead.
         """
         if seed < 0:
             raise ValueError(f"seed is {seed}: use 0 or more.")
-        settings = SamplingSettings(**sampling)
+        settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         tensors = request.tensors(self.device, self.dtype)
-        conditioning = self.condition(tensors.sources, tensors.regions, tensors.drivers)
-        ids = self.sample(
-            *conditioning,
+        ids = self.sample_ids(
+            self.condition(EditInputs(*tensors[:3]), settings, tensors.pastes),
             num_samples=num_samples,
-            seed=seed,
+            seeds=[seed],
             settings=settings,
-            draft=self.draft(
-                conditioning, tensors.sources, tensors.regions, tensors.pastes, settings
-            ),
-            advance=advance,
+            progress=progress,
         )
         # One at a time: the same pixels and the same memory for any number of samples.
         painted = [to_uint8(self.decode(part)[0, 0]) for part in ids.split(1, dim=1)]
@@ -271,7 +343,7 @@ class Editor(nn.Module):
 
     def networks(self) -> dict[str, nn.Module]:
         """The parts of a bundle, by file name."""
-        parts = {"source_tokenizer": self.source_tokenizer, "transformer": self.gpt}
+        parts = {"source_tokenizer": self.source_tokenizer, "transformer": self.transformer}
         return parts if self.shared else {**parts, "driver_tokenizer": self.driver_tokenizer}
 
     def describe(self) -> dict:
@@ -280,7 +352,7 @@ class Editor(nn.Module):
             "source_tokenizer": self.source_tokenizer.describe(),
             "driver_tokenizer": None if self.shared else self.driver_tokenizer.describe(),
             "driver_size": self.driver_size,
-            "transformer": asdict(self.gpt.config),
+            "transformer": self.transformer.describe(),
         }
 
     @classmethod
@@ -289,21 +361,31 @@ class Editor(nn.Module):
         driver = source
         if description["driver_tokenizer"] is not None:
             driver = Tokenizer.from_description(description["driver_tokenizer"])
-        config = GPTConfig(**description["transformer"])
-        return cls(source, driver, config, description["driver_size"])
+        transformer = config_from_description(description["transformer"])
+        return cls(source, driver, transformer, description["driver_size"])
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write config.yaml and a safetensors file for each network."""
         return write_bundle(folder, "editor", self.describe(), self.networks())
 
 
-def check_seams(source: Tokenizer, driver: Tokenizer, gpt: GPTConfig, driver_size: int) -> None:
-    """Raise one sentence where the parts do not fit each other, naming both values."""
+def fitted(config: TokenModelConfig, source: Tokenizer, driver: Tokenizer) -> TokenModelConfig:
+    """The config with the larger one of the codebooks where it gives no number."""
+    if config.codebook_size is not None:
+        return config
+    return replace(config, codebook_size=max(source.codebook_size, driver.codebook_size))
+
+
+def validate_compatibility(
+    source: Tokenizer, driver: Tokenizer, transformer: TokenModelConfig, driver_size: int
+) -> None:
+    """Raises ValueError, naming both values, where the parts do not fit each other."""
+    known = transformer.codebook_size or 0
     for name, tokenizer in (("source", source), ("driver", driver)):
-        if tokenizer.codebook_size > gpt.codebook_size:
+        if tokenizer.codebook_size > known:
             raise ValueError(
                 f"The {name} tokenizer has {tokenizer.codebook_size} codes and the transformer "
-                f"reads {gpt.codebook_size}: set transformer.codebook_size to the larger codebook."
+                f"reads {known}: set transformer.codebook_size to null, or the larger codebook."
             )
     if driver_size % driver.config.cell:
         raise ValueError(

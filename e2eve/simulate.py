@@ -4,10 +4,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import choose, instantiate, plain, verb
+from e2eve.config import choose, command, instantiate, plain
 
 
-@verb("simulate")
+@command("simulate")
 def main(config: DictConfig) -> None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.console import Console

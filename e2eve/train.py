@@ -9,12 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from e2eve.config import verb
+from e2eve.config import command
 
 log = logging.getLogger(__name__)
 
 
-@verb("train")
+@command("train")
 def main(config: DictConfig) -> None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:  # by a launcher that knows nothing of cells
         raise ValueError(

@@ -36,7 +36,7 @@ def tiny_editor(shared: bool = False, **gpt: Any) -> Editor:
     config = GPTConfig(**shape)
     editor = Editor(source, driver, config, DRIVER_SIDE).eval()
     with torch.no_grad():  # sharper than at initialisation, so that samples differ from chance
-        editor.gpt.head.weight.mul_(20)
+        editor.transformer.head.weight.mul_(20)
     return editor
 
 

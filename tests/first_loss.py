@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from e2eve.editor import Editor
 from e2eve.training.run_folder import RunFolder
 from e2eve.training.tasks import EditorTask
-from e2eve.training.tokens import tokenize
 
 
 def first_loss(run_dir: Path) -> float:
@@ -24,7 +23,7 @@ def loss_on_the_first_batch(editor: Editor, config: DictConfig) -> float:
     """Cross-entropy of an editor on the first simulated edits that `config` trains on."""
     data = EditorTask(config, RunFolder(config.run_dir)).data
     data.trainer = SimpleNamespace(world_size=1, global_rank=0)  # type: ignore[assignment]
-    ids = tokenize(editor, next(iter(data.train_dataloader())))
+    ids = editor.tokenize(next(iter(data.train_dataloader())))
     with torch.no_grad():
         logits = editor.logits(ids.driver_ids, ids.source_ids, ids.target_ids)
     return F.cross_entropy(logits.flatten(0, 1), ids.target_ids.flatten()).item()

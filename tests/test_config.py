@@ -1,13 +1,172 @@
-"""Every YAML composes, and every experiment starts at tiny size."""
+"""The border: YAML composes, settings are typed, objects are built of what a config names."""
 
+import subprocess
+import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from omegaconf import OmegaConf
 
-from e2eve.config import check_numbers, conf_dir
+from e2eve.config import (
+    NonNegativeFloat,
+    Positive,
+    Share,
+    conf_dir,
+    instantiate,
+    read_settings,
+)
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
+
+
+@dataclass(frozen=True)
+class Drawing:
+    top_p: Share | None = 0.9
+    temperature: NonNegativeFloat = 1.0
+    count: Positive = 3
+
+    def __post_init__(self) -> None:
+        if self.temperature > 10:
+            raise ValueError(f"temperature is {self.temperature}: give at most 10.")
+
+
+@dataclass(frozen=True)
+class Settings:
+    name: str
+    mode: Literal["fast", "slow"]
+    drawing: Drawing
+    devices: int | str | list[int] = 1
+    flag: bool = True
+    betas: tuple[float, float] = (0.9, 0.95)
+    parts: dict[str, Any] = field(default_factory=dict)
+    other: Drawing | None = None
+
+
+GIVEN = {"name": "a", "mode": "fast", "drawing": {"top_p": 0.5}}
+
+
+def test_settings_are_the_dataclass_with_its_nested_ones():
+    node = OmegaConf.create({**GIVEN, "devices": "auto", "betas": [0.5, 0.9]})
+    expected = Settings("a", "fast", Drawing(0.5), devices="auto", betas=(0.5, 0.9))
+    assert read_settings(node, Settings) == expected
+
+
+def test_a_name_may_look_like_a_number():
+    assert read_settings({**GIVEN, "name": 2024}, Settings).name == "2024"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"mode": "fsat"}, 'train.mode is "fsat": give one of fast, slow.'),
+        ({"drawing": {"top_p": 2}}, "train.drawing.top_p is 2: give at most 1.0."),
+        ({"drawing": {"topp": 1}}, "train.drawing.topp is no setting: did you mean"),
+        ({"drawing": {"temperature": 11}}, "temperature is 11.0: give at most 10."),
+        ({"other": {"temperature": float("nan")}}, "train.other.temperature is nan: give a finite"),
+        ({"drawing": {"count": 2.5}}, "train.drawing.count is 2.5: give a whole number."),
+        ({"other": {"count": 0}}, "train.other.count is 0: give at least 1."),
+        ({"drawing": 3}, "train.drawing is 3: give a group of settings."),
+        ({"devices": {"a": 1}}, "train.devices is {'a': 1}: give a whole number."),
+        ({"flag": "maybe"}, 'train.flag is "maybe": give true or false.'),
+        ({"name": None}, "train.name is null: give text."),
+        ({"betas": [0.5]}, "train.betas.1 is missing: give train.betas.1=…."),
+        ({"nam": 1}, "train.nam is no setting: did you mean train.name?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence(change, sentence):
+    with pytest.raises(ValueError) as error:
+        read_settings({**GIVEN, **change}, Settings, "train")
+    assert str(error.value).startswith(sentence)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ValueError, match=r"^mode is missing: give mode=…"):
+        read_settings({"name": "a", "drawing": {}}, Settings)
+
+
+def stamped(text: str, *, times: Positive = 1, sides: tuple[float, float] = (0, 1)) -> str:
+    return f"{text * times}{sides}"
+
+
+def refusing(value: int) -> None:
+    raise ValueError("value is refused.")
+
+
+STAMPED = f"{__name__}.stamped"
+
+
+def test_any_importable_function_or_class_is_called_with_checked_arguments():
+    node = {"_target_": STAMPED, "text": "a", "times": 2, "sides": [0.5, 1]}
+    assert instantiate(OmegaConf.create(node)) == "aa[0.5, 1]"
+    assert instantiate({"_target_": "fractions.Fraction", "_args_": [1, 2]}) == 0.5
+    partial = instantiate({"_target_": STAMPED, "_partial_": True, "times": 2})
+    assert partial("b") == "bb(0, 1)"
+
+
+def test_nested_nodes_are_built_first():
+    nested = {"_target_": "builtins.list", "_args_": [[{"_target_": STAMPED, "text": "a"}]]}
+    assert instantiate(nested) == ["a(0, 1)"]
+
+
+@pytest.mark.parametrize(
+    ("node", "sentence"),
+    [
+        ({"_target_": STAMPED, "txet": "a"}, "box.txet is no setting: did you mean box.text?"),
+        ({"_target_": STAMPED, "times": "b"}, 'box.times is "b": give a whole number.'),
+        ({"_target_": STAMPED, "text": "a", "times": 0}, "box.times is 0: give at least 1."),
+        ({"_target_": STAMPED}, "box: .*stamped fails: .*missing 1 required positional argument"),
+        ({"_target_": f"{__name__}.refusing", "value": 1}, r"^value is refused\.$"),
+        ({"_target_": "my_lab.Thing"}, 'box._target_ is "my_lab.Thing", which cannot be imported'),
+    ],
+)  # fmt: skip
+def test_a_wrong_call_is_one_sentence(node, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        instantiate(node, "box")
+
+
+def answer(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "e2eve.simulate", *arguments]
+    environment = {"PYTHONPATH": str(Path(conf_dir()).parent), "PATH": ""}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=environment)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("traner=cpu", "traner is no setting: did you mean trainer?"),
+        ("image_sise=4", "image_sise is no setting: did you mean image_size?"),
+        ("dataset=toyface", 'dataset is "toyface", the choices are image_folder, toyfaces'),
+        ("dataset=image_folder", "dataset.root is missing: give dataset.root=…."),
+        ("name=a(1)", "name=a(1) cannot be read: quote the value, as in 'name=\"a(1)\"'."),
+    ],
+)
+def test_what_hydra_finds_is_one_sentence(override, sentence, tmp_path):
+    done = answer(override, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(sentence) or done.stdout.startswith(sentence)
+    assert len((done.stderr + done.stdout).splitlines()) == 1
+
+
+def test_a_package_and_a_group_of_ones_own_are_found(tmp_path):
+    """A package beside the working directory, and files through --config-dir."""
+    (tmp_path / "my_lab").mkdir()
+    (tmp_path / "my_lab/__init__.py").write_text(
+        "from e2eve.edit_simulation import Block\nclass MyRegion(Block): pass\n"
+    )
+    (tmp_path / "conf/edit_simulation").mkdir(parents=True)
+    (tmp_path / "conf/edit_simulation/mine.yaml").write_text(
+        "defaults: [block]\nregion: {_target_: my_lab.MyRegion}\n"
+    )
+    for where in ("--config-dir=conf", "hydra.searchpath=[file://conf]"):
+        done = answer(
+            where, "edit_simulation=mine", "run_dir=out", "num_measured=2", "num_shown=1",
+            "dataset.train.length=4", cwd=tmp_path,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/simulate.html").is_file()
+
 
 CONF = Path(conf_dir())
 GROUPS = sorted(
@@ -40,24 +199,6 @@ def test_every_experiment_starts_at_tiny_size(name, tmp_path):
         )
     )
     assert (tmp_path / "bundle" / "config.yaml").is_file()
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("image_size=small", 'image_size is "small": give a number, such as 64'),
-        ("trainer.max_steps=ten", 'trainer.max_steps is "ten": give a number, such as 1700'),
-        ("evaluation.guidance=much", 'evaluation.guidance is "much": give a number'),
-        ("trainer.evaluate=maybe", 'trainer.evaluate is "maybe": give true or false'),
-        ("edit_simulation.driver.alpha_min=big", "alpha_min is .big.: give a number"),
-    ],
-)
-def test_a_word_in_place_of_a_number_is_one_sentence(override, message):
-    """Also where a choice builds on another one."""
-    choices = {"trainer": "cpu", "evaluation": "guided", "edit_simulation": "block_large_driver"}
-    check_numbers(compose(), {"": "train", **choices})
-    with pytest.raises(ValueError, match=message):
-        check_numbers(compose(override), {"": "train", **choices})
 
 
 def test_there_are_the_promised_experiments():

@@ -15,8 +15,11 @@ from safetensors.torch import load_file, save_file
 
 import e2eve
 from e2eve import Box, Editor
-from e2eve.transformer import GPTConfig, SamplingSettings, packed
-from e2eve.transformer.engine import Draft
+from e2eve.conditioning import EditInputs
+from e2eve.transformer import GPTConfig, SamplingSettings
+from e2eve.transformer.gpt import packed
+from e2eve.transformer.gpt.family import draft_of
+from e2eve.transformer.gpt.speculative import Draft
 from tests.factories import (
     CODES,
     DRIVER_SIDE,
@@ -153,8 +156,8 @@ def test_what_lies_in_the_region_changes_nothing(editor):
     regions = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.bool)
     regions[:, :, 8:20, 4:30] = True
     others = torch.where(regions, random_images(2), sources)
-    first = editor.condition(sources, regions, drivers)
-    second = editor.condition(others, regions, drivers)
+    first = editor.condition(EditInputs(sources, regions, drivers))
+    second = editor.condition(EditInputs(others, regions, drivers))
     assert torch.equal(first.source_ids, second.source_ids)
 
 
@@ -209,15 +212,17 @@ def test_paths_pictures_and_arrays_draw_the_same(editor, tmp_path):
 
 def test_progress_is_told_after_every_pass(editor):
     told: list[int] = []
-    editor.edit(picture(), picture(), BOX, num_samples=2, advance=told.append)
+    editor.edit(picture(), picture(), BOX, num_samples=2, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 16
     told.clear()
-    editor.edit(picture(), picture(), BOX, num_samples=2, draft="none", advance=told.append)
+    editor.edit(picture(), picture(), BOX, num_samples=2, draft="none", progress=told.append)
     assert told == list(range(1, 17))
 
 
-@pytest.mark.parametrize("how", [{"draft": "paste"}, {"draft": "source", "window": 3}])
+@pytest.mark.parametrize(
+    "how", [{"draft": "paste"}, {"draft": "source", "num_speculative_tokens": 3}]
+)
 def test_guesses_change_no_pixel(how, editor):
     for preserve in (None, "tokens"):
         edits = [
@@ -229,16 +234,16 @@ def test_guesses_change_no_pixel(how, editor):
             assert np.array_equal(image, by_number(edits[1])[number])
 
 
-def draft_of(editor: Editor, **sampling: Any) -> tuple[Draft, dict[str, torch.Tensor]]:
+def draft_for(editor: Editor, **sampling: Any) -> tuple[Draft, dict[str, torch.Tensor]]:
     """A region of 9 to 23 by 9 to 15 pixels touches cells 1 and 2 of row 1 (of 4 × 4)."""
     sources, pastes, drivers = random_images(2), random_images(2), random_images(2, DRIVER_SIDE)
     regions = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.bool)
     regions[:, :, 9:15, 9:23] = True
-    conditioning = editor.condition(sources, regions, drivers)
+    settings = editor.settings(sampling)
+    conditioning = editor.condition(EditInputs(sources, regions, drivers), settings, pastes)
     encode = editor.source_tokenizer.encode
     ids = {"source": encode(sources), "paste": encode(pastes), "masked": conditioning.source_ids}
-    settings = SamplingSettings(**sampling)
-    return editor.draft(conditioning, sources, regions, pastes, settings), ids
+    return draft_of(conditioning), ids
 
 
 INSIDE = torch.zeros(16, dtype=torch.bool).index_fill_(0, torch.tensor([5, 6]), True)
@@ -246,20 +251,20 @@ INSIDE = torch.zeros(16, dtype=torch.bool).index_fill_(0, torch.tensor([5, 6]), 
 
 def test_what_is_guessed_outside_the_region_is_what_the_editor_reads(editor):
     for guess, inside in (("source", "masked"), ("paste", "paste")):
-        draft, ids = draft_of(editor, draft=guess)
+        draft, ids = draft_for(editor, draft=guess)
         assert not draft.known.any()
         assert torch.equal(draft.ids[:, INSIDE], ids[inside][:, INSIDE])
         assert torch.equal(draft.ids[:, ~INSIDE], ids["masked"][:, ~INSIDE])
 
 
 def test_preserved_are_the_sources_tokens_of_cells_that_the_region_does_not_touch(editor):
-    draft, ids = draft_of(editor, preserve="tokens")
+    draft, ids = draft_for(editor, preserve="tokens")
     assert torch.equal(draft.known, (~INSIDE).expand(2, 16))
     assert torch.equal(draft.ids[draft.known], ids["source"][draft.known])
 
 
-def test_preserving_needs_a_draft_that_says_what(editor):
-    with pytest.raises(ValueError, match='preserve is "tokens" without a draft'):
+def test_preserving_needs_a_region(editor):
+    with pytest.raises(ValueError, match='preserve is "tokens" and ids alone'):
         editor.sample(
             random_ids(1, 4), random_ids(1, 16), settings=SamplingSettings(preserve="tokens")
         )
@@ -296,9 +301,9 @@ def test_seeds_must_match_the_inputs(editor):
 def test_a_training_takes_back_the_memory_of_packed_matrices():
     editor = tiny_editor()
     editor.sample(random_ids(1, 4), random_ids(1, 16))
-    first = packed.packed(editor.gpt)
+    first = packed.packed(editor.transformer)
     editor.train()
-    assert packed.packed(editor.gpt) is not first
+    assert packed.packed(editor.transformer) is not first
 
 
 def test_half_precision_edits_too(bundle):
@@ -316,10 +321,13 @@ def test_half_precision_edits_too(bundle):
         ({"top_k": 0}, "top_k is 0: keep at least 1"),
         ({"top_p": 1.5}, "top_p is 1.5: use a probability"),
         ({"guidance": -1}, "guidance is -1: use 0 "),
+        ({"guidance": float("inf")}, "guidance is inf: use 0 "),
+        ({"temperature": float("nan")}, "temperature is nan: use 0"),
+        ({"top_j": 2}, r'"gpt" has no such sampling setting.* did you mean "top_p"'),
         ({"preserve": "pixels"}, 'preserve is "pixels": use "tokens"'),
-        ({"precision": "half"}, 'precision is "half": use "full"'),
-        ({"draft": "copy"}, 'draft is "copy": use "source"'),
-        ({"window": 0}, "window is 0: guess at least 1"),
+        ({"precision": "half"}, 'precision is "half": use one of "full"'),
+        ({"draft": "copy"}, 'draft is "copy": use one of "source"'),
+        ({"num_speculative_tokens": 0}, "num_speculative_tokens is 0: guess at least 1"),
         ({"region": Box(50, 0, 70, 20)}, "outside the source of 60×44 pixels"),
         ({"region": np.ones((4, 4), bool)}, "mask has 4×4 pixels and the source 60×44"),
         ({"region": np.zeros((44, 60), bool)}, "marks no pixel"),

@@ -1,5 +1,6 @@
-"""What a wheel holds, and how fast a verb answers."""
+"""What a wheel holds, and how fast a command answers."""
 
+import re
 import subprocess
 import sys
 import time
@@ -9,19 +10,23 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-VERBS = sorted(path.stem for path in (ROOT / "e2eve").glob("*.py") if '@verb("' in path.read_text())
+COMMANDS = sorted(
+    path.stem
+    for path in (ROOT / "e2eve").glob("*.py")
+    if re.search(r"^@(command|verb)\(", path.read_text(), re.MULTILINE)
+)
 
 
-def test_the_promised_verbs_are_there():
-    assert {"train", "evaluate", "edit", "simulate", "validation_set"} <= set(VERBS)
+def test_the_promised_commands_are_there():
+    assert {"train", "evaluate", "edit", "simulate", "validation_set"} <= set(COMMANDS)
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> set[str]:
     """Names of the files in a wheel that is built here and now."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    line = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
     return set(zipfile.ZipFile(path).namelist())
 
@@ -38,24 +43,24 @@ def test_a_wheel_holds_every_configuration_and_packaged_weight(wheel):
         assert {path.relative_to(ROOT).as_posix() for path in files} <= wheel
 
 
-def test_a_wheel_holds_a_console_script_for_each_verb(wheel):
+def test_a_wheel_holds_a_console_script_for_each_command(wheel):
     text = (ROOT / "pyproject.toml").read_text()
-    for verb in VERBS:
-        assert f'e2eve-{verb.replace("_", "-")} = "e2eve.{verb}:main"' in text
+    for command in COMMANDS:
+        assert f'e2eve-{command.replace("_", "-")} = "e2eve.{command}:main"' in text
     assert not any(name.startswith(("tests/", "scripts/")) for name in wheel)
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    line = [sys.executable, "-m", *arguments]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_answers_without_the_heavy_imports(verb):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_the_heavy_imports(command):
     """Measured by what is imported, since clocks are noisy."""
     code = (
-        f"import sys; sys.argv = ['{verb}', '--help']\n"
-        f"from e2eve.{verb} import main\n"
+        f"import sys; sys.argv = ['{command}', '--help']\n"
+        f"from e2eve.{command} import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'pytorch_lightning', 'wandb', 'cv2'} & set(sys.modules)\n"
         "assert not heavy, heavy"

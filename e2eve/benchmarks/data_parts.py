@@ -109,7 +109,7 @@ def training_work(setting: Setting) -> float:
     editor = setting.editor
     source, _ = tokenizer_work(editor.source_tokenizer, editor.image_size)
     driver, _ = tokenizer_work(editor.driver_tokenizer, editor.driver_size)
-    gpt = 6 * matrix_numbers(editor.gpt) * (editor.gpt.layout.length - 1)
+    gpt = 6 * matrix_numbers(editor.transformer) * (editor.transformer.layout.length - 1)
     return gpt + 2 * source.all + driver.all
 
 

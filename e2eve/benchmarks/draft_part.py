@@ -11,12 +11,12 @@ from e2eve.benchmarks.parts import Part
 from e2eve.benchmarks.sampling_cases import loss_at
 from e2eve.benchmarks.setting import Setting
 from e2eve.benchmarks.timing import Case
+from e2eve.conditioning import EditInputs
 from e2eve.editor import Editor
 from e2eve.evaluation.systems import InputBatch, input_batch, swap_distance
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.metrics.masked import tokens_in_region
-from e2eve.transformer import SamplingSettings
-from e2eve.transformer.engine import Sampled, sample
+from e2eve.transformer import GPT
+from e2eve.transformer.gpt.speculative import Sampled
 
 INPUTS = 24
 """Of a validation set; the first of them."""
@@ -31,7 +31,7 @@ def draft_part(setting: Setting) -> Part:
         draws = [drawing(editor, inputs, n, setting.batch, **settings) for n in range(count)]
         return Case(name, lambda: [draw() for draw in draws], share=count)
 
-    windows = [case(f"window {width}", window=width) for width in (4, 8, 16, 32)]
+    windows = [case(f"window {width}", num_speculative_tokens=width) for width in (4, 8, 16, 32)]
     return Part(
         "drafts",
         setting.batch,
@@ -66,26 +66,19 @@ def drawing(
     editor: Editor, inputs: InputBatch, n: int, samples: int, **settings: Any
 ) -> Callable[[], Sampled]:
     """Samples edits of input n, encoded already."""
-    sampling = SamplingSettings(**settings)
+    sampling = editor.settings(settings)
     own = slice(n, n + 1)
-    sources, regions = inputs.sources[own], inputs.regions[own]
-    conditioning = editor.condition(sources, regions, inputs.drivers[own])
-    draft = editor.draft(conditioning, sources, regions, inputs.pastes[own], sampling)
-    return partial(
-        sample,
-        editor.gpt,
-        *conditioning,
-        num_samples=samples,
-        seeds=[inputs.seeds[n]],
-        settings=sampling,
-        draft=draft,
-    )
+    given = EditInputs(inputs.sources[own], inputs.regions[own], inputs.drivers[own])
+    conditioning = editor.condition(given, sampling, inputs.pastes[own])
+    assert isinstance(editor.transformer, GPT)
+    draw = editor.transformer.sample_speculatively
+    return partial(draw, conditioning, samples, [inputs.seeds[n]], sampling)
 
 
 def facts(editor: Editor, inputs: InputBatch, samples: int) -> dict[str, float]:
     """Passes and acceptance as shares of tokens, and what rounding does to the paired NLL."""
-    grid = round(editor.gpt.layout.target**0.5)
-    inside = tokens_in_region(inputs.regions, grid).touched
+    tokens = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
+    inside = tokens.region_cells
     found: dict[str, float] = {"inside": inside.float().mean().item()}
     for name, settings in (("", {}), ("paste_", {"draft": "paste"})):
         drawn = [
@@ -96,10 +89,8 @@ def facts(editor: Editor, inputs: InputBatch, samples: int) -> dict[str, float]:
         found[f"{name}passes"] = passes.float().mean().item() / guessed.shape[2]
         found[f"{name}accepted_inside"] = share(guessed, inside)
         found[f"{name}accepted_outside"] = share(guessed, ~inside)
-    target_ids = editor.source_tokenizer.encode(inputs.sources)
-    conditioning = editor.condition(inputs.sources, inputs.regions, inputs.paired_drivers)
     for precision in ("full", "bfloat16", "int8"):
-        found[f"nll_{precision}"] = loss_at(editor.gpt, *conditioning, target_ids, precision)
+        found[f"nll_{precision}"] = loss_at(editor.transformer, tokens, precision)
     return found
 
 

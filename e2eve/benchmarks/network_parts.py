@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from e2eve.benchmarks import reference_networks as plain
@@ -25,12 +24,12 @@ from e2eve.benchmarks.parts import Part
 from e2eve.benchmarks.sampling_cases import engine_cases, gpt2_cases, pass_cases, plain_cases
 from e2eve.benchmarks.setting import PRESETS, Setting
 from e2eve.benchmarks.timing import Case
+from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.optimizers import OptimizerSettings
-from e2eve.training.tokens import tokenize
 from e2eve.transformer import GPT
-from e2eve.transformer.packed import PackedLinear
+from e2eve.transformer.gpt.packed import PackedLinear
 
 WINDOWS = (4, 8, 16, 32)
 """Tokens of a row that are read in a pass."""
@@ -39,7 +38,7 @@ WINDOWS = (4, 8, 16, 32)
 def encode_part(setting: Setting) -> Part:
     work, _ = tokenizer_work(setting.editor.source_tokenizer, setting.preset.image_size)
     return _coding_part(
-        "encode", setting, edits_for(setting)["target"], plain.encode, Tokenizer.encode, work
+        "encode", setting, edits_for(setting).targets, plain.encode, Tokenizer.encode, work
     )
 
 
@@ -81,7 +80,7 @@ def _coding_part(
 
 def sample_part(setting: Setting) -> Part:
     """One input; the batch is its samples."""
-    gpt = setting.editor.gpt.eval()
+    gpt = setting.editor.transformer.eval()
     uncached, *cached = plain_cases(gpt, setting.batch)
     engine, *others = engine_cases(gpt, setting.batch)
     others = [*cached, *gpt2_cases(gpt, setting.batch), *others]
@@ -95,7 +94,7 @@ def passes_part(setting: Setting) -> Part:
     The batch is its samples; `ours` is one token of each. With the passes that drafts of a trained
     editor need, they add up to a sampling.
     """
-    gpt = setting.editor.gpt.eval()
+    gpt = setting.editor.transformer.eval()
     prefix, one = pass_cases(gpt, setting.batch, window=1)
     widths = [width for width in WINDOWS if width <= gpt.layout.target // 2]
     wider = [pass_cases(gpt, setting.batch, window=width)[1] for width in widths]
@@ -105,7 +104,7 @@ def passes_part(setting: Setting) -> Part:
 
 def products_part(setting: Setting) -> Part:
     """All products of a pass with the transformer's matrices; the batch is the number of rows."""
-    gpt = setting.editor.gpt.eval()
+    gpt = setting.editor.transformer.eval()
     linears = [module for module in gpt.modules() if isinstance(module, nn.Linear)]
     rows = {
         n: torch.randn(setting.batch, n, device=setting.device)
@@ -138,8 +137,8 @@ def train_step_part(setting: Setting) -> Part:
     editor, edits = setting.editor, edits_for(setting)
     editor.train()
     settings = OptimizerSettings()
-    plainly = plain.optimizer_of(editor.gpt, settings, setting.batch)
-    ours = settings.build(editor.gpt, setting.batch)
+    plainly = plain.optimizer_of(editor.transformer, settings, setting.batch)
+    ours = settings.build(editor.transformer, setting.batch)
     return Part(
         "train_step",
         setting.batch,
@@ -166,13 +165,11 @@ def training_step(
     setting: Setting,
     editor: Editor,
     optimizer: torch.optim.Optimizer,
-    edits: dict[str, Tensor],
+    edits: EditBatch,
 ) -> float:
     """What Lightning runs for a batch of edits; the loss before the step, in nat."""
     with setting.autocast:
-        tokens = tokenize(editor, edits)
-        logits = editor.logits(tokens.driver_ids, tokens.source_ids, tokens.target_ids)
-        loss = F.cross_entropy(logits.transpose(1, 2).float(), tokens.target_ids)
+        loss = editor.nll(edits).loss
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
@@ -188,16 +185,16 @@ def loss_curves(setting: Setting, steps: int) -> dict[str, list[float]]:
         editor = fresh.editor
         editor.train()
         if name == "plain":
-            optimizer = plain.optimizer_of(editor.gpt, settings, setting.batch)
+            optimizer = plain.optimizer_of(editor.transformer, settings, setting.batch)
             step = partial(plain.training_step, editor, optimizer)
         else:
-            optimizer = settings.build(editor.gpt, setting.batch)
+            optimizer = settings.build(editor.transformer, setting.batch)
             step = partial(training_step, fresh, editor, optimizer)
         curve += [step(edits_for(fresh, seed)) for seed in range(steps)]
     return curves
 
 
-def edits_for(setting: Setting, seed: int = 0) -> dict[str, Tensor]:
+def edits_for(setting: Setting, seed: int = 0) -> EditBatch:
     """A batch of noise with a region in the middle."""
     generator = torch.Generator().manual_seed(seed)
     side, driver_side = setting.preset.image_size, setting.preset.driver_size
@@ -207,8 +204,9 @@ def edits_for(setting: Setting, seed: int = 0) -> dict[str, Tensor]:
     )
     region = torch.zeros(setting.batch, 1, side, side, dtype=torch.bool)
     region[..., side // 4 : -side // 4, side // 4 : -side // 4] = True
-    edits = {"target": pictures, "region": region, "driver": drivers}
-    return {name: tensor.to(setting.device) for name, tensor in edits.items()}
+    boxes = torch.tensor([[side // 4, side // 4, side - side // 4, side - side // 4]])
+    edits = EditBatch(pictures, region, drivers, boxes, boxes)
+    return EditBatch._make(part.to(setting.device) for part in edits)
 
 
 def _inferring(run: Callable[[], Any]) -> Callable[[], Any]:
@@ -237,14 +235,14 @@ def _reading_weights(hardware: Hardware, gpt: GPT, times: int) -> Floor:
 def _training(setting: Setting) -> Floor:
     """Forward and backward of the GPT, two encodings and the driver's, AdamW."""
     editor, hardware = setting.editor, setting.hardware
-    layout, config = editor.gpt.layout, editor.gpt.config
+    layout, config = editor.transformer.layout, editor.transformer.config
     with torch.device("meta"):
         gpt = GPT(config, layout)
         parts = (layout.driver, layout.source, layout.target)
         ids = [torch.zeros(setting.batch, n, dtype=torch.long) for n in parts]
     source, _ = tokenizer_work(editor.source_tokenizer, editor.image_size)
     driver, _ = tokenizer_work(editor.driver_tokenizer, editor.driver_size)
-    parameters = sum(p.numel() for p in editor.gpt.parameters())
+    parameters = sum(p.numel() for p in editor.transformer.parameters())
     return total(
         hardware.computing(work_of(lambda: gpt.target_logits(*ids).sum().backward()), "GPT,"),
         _convolving(setting, Work(2 * source.all, 2 * source.filtered), setting.batch),

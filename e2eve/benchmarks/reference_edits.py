@@ -130,7 +130,7 @@ def place(simulation: EditSimulation, rng: np.random.Generator) -> Placement:
             region = sampler(side, rng)
         driver = place_driver(simulation.driver, region, rng)
         if driver is not None:
-            return Placement(*region, driver_box=driver)
+            return Placement(region, driver)
 
 
 def item(
@@ -149,7 +149,7 @@ def item(
     box = placed.driver_box
     driver = target.crop((box.left, box.top, box.right, box.bottom))
     driver = driver.resize((simulation.driver_size, simulation.driver_size))
-    region = torch.from_numpy(placed.region)[None]
+    region = torch.from_numpy(placed.region.mask)[None]
     return {"target": _tensor(target), "region": region, "driver": _tensor(driver)}
 
 

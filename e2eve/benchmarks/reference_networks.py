@@ -11,12 +11,13 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from e2eve.editor import HOLE, Editor
+from e2eve.conditioning import EditBatch, apply_mask
+from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.vqgan import Attention, Level, ResidualBlock
 from e2eve.training.optimizers import OptimizerSettings, split_for_decay
 from e2eve.transformer import GPT
-from e2eve.transformer.gpt import Block
+from e2eve.transformer.gpt.network import TransformerBlock
 
 
 def encode(
@@ -95,7 +96,7 @@ def all_logits(gpt: GPT, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 
     x = torch.cat([x[:, :conditioning] + kinds, x[:, conditioning:]], dim=1)
     future = torch.ones(n, n, dtype=torch.bool, device=ids.device).triu(1)
     for block in gpt.blocks:
-        assert isinstance(block, Block)
+        assert isinstance(block, TransformerBlock)
         h, layer = block.norm1(x), block.attention
         parts = zip(layer.qkv.weight.chunk(3), layer.qkv.bias.chunk(3), strict=True)
         heads = (rearrange(F.linear(h, *p), "b n (h d) -> b h n d", h=layer.heads) for p in parts)
@@ -106,17 +107,15 @@ def all_logits(gpt: GPT, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 
     return gpt.head(gpt.norm(x))
 
 
-def training_step(
-    editor: Editor, optimizer: torch.optim.Optimizer, edits: dict[str, Tensor]
-) -> float:
+def training_step(editor: Editor, optimizer: torch.optim.Optimizer, edits: EditBatch) -> float:
     """The loss before the step, in nat."""
-    target, region = edits["target"], edits["region"]
     with torch.no_grad():
-        source_ids = encode(editor.source_tokenizer, target.masked_fill(region, HOLE))
-        target_ids = encode(editor.source_tokenizer, target)
-        driver_ids = encode(editor.driver_tokenizer, edits["driver"])
+        masked = apply_mask(edits.targets, edits.regions)
+        source_ids = encode(editor.source_tokenizer, masked)
+        target_ids = encode(editor.source_tokenizer, edits.targets)
+        driver_ids = encode(editor.driver_tokenizer, edits.drivers)
     ids = torch.cat([driver_ids, source_ids, target_ids], dim=1)
-    logits = all_logits(editor.gpt, ids)[:, editor.gpt.layout.conditioning - 1 : -1]
+    logits = all_logits(editor.transformer, ids)[:, editor.transformer.layout.conditioning - 1 : -1]
     loss = F.cross_entropy(logits.flatten(0, 1), target_ids.flatten())
     optimizer.zero_grad()
     loss.backward()

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from e2eve.transformer import GPT, SamplingSettings
-from e2eve.transformer.engine import Draft
+from e2eve.transformer.gpt.speculative import Draft
 from e2eve.transformer.sampling import batch_noise
 
 Reader = Callable[[Int[Tensor, "rows n"]], Float[Tensor, "rows codebook"]]

@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from e2eve.benchmarks.gpt2 import as_gpt2, generate
 from e2eve.benchmarks.reference_sampling import Cached, sample_plainly, uncached
 from e2eve.benchmarks.timing import Case
-from e2eve.transformer import GPT, SamplingSettings, SequenceLayout
-from e2eve.transformer.decoder import Decoder, Tokens
-from e2eve.transformer.engine import Draft, sample
-from e2eve.transformer.packed import packed
+from e2eve.transformer import GPT, EditTokens, GPTSampling, SequenceLayout, TokenModel
+from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
+from e2eve.transformer.gpt.packed import packed
+from e2eve.transformer.gpt.speculative import Draft, sample
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,7 @@ and the rest is computed from them."""
 
 def plain_cases(gpt: GPT, samples: int, *, tokens: int = UNCACHED_TOKENS) -> list[Case]:
     """The uncached loop, and a cache in plain PyTorch."""
-    layout, settings = gpt.layout, SamplingSettings()
+    layout, settings = gpt.layout, GPTSampling()
     conditioning = _conditioning(gpt)
     loop = partial(
         sample_plainly, gpt, *conditioning, num_samples=samples, seeds=[0], settings=settings
@@ -45,7 +44,7 @@ def gpt2_cases(gpt: GPT, samples: int) -> list[Case]:
         log.warning("transformers is not installed: its GPT-2 is left out.")
         return []
     prefix = torch.cat(_conditioning(gpt), 1).expand(samples, -1)
-    gpt2 = partial(generate, as_gpt2(gpt), prefix, gpt.layout.target, SamplingSettings())
+    gpt2 = partial(generate, as_gpt2(gpt), prefix, gpt.layout.target, GPTSampling())
     return [
         Case("transformers GPT-2, dynamic cache", partial(gpt2, "dynamic")),
         Case("transformers GPT-2, static cache", partial(gpt2, "static")),
@@ -66,7 +65,7 @@ def engine_cases(gpt: GPT, samples: int, *, region: float = 0.25) -> list[Case]:
 
     def case(name: str, known: Draft | None = None, **settings: Any) -> Case:
         ask = partial(sample, gpt, driver_ids, source_ids, num_samples=samples, seeds=[0])
-        run = partial(ask, settings=SamplingSettings(**settings), draft=known)
+        run = partial(ask, settings=GPTSampling(**settings), draft=known)
         return Case(name, run)
 
     return [
@@ -101,16 +100,12 @@ def pass_cases(gpt: GPT, samples: int, *, window: int, precision: str = "full") 
 
 
 @torch.inference_mode()
-def loss_at(
-    gpt: GPT,
-    driver_ids: Int[Tensor, "batch driver"],
-    source_ids: Int[Tensor, "batch source"],
-    target_ids: Int[Tensor, "batch target"],
-    precision: str,
-) -> float:
-    """Nat per target token with matrices rounded as sampling rounds them."""
-    logits = packed(gpt, precision).target_logits(driver_ids, source_ids, target_ids)
-    return cross_entropy(logits.float().flatten(0, 1), target_ids.flatten()).item()
+def loss_at(gpt: TokenModel, tokens: EditTokens, precision: str) -> float:
+    """Nats per target token with matrices rounded as sampling rounds them."""
+    assert isinstance(gpt, GPT)
+    rounded = packed(gpt, precision)
+    assert isinstance(rounded, GPT)
+    return rounded.nll(tokens).loss.item()
 
 
 def _conditioning(gpt: GPT) -> tuple[Int[Tensor, "1 driver"], Int[Tensor, "1 source"]]:

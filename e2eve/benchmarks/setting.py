@@ -9,10 +9,9 @@ import torch
 from omegaconf import OmegaConf
 
 from e2eve.benchmarks.floors import Hardware
-from e2eve.config import conf_dir
+from e2eve.config import conf_dir, instantiate
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPTConfig
 
 
 class Preset(NamedTuple):
@@ -68,7 +67,7 @@ class Setting:
             Tokenizer(VQGANConfig(image_size=side, **shape["network"]), **shape["quantizer"])
             for side in sides
         )
-        gpt = GPTConfig(**_conf("transformer", self.preset.transformer))
+        gpt = instantiate(OmegaConf.create(_conf("transformer", self.preset.transformer)))
         editor = Editor(source, driver, gpt, self.preset.driver_size)
         return editor.freeze_tokenizers().to(self.device)
 

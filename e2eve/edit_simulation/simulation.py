@@ -21,24 +21,20 @@ _DRAWS = 100  # regions drawn before giving up, where they are too thin for a dr
 class Placement(NamedTuple):
     """Where an edit takes place, on any image of the side that it was drawn for."""
 
-    region: Bool[np.ndarray, "side side"]
-    region_box: Box
+    region: Region
     driver_box: Box
 
 
 class SimulatedEdit(NamedTuple):
-    """The boxes are in pixels of the target."""
+    """An example: the target's region is to be edited so that it shows the driver.
+
+    The driver was cut out of the target at `driver_box`, in pixels of the target.
+    """
 
     target: UInt8[np.ndarray, "side side 3"]
-    region: Bool[np.ndarray, "side side"]
-    region_box: Box
     driver: UInt8[np.ndarray, "driver_size driver_size 3"]
+    region: Region
     driver_box: Box
-
-    @property
-    def source(self) -> UInt8[np.ndarray, "side side 3"]:
-        """The target with the region blanked to black."""
-        return self.target * ~self.region[..., None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class EditSimulation:
         for _ in range(_DRAWS):
             region = self.region(self.image_size, rng)
             try:
-                return Placement(*region, driver_box=self.driver(region, rng))
+                return Placement(region, self.driver(region, rng))
             except RegionTooThinError:
                 continue
         raise ValueError(
@@ -105,7 +101,7 @@ class EditSimulation:
             ValueError: when the region is empty or too thin.
         """
         given = Region.of_mask(region)
-        return Placement(*given, driver_box=self.driver(given, rng))
+        return Placement(given, self.driver(given, rng))
 
     def at(
         self,
@@ -118,18 +114,16 @@ class EditSimulation:
         Raises:
             ValueError: when the target does not have the side that the place was drawn for.
         """
-        if target.shape[:2] != placement.region.shape:
+        if target.shape[:2] != placement.region.mask.shape:
             raise ValueError(
                 f"The image of {target.shape[1]} by {target.shape[0]} pixels does not have the "
-                f"region's side of {len(placement.region)}, resize it first."
+                f"region's side of {len(placement.region.mask)}, resize it first."
             )
         driver = placement.driver_box.crop(target)
         for transformation in self.transformations.values():
             driver = transformation(driver, rng)
         driver = np.ascontiguousarray(resize(driver, self.driver_size, self.driver_size))
-        return SimulatedEdit(
-            target, placement.region, placement.region_box, driver, placement.driver_box
-        )
+        return SimulatedEdit(target, driver, *placement)
 
     def driver_from(
         self, image: UInt8[np.ndarray, "height width 3"], driver_box: Box

@@ -113,11 +113,11 @@ def edit_all(
         model: where the editor came from, for edit.json.
         options: of `Editor.edit`, seed and sampling settings.
     """
-    tokens = editor.gpt.layout.target
+    tokens = editor.transformer.layout.target
     with progress_bars() as report:
         for number, item in enumerate(inputs):
             advance = functools.partial(_advance, report, number * tokens, len(inputs) * tokens)
-            edits = _edited(editor, item, advance=advance, **options)
+            edits = _edited(editor, item, progress=advance, **options)
             edits.save(out / item.name, model=model, **item.described(), **options)
     return out if inputs[0].name else out / "grid.png"
 

@@ -11,13 +11,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
 from e2eve.editor import Editor
 from e2eve.evaluation.baselines import paste, poisson
-from e2eve.evaluation.likelihood import paired_nll
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.metrics.batch import Edits, EvaluatedBatch, InputBatch, MetricNetworks
+from e2eve.metrics.batch import Edits, EvaluatedBatch, InputBatch, MetricNetworks, PairedNLL
 from e2eve.transformer import SamplingSettings
 
 
@@ -107,15 +107,25 @@ def drawn(
     sampling: SamplingSettings,
 ) -> Edits:
     """Samples of the editor; the same for an input whatever the batch is."""
-    conditioning = editor.condition(inputs.sources, inputs.regions, drivers)
-    ids = editor.sample(
-        *conditioning,
+    return editor.draw(
+        EditInputs(inputs.sources, inputs.regions, drivers),
         num_samples=num_samples,
-        seed=inputs.seeds,
+        seeds=inputs.seeds,
         settings=sampling,
-        draft=editor.draft(conditioning, inputs.sources, inputs.regions, inputs.pastes, sampling),
+        pastes=inputs.pastes,
     )
-    return editor.decode(ids)
+
+
+@torch.no_grad()
+def paired_nll(editor: Editor, inputs: InputBatch) -> PairedNLL:
+    """Likelihood of the sources' own tokens, given paired and mismatched paired drivers."""
+    matched = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
+    other_ids = editor.driver_tokenizer.encode(inputs.mismatched_paired_drivers)
+    columns: list[Tensor] = []
+    for tokens in (matched, matched._replace(driver_ids=other_ids)):
+        nll = editor.nll(tokens)
+        columns += [nll.inside_by_input, nll.outside_by_input]
+    return PairedNLL(*columns)
 
 
 def tokenized(

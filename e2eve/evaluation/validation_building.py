@@ -186,7 +186,7 @@ def _built(
     return ValidationSet(
         inputs=_inputs(plan, scenes.names(plan.inputs), places, origin_boxes),
         sources=sources,
-        regions=np.stack([place.region for place in places]),
+        regions=np.stack([place.region.mask for place in places]),
         drivers=drivers,
         paired_drivers=_cut(simulation, sources, [place.driver_box for place in places]),
         features=features,
@@ -211,7 +211,7 @@ def _inputs(
             id=f"{n:05d}",
             source=names[n],
             driver=names[origin],
-            region_box=places[n].region_box,
+            region_box=places[n].region.box,
             driver_box=driver_boxes[n],
             paired_driver_box=places[n].driver_box,
         )
@@ -234,7 +234,7 @@ def _reference_features(
     for start in range(0, len(plan.references), step):
         indices = plan.references[start : start + step]
         views = [scenes.view(index) for index in indices]
-        boxes = [scenes.place(index, start + n).region_box for n, index in enumerate(indices)]
+        boxes = [scenes.place(index, start + n).region.box for n, index in enumerate(indices)]
         images = to_tensor(np.stack(views)).to(extractor.device)
         whole.append(extractor(images).cpu())
         regions.append(region_features(extractor, images, boxes).cpu())

@@ -130,8 +130,10 @@ class Published:
         else:
             shape = self._gpt_shape(weights, where)
         editor = Editor(source, driver, shape, driver_size)
-        check_weights(gpt_to_published(editor.gpt.state_dict()), weights, where)
-        editor.gpt.load_state_dict(gpt_from_published(weights, editor.gpt.state_dict()))
+        check_weights(gpt_to_published(editor.transformer.state_dict()), weights, where)
+        editor.transformer.load_state_dict(
+            gpt_from_published(weights, editor.transformer.state_dict())
+        )
         return editor
 
     def _part(

@@ -36,14 +36,14 @@ def network_rows(network: Editor | Tokenizer) -> dict[str, str]:
     if isinstance(network, Tokenizer):
         return {"tokenizer": tokenizer_words(network)}
     side, driver = network.driver_size, network.driver_tokenizer
-    shape, layout = network.gpt.config, network.gpt.layout
+    shape, layout = network.transformer.config, network.transformer.layout
     words = f"{side} px to {side // driver.config.cell}² ids by the source tokenizer (shared)"
     return {
         "source tokenizer": tokenizer_words(network.source_tokenizer),
         "driver tokenizer": words if network.shared else tokenizer_words(driver),
         "transformer": f"{shape.layers} layers of width {shape.width}, {shape.heads} heads, "
-        f"{len(network.gpt.positions)} positions of which {layout.length} are used, "
-        f"{millions(network.gpt)} parameters",
+        f"{len(network.transformer.positions)} positions of which {layout.length} are used, "
+        f"{millions(network.transformer)} parameters",
     }
 
 

@@ -35,9 +35,9 @@ def write_published(network: Editor | Tokenizer, path: Path) -> Path:
 
 def editor_state(editor: Editor) -> dict[str, Tensor]:
     """All names of a published editor: masks too, and the source tokenizer twice."""
-    mask = causal_mask(len(editor.gpt.positions))
-    gpt = gpt_to_published(editor.gpt.state_dict())
-    gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(editor.gpt.config.layers)}
+    mask = causal_mask(len(editor.transformer.positions))
+    gpt = gpt_to_published(editor.transformer.state_dict())
+    gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(editor.transformer.config.layers)}
     source = tokenizer_to_published(editor.source_tokenizer.state_dict())
     driver = source
     if not editor.shared:

@@ -40,7 +40,7 @@ class SimulatedEdits:
         if show:
             self.shown.append((name, edit))
         self.measures.append(measured(edit))
-        mask = edit.region.astype(np.float32)
+        mask = edit.region.mask.astype(np.float32)
         size = (_MAP_SIDE, _MAP_SIDE)
         self.coverage_sum += cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
 
@@ -55,10 +55,10 @@ class SimulatedEdits:
 
 
 def measured(edit: SimulatedEdit) -> Measures:
-    box, side = edit.region_box, len(edit.region)
+    (mask, box), side = edit.region, len(edit.target)
     x, y = box.centre
     ratio = edit.driver_box.width / min(box.width, box.height)
-    return Measures(float(edit.region.mean()), x / side, y / side, ratio)
+    return Measures(float(mask.mean()), x / side, y / side, ratio)
 
 
 def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
@@ -67,13 +67,13 @@ def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
         "picture, with region and driver", "region", "masked source", "driver", "target",
     )  # fmt: skip
     rows = [
-        [located(edit, cell), edit.region, edit.source, edit.driver, edit.target]
+        [located(edit, cell), edit.region.mask, masked(edit), edit.driver, edit.target]
         for _, edit in edits.shown
     ]
     captions = [
         [
             None,
-            f"{100 * edit.region.mean():.0f} % of the area",
+            f"{100 * edit.region.mask.mean():.0f} % of the area",
             None,
             f"{edit.driver_box.width} px to {len(edit.driver)} px",
             None,
@@ -84,12 +84,17 @@ def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
     return picture_grid(rows, headings, labels, cell, captions)
 
 
+def masked(edit: SimulatedEdit) -> UInt8[np.ndarray, "side side 3"]:
+    """The source as the editor sees it: the region is black."""
+    return edit.target * ~edit.region.mask[..., None]
+
+
 def located(edit: SimulatedEdit, side: int) -> UInt8[np.ndarray, "height width 3"]:
     """The target with region and driver crop outlined, enlarged to about twice `side` pixels."""
     factor = max(1, round(2 * side / len(edit.target)))
     size = (factor * len(edit.target),) * 2
     image = cv2.resize(edit.target, size, interpolation=cv2.INTER_CUBIC)
-    region = cv2.resize(edit.region.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    region = cv2.resize(edit.region.mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     driver = edit.driver_box.scaled(float(factor), float(factor))
     return with_outline(with_outline(image, region.astype(bool)), driver.mask(*size), DRIVER)
 

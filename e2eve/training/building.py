@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
 from e2eve.config import instantiate, plain
 from e2eve.data.images import to_tensor
 from e2eve.data.pictures import Pictures
-from e2eve.edit_simulation import EditSimulation
+from e2eve.edit_simulation import EditSimulation, SimulatedEdit
 from e2eve.editor import Editor
 from e2eve.features import build_perceptual
 from e2eve.tokenizers import Tokenizer, VQGANConfig
@@ -22,7 +21,7 @@ from e2eve.tokenizers.losses import TokenizerLoss
 from e2eve.training.data_module import Simulated
 from e2eve.training.initial_weights import load_initial_tokenizer, open_initial_editor
 from e2eve.training.optimizers import OptimizerSettings
-from e2eve.transformer import GPTConfig
+from e2eve.transformer import TokenModelConfig
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +43,9 @@ def build_simulation(config: DictConfig) -> EditSimulation:
 
 def as_edit(
     simulation: EditSimulation, picture: np.ndarray, rng: np.random.Generator
-) -> dict[str, Tensor]:
-    edit = simulation(picture, rng)
-    return {
-        "target": to_tensor(edit.target),
-        "region": torch.from_numpy(edit.region)[None],
-        "driver": to_tensor(edit.driver),
-    }
+) -> SimulatedEdit:
+    """What an editor is trained on."""
+    return simulation(picture, rng)
 
 
 def as_view(simulation: EditSimulation, picture: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -105,12 +100,17 @@ def build_initial_tokenizer(config: DictConfig, side: int) -> Tokenizer:
 def build_editor(config: DictConfig) -> Editor:
     """The editor that a training starts from."""
     if config.init_from is not None:
-        return open_initial_editor(config)
+        return open_initial_editor(
+            config.init_from,
+            image_size=config.image_size,
+            driver_size=config.driver_size,
+            transformer=instantiate(config.transformer),
+        )
     source = open_tokenizer(config, "source", config.image_size)
     shared = config.tokenizer.driver is None
     driver = source if shared else open_tokenizer(config, "driver", config.driver_size)
-    gpt = GPTConfig(**plain(config.transformer))
-    return Editor(source, driver, gpt, config.driver_size)
+    transformer: TokenModelConfig = instantiate(config.transformer)
+    return Editor(source, driver, transformer, config.driver_size)
 
 
 def open_tokenizer(config: DictConfig, role: str, side: int) -> Tokenizer:

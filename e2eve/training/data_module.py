@@ -7,17 +7,17 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from e2eve.conditioning import EditBatch
 from e2eve.data.keyed import Key, KeyedDataset, KeyedSampler, generator_for
 from e2eve.data.pictures import Pictures
-
-Example = dict[str, Any]
+from e2eve.edit_simulation import SimulatedEdit
 
 
 class Simulated(KeyedDataset):
     """Pictures put through a simulation whose randomness follows from (seed, epoch, index).
 
     Args:
-        simulate: makes an example, a tensor or a dictionary of tensors, of a picture.
+        simulate: makes an example of an image.
     """
 
     def __init__(
@@ -33,6 +33,12 @@ class Simulated(KeyedDataset):
 
     def __getitem__(self, key: Key) -> Any:
         return self.simulate(self.pictures[key[1]], generator_for(self.seed, key))
+
+    def collate(self, items: list[Any]) -> Any:
+        """An `EditBatch` of simulated edits; other examples are stacked."""
+        if isinstance(items[0], SimulatedEdit):
+            return EditBatch.collate(items)
+        return super().collate(items)
 
 
 class ResumableData(pl.LightningDataModule):

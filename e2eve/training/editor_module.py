@@ -1,18 +1,18 @@
-"""Lightning around an editor: cross-entropy on the target's ids."""
+"""Lightning around an editor: the likelihood of the target's ids."""
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.training.optimizers import OptimizerSettings
-from e2eve.training.tokens import EditTokens, tokenize
+from e2eve.transformer import EditTokens
 
 
 class EditorModule(pl.LightningModule):
-    """Trains the GPT of an editor; its tokenizers stay as they are.
+    """Trains the token model of an editor; its tokenizers stay as they are.
 
     Args:
         compile: the transformer's passes for training.
@@ -33,11 +33,12 @@ class EditorModule(pl.LightningModule):
         if channels_last:
             editor.source_tokenizer.to(memory_format=torch.channels_last)
             editor.driver_tokenizer.to(memory_format=torch.channels_last)
-        self.logits = torch.compile(editor.logits) if compile else editor.logits
+        if compile:  # in place: `forward`, and so the loss; sampling stays as it is
+            editor.transformer.compile()
         self.settings, self.pictures_per_step = optimizer, pictures_per_step
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = self.settings.build(self.editor.gpt, self.pictures_per_step)
+        optimizer = self.settings.build(self.editor.transformer, self.pictures_per_step)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.settings.factor(step)
         )
@@ -51,26 +52,17 @@ class EditorModule(pl.LightningModule):
         self.editor.freeze_tokenizers()
         return self
 
-    def training_step(self, batch: EditTokens | dict[str, Tensor], index: int) -> Tensor:
-        loss, inside, outside = self._losses(batch)
+    def training_step(self, batch: EditBatch | EditTokens, index: int) -> Tensor:
+        nll = self.editor.nll(batch)
+        loss = nll.loss
         self.log("train/loss", loss.detach(), prog_bar=True)
-        self.log("train/nll_inside", inside, prog_bar=True)
-        self.log("train/nll_outside", outside)
+        self.log("train/nll_inside", nll.inside, prog_bar=True)
+        self.log("train/nll_outside", nll.outside)
         self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
-    def validation_step(self, batch: EditTokens | dict[str, Tensor], index: int) -> None:
-        loss, inside, outside = self._losses(batch)
-        names = ("val/loss", "val/nll_inside", "val/nll_outside")
-        for name, value in zip(names, (loss, inside, outside), strict=True):
-            self.log(name, value, prog_bar=name == "val/loss", sync_dist=True)
-
-    def _losses(self, batch: EditTokens | dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean over all target tokens, over those in the region, and over the others, in nat."""
-        tokens = batch if isinstance(batch, EditTokens) else tokenize(self.editor, batch)
-        logits = self.logits(tokens.driver_ids, tokens.source_ids, tokens.target_ids)
-        nll = F.cross_entropy(logits.transpose(1, 2).float(), tokens.target_ids, reduction="none")
-        region = tokens.region_cells
-        inside = (nll.detach() * region).sum() / region.sum().clamp(min=1)
-        outside = (nll.detach() * ~region).sum() / (~region).sum().clamp(min=1)
-        return nll.mean(), inside, outside
+    def validation_step(self, batch: EditBatch | EditTokens, index: int) -> None:
+        nll = self.editor.nll(batch)
+        self.log("val/loss", nll.loss, prog_bar=True, sync_dist=True)
+        self.log("val/nll_inside", nll.inside, sync_dist=True)
+        self.log("val/nll_outside", nll.outside, sync_dist=True)

@@ -9,32 +9,39 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from omegaconf import DictConfig
-
 from e2eve.bundle import read_bundle
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import TokenModelConfig
 
 log = logging.getLogger(__name__)
 
-# What the weights of a GPT depend on; it may have more positions than are needed.
-GPT_SHAPE = ("layers", "heads", "width", "codebook_size")
 
-
-def open_initial_editor(config: DictConfig) -> Editor:
+def open_initial_editor(
+    where: str, *, image_size: int, driver_size: int, transformer: TokenModelConfig
+) -> Editor:
     """The editor that `init_from` names.
 
     Raises:
-        ValueError: when its picture sizes or its transformer are not those of the config.
+        ValueError: when its image sizes or its transformer are not those of the config.
     """
-    editor = Editor.from_pretrained(config.init_from)
-    made = {"image_size": editor.image_size, "driver_size": editor.driver_size}
-    asked = {name: config[name] for name in made}
-    shape = asdict(editor.gpt.config)
-    made |= {f"transformer.{name}": shape[name] for name in GPT_SHAPE}
-    asked |= {f"transformer.{name}": config.transformer[name] for name in GPT_SHAPE}
-    check_agreement(made, asked, config.init_from)
-    log.info("GPT and tokenizers start as those of %s.", config.init_from)
+    editor = Editor.from_pretrained(where)
+    made: dict[str, object] = {"image_size": editor.image_size, "driver_size": editor.driver_size}
+    asked: dict[str, object] = {"image_size": image_size, "driver_size": driver_size}
+    model = editor.transformer
+    if type(transformer) is not type(model.config):
+        raise ValueError(
+            f"The config asks for a {type(transformer).__name__} and init_from={where} holds a "
+            f'transformer of the family "{model.family}": choose a file of the group transformer '
+            "of that family, or give another bundle."
+        )
+    shape, wish = asdict(model.config), asdict(transformer)
+    if transformer.codebook_size is None:
+        wish["codebook_size"] = shape["codebook_size"]
+    for name in shape.keys() - set(model.initial):
+        made[f"transformer.{name}"], asked[f"transformer.{name}"] = shape[name], wish[name]
+    check_agreement(made, asked, where)
+    log.info("Transformer and tokenizers start as those of %s.", where)
     return editor
 
 

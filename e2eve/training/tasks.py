@@ -44,13 +44,13 @@ from e2eve.training.run_folder import RunFolder
 from e2eve.training.tokenizer_module import TokenizerModule
 from e2eve.training.tokens import (
     CachedTokens,
-    EditTokens,
     cached_size,
     edit_batches,
     encode_all,
     load_tokens,
     save_tokens,
 )
+from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 

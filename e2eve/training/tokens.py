@@ -9,37 +9,17 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
-from torch.nn.functional import max_pool2d
 from torch.utils.data import DataLoader
 
+from e2eve.conditioning import EditBatch
 from e2eve.data.keyed import Key, KeyedDataset
-from e2eve.editor import HOLE, Editor
+from e2eve.editor import Editor
 from e2eve.reporting.progress import Report, silent
-
-
-class EditTokens(NamedTuple):
-    driver_ids: Int[Tensor, "batch driver"]
-    source_ids: Int[Tensor, "batch source"]
-    target_ids: Int[Tensor, "batch target"]
-    region_cells: Bool[Tensor, "batch target"]  # True where the region touches the cell
-
-
-@torch.no_grad()
-def tokenize(editor: Editor, edits: dict[str, Tensor]) -> EditTokens:
-    """Encode a batch of {target, region, driver}; target and masked source in one pass."""
-    target, region = edits["target"], edits["region"]
-    sources = torch.cat([target, target.masked_fill(region, HOLE)])
-    target_ids, source_ids = editor.source_tokenizer.encode(sources).chunk(2)
-    cells = max_pool2d(region.float(), editor.source_tokenizer.config.cell).flatten(1) > 0
-    driver_ids = editor.driver_tokenizer.encode(edits["driver"])
-    return EditTokens(driver_ids, source_ids, target_ids, cells)
+from e2eve.transformer import EditTokens
 
 
 class CachedTokens(KeyedDataset):
@@ -76,16 +56,16 @@ def fingerprint(settings: dict) -> str:
 
 def cached_size(editor: Editor, count: int) -> int:
     """Bytes that `count` edits take on disk."""
-    layout = editor.gpt.layout
+    layout = editor.transformer.layout
     return count * (2 * layout.length + layout.target)
 
 
 def encode_all(
-    editor: Editor, batches: DataLoader | list[dict[str, Tensor]], progress: Report = silent
+    editor: Editor, batches: DataLoader | list[EditBatch], progress: Report = silent
 ) -> EditTokens:
     parts: list[EditTokens] = []
     for batch in batches:
-        parts.append(tokenize(editor, batch))
+        parts.append(editor.tokenize(batch))
         progress("encoding batches of edits", len(parts), len(batches))
     ids = (torch.cat(column).to(torch.uint16) for column in list(zip(*parts, strict=True))[:3])
     return EditTokens._make((*ids, torch.cat([part.region_cells for part in parts])))
@@ -109,4 +89,10 @@ def save_tokens(path: Path, tokens: EditTokens, settings: dict) -> None:
 
 
 def edit_batches(edits: KeyedDataset, keys: list[Key], batch_size: int, workers: int) -> DataLoader:
-    return DataLoader(edits, batch_size=batch_size, sampler=keys, num_workers=workers)
+    return DataLoader(
+        edits,
+        batch_size=batch_size,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=edits.collate,
+    )

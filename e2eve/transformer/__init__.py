@@ -1,7 +1,35 @@
-"""The GPT that writes the edited picture's ids, its sequence, and sampling from it."""
+"""Token models, which draw the edited image's ids: what an editor asks of one, and the families."""
 
-from e2eve.transformer.gpt import GPT, GPTConfig
+from e2eve.transformer.gpt import GPT, GPTConfig, GPTSampling
+from e2eve.transformer.layout import SequenceLayout
+from e2eve.transformer.model import (
+    Conditioning,
+    EditTokens,
+    Progress,
+    TokenModel,
+    TokenModelConfig,
+    TokenNLL,
+    build_token_model,
+    config_from_description,
+    import_families,
+    register,
+)
 from e2eve.transformer.sampling import SamplingSettings
-from e2eve.transformer.sequence import SequenceLayout
 
-__all__ = ["GPT", "GPTConfig", "SamplingSettings", "SequenceLayout"]
+__all__ = [
+    "GPT",
+    "Conditioning",
+    "EditTokens",
+    "GPTConfig",
+    "GPTSampling",
+    "Progress",
+    "SamplingSettings",
+    "SequenceLayout",
+    "TokenModel",
+    "TokenModelConfig",
+    "TokenNLL",
+    "build_token_model",
+    "config_from_description",
+    "import_families",
+    "register",
+]

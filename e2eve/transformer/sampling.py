@@ -1,10 +1,12 @@
 """How one token is drawn: settings, the draw, its noise.
 
 A token is the argmax over the codebook of log p + Gumbel noise (Gumbel 1954; Maddison et al. 2014),
-and the noise is a function of (seed, sample, position). So a picture depends on its seed alone, not
-on the batch that it is drawn in, nor on how many samples are asked for, nor on drafts.
+and the noise is a function of (seed, sample, position). So an edit depends on its seed alone, not
+on the batch that it is drawn in, nor on how many samples are asked for.
 """
 
+import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,14 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from e2eve.transformer.packed import PRECISIONS
-
-DRAFTS = ("source", "paste", "none")
-
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How tokens are drawn.
+    """How tokens are drawn, whatever the family of the token model; a family may add fields.
 
     temperature: divides the logits; 0 takes the likeliest token.
     top_k: keep the k likeliest tokens; None keeps all.
@@ -30,13 +28,6 @@ class SamplingSettings:
         driver (Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6). Any but 1
         takes twice the work.
     preserve: "tokens" keeps the source's token wherever a cell lies wholly outside the region.
-    precision: of the GPT's matrices: "full" as they are, "bfloat16" or "int8" rounded.
-
-    The others change nothing but the time:
-
-    draft: what is guessed and then verified, many tokens in a pass: the ids of the masked
-        "source", or inside the region those of the "paste", the driver pasted into the source.
-    window: the most tokens guessed in a pass; None chooses by the number of samples.
     """
 
     temperature: float = 1.0
@@ -44,34 +35,41 @@ class SamplingSettings:
     top_p: float | None = 0.9
     guidance: float = 1.0
     preserve: str | None = None
-    precision: str = "full"
-    draft: str = "source"
-    window: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "top_k", "top_p", "guidance", "window"):
-            if isinstance(value := getattr(self, name), str):
-                raise ValueError(f'{name} is "{value}": give a number.')
-        if self.temperature < 0:
-            raise ValueError(f"temperature is {self.temperature}: use 0 (likeliest) or more.")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}: keep at least 1 token, or null for all.")
+        check_number("temperature", self.temperature, "use 0 (likeliest) or more")
+        check_count("top_k", self.top_k, "keep at least 1 token, or null for all")
+        check_number("top_p", 1.0 if self.top_p is None else self.top_p, _PROBABILITY)
         if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}: use a probability in (0, 1], or null.")
-        if self.guidance < 0:
-            raise ValueError(f"guidance is {self.guidance}: use 0 (no driver), 1 or more.")
+            raise ValueError(f"top_p is {self.top_p}: {_PROBABILITY}.")
+        check_number("guidance", self.guidance, "use 0 (no driver), 1 or more")
         if self.preserve not in (None, "tokens"):
             raise ValueError(f'preserve is "{self.preserve}": use "tokens", or null for nothing.')
-        if self.precision not in PRECISIONS:
-            raise ValueError(f'precision is "{self.precision}": use {_one_of(PRECISIONS)}.')
-        if self.draft not in DRAFTS:
-            raise ValueError(f'draft is "{self.draft}": use {_one_of(DRAFTS)}.')
-        if self.window is not None and self.window < 1:
-            raise ValueError(f"window is {self.window}: guess at least 1 token, or null.")
+
+    @property
+    def reads_pastes(self) -> bool:
+        """Whether sampling looks at the drivers pasted into the sources."""
+        return False
 
 
-def _one_of(names: tuple[str, ...]) -> str:
-    return ", ".join(f'"{name}"' for name in names[:-1]) + f' or "{names[-1]}"'
+_PROBABILITY = "use a probability in (0, 1], or null"
+
+
+def check_number(name: str, value: object, remedy: str) -> None:
+    """Raises ValueError if the value is no finite number from 0 on."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f'{name} is "{value}": give a number.')
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}: {remedy}.")
+
+
+def check_count(name: str, value: object, remedy: str) -> None:
+    """Raises ValueError if the value is neither None nor a whole number from 1 on."""
+    if value is None:
+        return
+    check_number(name, value, remedy)
+    if value < 1 or value != int(value):  # type: ignore[operator, call-overload]
+        raise ValueError(f"{name} is {value}: {remedy}.")
 
 
 def draw(
@@ -117,7 +115,7 @@ def _draw_top_p(
 def gumbel_noise(
     seed: int, sample: int, tokens: int, codebook_size: int
 ) -> Float[Tensor, "tokens codebook"]:
-    """The noise of one picture, on the CPU, the same on every machine."""
+    """The noise of one sample, on the CPU, the same on every machine."""
     state = int(np.random.SeedSequence((seed, sample)).generate_state(1, np.uint64)[0] >> 1)
     generator = torch.Generator().manual_seed(state)
     uniform = torch.rand(tokens, codebook_size, generator=generator)

@@ -35,7 +35,7 @@ def test_logits_are_the_same():
     editor = tiny_editor()
     ids = random_ids(2, 4), random_ids(2, 16), random_ids(2, 16)
     with torch.no_grad():
-        plain = reference_networks.all_logits(editor.gpt, torch.cat(ids, 1))[:, 19:-1]
+        plain = reference_networks.all_logits(editor.transformer, torch.cat(ids, 1))[:, 19:-1]
         torch.testing.assert_close(editor.logits(*ids), plain)
 
 
@@ -71,7 +71,7 @@ def placements(place, count: int) -> np.ndarray:
     found = [place() for _ in range(count)]
     return np.array(
         [
-            [p.region.sum(), p.region_box.width, p.region_box.height, p.driver_box.width]
+            [p.region.mask.sum(), p.region.box.width, p.region.box.height, p.driver_box.width]
             for p in found
         ]
     ).T

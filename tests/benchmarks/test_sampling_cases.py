@@ -13,7 +13,7 @@ from e2eve.benchmarks.sampling_cases import (
     pass_cases,
     plain_cases,
 )
-from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout
+from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -26,20 +26,20 @@ def gpt() -> GPT:
 
 def test_filters_work_on_each_row_by_itself():
     logits = torch.randn(6, 20) * 4
-    settings = SamplingSettings(top_k=7, top_p=0.8)
+    settings = GPTSampling(top_k=7, top_p=0.8)
     rows = torch.cat([filter_logits(row[None], settings) for row in logits])
     assert torch.equal(filter_logits(logits, settings), rows)
 
 
 def test_top_k_keeps_the_k_likeliest():
-    kept = filter_logits(torch.randn(5, 20), SamplingSettings(top_k=3, top_p=None)).isfinite()
+    kept = filter_logits(torch.randn(5, 20), GPTSampling(top_k=3, top_p=None)).isfinite()
     assert (kept.sum(1) == 3).all()
 
 
 @pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 1.0])
 def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p):
     logits = torch.randn(8, 20) * 2
-    kept = filter_logits(logits, SamplingSettings(top_p=top_p)).isfinite()
+    kept = filter_logits(logits, GPTSampling(top_p=top_p)).isfinite()
     shares = logits.softmax(-1)
     for row in range(8):
         inside = shares[row][kept[row]]
@@ -59,7 +59,7 @@ def test_gpt2_is_the_same_network(gpt):
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_gpt2_draws_the_likeliest_as_the_plain_loop_does(cache, gpt):
     pytest.importorskip("transformers")
-    conditioning, settings = (random_ids(1, 4), random_ids(1, 16)), SamplingSettings(0.0)
+    conditioning, settings = (random_ids(1, 4), random_ids(1, 16)), GPTSampling(0.0)
     drawn = generate(as_gpt2(gpt), torch.cat(conditioning, 1), 16, settings, cache)
     with torch.no_grad():
         logits = gpt.target_logits(*conditioning, drawn)

@@ -65,7 +65,7 @@ def test_a_full_size_editor_file_has_all_its_parts():
 
 
 def test_to_published_names_and_back_changes_nothing():
-    tokenizer, gpt = plain_tokenizer().state_dict(), plain_editor().gpt.state_dict()
+    tokenizer, gpt = plain_tokenizer().state_dict(), plain_editor().transformer.state_dict()
     for before, after in (
         (tokenizer, tokenizer_from_published(tokenizer_to_published(tokenizer), tokenizer)),
         (gpt, gpt_from_published(gpt_to_published(gpt), gpt)),

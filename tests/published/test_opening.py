@@ -60,7 +60,11 @@ def test_an_editor_opens_with_its_tokenizers(save, shared):
     assert torch.equal(opened.logits(*ids), editor.logits(*ids))
     for name, value in editor.state_dict().items():
         assert torch.equal(opened.state_dict()[name], value), name
-    assert (opened.image_size, opened.driver_size, opened.gpt.config.positions) == (32, 16, 38)
+    assert (opened.image_size, opened.driver_size, opened.transformer.config.positions) == (
+        32,
+        16,
+        38,
+    )
 
 
 def test_a_tokenizer_opens_alone(save):
@@ -244,7 +248,7 @@ def test_a_file_of_ours_says_its_sizes_itself(tmp_path):
     file = write_published(plain_editor(), tmp_path / "editor.ckpt")
     opened = Published(Preset()).open(file).network
     assert isinstance(opened, Editor)
-    assert opened.gpt.config.heads == 2
+    assert opened.transformer.config.heads == 2
     with pytest.raises(ValueError, match=r"written by e2eve and says .*: leave out image_size, dr"):
         published().open(file)
 

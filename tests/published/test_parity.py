@@ -14,12 +14,12 @@ from e2eve.published.shapes import gpt_shape, tokenizer_shape
 from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.tokenizer import Reconstruction
 from e2eve.training.optimizers import OptimizerSettings
-from e2eve.transformer import SamplingSettings
-from e2eve.transformer.engine import sample
+from e2eve.transformer import GPTSampling
+from e2eve.transformer.gpt.speculative import sample
 from tests.factories import DRIVER_SIDE, tiny_tokenizer
 from tests.published_files import PARITY, parity, parity_state
 
-GREEDY = SamplingSettings(temperature=0)
+GREEDY = GPTSampling(temperature=0)
 
 
 def error(ours: Tensor, theirs: Tensor) -> float:
@@ -44,9 +44,9 @@ def editor() -> tuple[dict[str, Tensor], Editor]:
     state = parity_state("gpt_small")
     shape = gpt_shape(state, facts["n_head"], "gpt_small")
     editor = Editor(tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE), shape, DRIVER_SIDE)
-    layout = editor.gpt.layout
+    layout = editor.transformer.layout
     assert (layout.driver, layout.source) == (facts["driver_tokens"], facts["source_tokens"])
-    editor.gpt.load_state_dict(gpt_from_published(state, editor.gpt.state_dict()))
+    editor.transformer.load_state_dict(gpt_from_published(state, editor.transformer.state_dict()))
     return parity("gpt_small"), editor.eval()
 
 
@@ -73,12 +73,12 @@ def test_reconstruction(vqgan):
 
 def test_condition_kinds(editor):
     theirs, ours = editor
-    assert torch.equal(ours.gpt.kinds, theirs["condition_ids"])
+    assert torch.equal(ours.transformer.kinds, theirs["condition_ids"])
 
 
 def test_logits_and_loss_of_the_target(editor):
     theirs, ours = editor
-    parts = ours.gpt.layout.split(theirs["tokens"])
+    parts = ours.transformer.layout.split(theirs["tokens"])
     with torch.no_grad():
         logits = ours.logits(*parts)
     assert error(logits, theirs["target_logits"]) <= 1e-5
@@ -89,15 +89,17 @@ def test_logits_and_loss_of_the_target(editor):
 def test_greedy_decoding_with_a_cache(editor):
     """Of the transformer alone, which knows more codes here than the tokenizer can paint."""
     theirs, ours = editor
-    driver, source, _ = ours.gpt.layout.split(theirs["tokens"])
+    driver, source, _ = ours.transformer.layout.split(theirs["tokens"])
     seeds = [0] * len(driver)
-    drawn = sample(ours.gpt, driver, source, num_samples=1, seeds=seeds, settings=GREEDY).ids
+    drawn = sample(
+        ours.transformer, driver, source, num_samples=1, seeds=seeds, settings=GREEDY
+    ).ids
     assert torch.equal(drawn[:, 0], theirs["greedy_target"])
 
 
 def test_greedy_decoding_without_a_cache(editor):
     theirs, ours = editor
-    driver, source, _ = ours.gpt.layout.split(theirs["tokens"])
+    driver, source, _ = ours.transformer.layout.split(theirs["tokens"])
     drawn = torch.zeros_like(source)
     for position in range(drawn.shape[1]):
         with torch.no_grad():

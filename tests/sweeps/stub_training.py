@@ -12,11 +12,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from e2eve.config import verb
+from e2eve.config import command
 from e2eve.training.run_folder import RunFolder, settings_of
 
 
-@verb("train")
+@command("train")
 def main(config: DictConfig) -> None:
     folder, settings = Path(config.sweep.dir), settings_of(config)
     run = RunFolder(config.run_dir).open(settings)

@@ -30,7 +30,7 @@ def test_rate_grows_with_the_pictures_a_step(pictures):
 
 
 def test_decay_touches_matrices_of_linear_layers_only():
-    gpt = tiny_editor().gpt
+    gpt = tiny_editor().transformer
     decayed, rest = split_for_decay(gpt)
     matrices = {id(m.weight) for m in gpt.modules() if isinstance(m, nn.Linear)}
     assert {id(p) for p in decayed} == matrices

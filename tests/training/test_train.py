@@ -66,9 +66,9 @@ def test_averages_of_weights_are_what_a_finished_run_exports_again(tmp_path):
     again = weights(tmp_path)
     assert all(torch.equal(averages[name], again[name]) for name in averages)
     last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
-    name = "editor.gpt.head.weight"
-    assert torch.equal(last["state_dict"][name], averages["gpt.head.weight"])
-    assert not torch.equal(last["current_model_state"][name], averages["gpt.head.weight"])
+    name = "editor.transformer.head.weight"
+    assert torch.equal(last["state_dict"][name], averages["transformer.head.weight"])
+    assert not torch.equal(last["current_model_state"][name], averages["transformer.head.weight"])
 
 
 def test_the_weights_depend_on_the_seed(tmp_path):

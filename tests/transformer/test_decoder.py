@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout
-from e2eve.transformer.decoder import Decoder, Tokens, attend_shared
+from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens, attend_shared
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=9)

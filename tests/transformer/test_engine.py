@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from e2eve.benchmarks.reference_sampling import Cached, sample_plainly
-from e2eve.transformer import GPT, GPTConfig, SamplingSettings, SequenceLayout, packed
-from e2eve.transformer.decoder import Decoder
-from e2eve.transformer.engine import Draft, Sampled, sample, window_ends, window_of
+from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
+from e2eve.transformer.gpt import packed
+from e2eve.transformer.gpt.key_value_cache import Decoder
+from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, window_ends, window_of
 from tests.factories import CODES, random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -48,11 +49,11 @@ def check_law(dtype: torch.dtype, law: dict, inputs: int, samples: int, windows:
     asked: dict[str, Any] = {"num_samples": samples, "seeds": [seed + n for n in range(inputs)]}
     if "guidance" in law:
         asked["empty_driver"] = random_ids(4)
-    plain = sample_plainly(gpt, *conditioning, **asked, settings=SamplingSettings(**law))
+    plain = sample_plainly(gpt, *conditioning, **asked, settings=GPTSampling(**law))
     for name, guess in guesses(plain).items():
         draft = Draft(guess, NOTHING.expand_as(guess))
         for window in windows:
-            settings = SamplingSettings(**law, window=window)
+            settings = GPTSampling(**law, num_speculative_tokens=window)
             drawn = sample(gpt, *conditioning, **asked, settings=settings, draft=draft)
             assert torch.equal(drawn.ids, plain), (name, window, seed)
 
@@ -87,7 +88,7 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
     for share, window in ((0.3, 1), (0.8, 1), (0.5, 4), (1.0, 2)):
         known = torch.rand(inputs, 16) < share
         given = Draft(random_ids(inputs, 16), known)
-        settings = SamplingSettings(draft=draft, window=window)
+        settings = GPTSampling(draft=draft, num_speculative_tokens=window)
         plain = sample_plainly(gpt, *conditioning, **asked, settings=settings, draft=given)
         drawn = sample(gpt, *conditioning, **asked, settings=settings, draft=given)
         assert torch.equal(drawn.ids, plain)
@@ -97,7 +98,7 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
 
 def test_the_plain_loop_draws_the_same_with_and_without_a_cache():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
-    asked: dict[str, Any] = {"num_samples": 2, "seeds": [3, 4], "settings": SamplingSettings()}
+    asked: dict[str, Any] = {"num_samples": 2, "seeds": [3, 4], "settings": GPTSampling()}
     whole = sample_plainly(gpt, *conditioning, **asked)
     assert torch.equal(sample_plainly(gpt, *conditioning, **asked, reader=Cached), whole)
     assert torch.equal(sample_plainly(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
@@ -108,7 +109,7 @@ def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
     drivers, empty = random_ids(3, 4), random_ids(4)
 
     def drawn(guidance: float, driver_ids: torch.Tensor) -> torch.Tensor:
-        settings = SamplingSettings(guidance=guidance)
+        settings = GPTSampling(guidance=guidance)
         asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1, 2], "empty_driver": empty}
         return sample(gpt, driver_ids, source_ids, settings=settings, **asked).ids
 
@@ -129,7 +130,7 @@ def test_every_prefix_is_read_once(guidance, inputs, monkeypatch):
         return plain(self, gpt, ids)
 
     monkeypatch.setattr(Decoder, "_read_prefix", counted)
-    settings = SamplingSettings(guidance=guidance)
+    settings = GPTSampling(guidance=guidance)
     conditioning = random_ids(3, 4), random_ids(3, 16)
     asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1, 2], "settings": settings}
     sample(sharp_gpt(), *conditioning, **asked, empty_driver=random_ids(4))
@@ -142,7 +143,7 @@ def test_packed_matrices_draw_the_same(monkeypatch):
     asked: dict[str, Any] = {
         "num_samples": 2,
         "seeds": [0, 1],
-        "settings": SamplingSettings(window=4),
+        "settings": GPTSampling(num_speculative_tokens=4),
     }
     expected = sample(gpt, *conditioning, **asked).ids
     monkeypatch.setattr(packed, "LARGE", 1)
@@ -155,7 +156,7 @@ def test_an_editor_that_was_trained_on_samples_with_its_new_weights(monkeypatch)
     """Nothing that the first sampling packed is used again."""
     monkeypatch.setattr(packed, "LARGE", 1)
     gpt, conditioning = sharp_gpt(), (random_ids(1, 4), random_ids(1, 16))
-    asked: dict[str, Any] = {"num_samples": 1, "seeds": [0], "settings": SamplingSettings()}
+    asked: dict[str, Any] = {"num_samples": 1, "seeds": [0], "settings": GPTSampling()}
     before = sample(gpt, *conditioning, **asked).ids
     optimizer = torch.optim.AdamW(gpt.parameters(), lr=0.1, fused=True)
     gpt.target_logits(*conditioning, random_ids(1, 16)).square().mean().backward()
@@ -166,7 +167,7 @@ def test_an_editor_that_was_trained_on_samples_with_its_new_weights(monkeypatch)
 
 
 def drawn_with(guess: torch.Tensor, gpt: GPT, conditioning, **options) -> Sampled:
-    settings = SamplingSettings(window=options.pop("window", None))
+    settings = GPTSampling(num_speculative_tokens=options.pop("window", None))
     draft = Draft(guess, options.pop("known", NOTHING).expand_as(guess))
     seeds = list(range(len(guess)))
     return sample(gpt, *conditioning, num_samples=1, seeds=seeds, settings=settings, draft=draft)
@@ -174,7 +175,7 @@ def drawn_with(guess: torch.Tensor, gpt: GPT, conditioning, **options) -> Sample
 
 def test_a_right_guess_takes_a_pass_for_each_window_and_a_wrong_one_no_more_than_tokens():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
-    settings = SamplingSettings()
+    settings = GPTSampling()
     plain = sample_plainly(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[:, 0]
     right = drawn_with(plain, gpt, conditioning, window=4)
     assert right.passes.tolist() == [[4], [4]]
@@ -206,12 +207,12 @@ def test_a_window_holds_as_many_tokens_to_draw_as_asked_for():
 
 
 def test_the_window_shrinks_as_rows_become_many_and_is_what_is_asked_for():
-    settings = SamplingSettings()
+    settings = GPTSampling()
     windows = [window_of(settings, rows) for rows in (1, 4, 16, 1000)]
     assert windows == sorted(windows, reverse=True)
     assert windows[0] > windows[-1] > 1
-    assert window_of(SamplingSettings(window=5), 100) == 5
-    assert window_of(SamplingSettings(window=5, draft="none"), 1) == 1
+    assert window_of(GPTSampling(num_speculative_tokens=5), 100) == 5
+    assert window_of(GPTSampling(num_speculative_tokens=5, draft="none"), 1) == 1
 
 
 def test_progress_grows_to_all_tokens():
@@ -220,7 +221,7 @@ def test_progress_grows_to_all_tokens():
     known[:3] = known[12:] = True
     draft = Draft(random_ids(2, 16), known.expand(2, 16))
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
-    asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1], "settings": SamplingSettings()}
+    asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1], "settings": GPTSampling()}
     sample(gpt, *conditioning, **asked, draft=draft, advance=told.append)
     assert told == sorted(told)
     assert told[-1] == 16
@@ -231,8 +232,8 @@ def test_rounded_matrices_draw_valid_ids_near_the_likeliest(precision):
     """At temperature 0 most tokens of a sharp network stay."""
     gpt, conditioning = sharp_gpt(), (random_ids(8, 4), random_ids(8, 16))
     asked: dict[str, Any] = {"num_samples": 1, "seeds": [0] * 8}
-    exact = sample(gpt, *conditioning, **asked, settings=SamplingSettings(0.0)).ids
-    settings = SamplingSettings(0.0, precision=precision)
+    exact = sample(gpt, *conditioning, **asked, settings=GPTSampling(0.0)).ids
+    settings = GPTSampling(0.0, precision=precision)
     rounded = sample(gpt, *conditioning, **asked, settings=settings).ids
     assert (rounded[..., :4] == exact[..., :4]).float().mean() > 0.7
     again = sample(gpt, *conditioning, **asked, settings=settings).ids

@@ -43,13 +43,13 @@ def test_condition_embeddings_reach_the_conditioning_only():
 
 def test_published_size_has_305_million_parameters():
     with torch.device("meta"):
-        gpt = GPT(GPTConfig(positions=530), SequenceLayout())
+        gpt = GPT(GPTConfig(codebook_size=1024, positions=530), SequenceLayout())
     assert round(sum(p.numel() for p in gpt.parameters()) / 1e6) == 305
 
 
 def test_too_few_positions_are_refused_with_both_values():
     with pytest.raises(ValueError, match=r"need 22 positions and .* is 20"):
-        GPT(GPTConfig(layers=1, heads=1, width=8, positions=20), LAYOUT)
+        GPT(GPTConfig(layers=1, heads=1, width=8, codebook_size=8, positions=20), LAYOUT)
 
 
 def test_heads_must_share_the_width():

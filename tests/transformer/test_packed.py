@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from e2eve.transformer import GPT, GPTConfig, SequenceLayout, packed
-from e2eve.transformer.packed import Int8Linear, PackedLinear, fastest_way
+from e2eve.transformer import GPT, GPTConfig, SequenceLayout
+from e2eve.transformer.gpt import packed
+from e2eve.transformer.gpt.packed import Int8Linear, PackedLinear, fastest_way
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=9)

@@ -1,6 +1,6 @@
 """The editor's network: a pre-LayerNorm GPT over [driver | masked source | target].
 
-Radford et al. 2019 (GPT-2), as Esser et al. 2021 use it for pictures. It differs from GPT-2 in a
+Radford et al. 2019 (GPT-2), as Esser et al. 2021 use it for images. It differs from GPT-2 in a
 learned condition embedding, added on the conditioning positions only, and in a head without bias
 that is not tied to the token embedding.
 """
@@ -14,7 +14,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from e2eve.transformer.sequence import SequenceLayout
+from e2eve.transformer.layout import SequenceLayout
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class GPTConfig:
     layers: int = 24
     heads: int = 16
     width: int = 1024
-    codebook_size: int = 1024
+    codebook_size: int | None = None  # None: the larger one of the tokenizers' codebooks
     positions: int | None = None  # learned positions; None: as many as the sequence is long
     position_init: str = "normal"  # "normal" (published) or "grid": cells share a code at start
     token_init: str = "normal"  # "normal" (published) or "codebook": like codes start alike
@@ -53,7 +53,7 @@ def causal(
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
-class Attention(nn.Module):
+class SelfAttention(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.heads = config.heads
@@ -68,11 +68,11 @@ class Attention(nn.Module):
         return self.out(rearrange(attend(q, k, v), "... h n d -> ... n (h d)"))
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width)
-        self.attention = Attention(config)
+        self.attention = SelfAttention(config)
         self.norm2 = nn.LayerNorm(config.width)
         self.expand = nn.Linear(config.width, 4 * config.width)
         self.contract = nn.Linear(4 * config.width, config.width)
@@ -84,13 +84,19 @@ class Block(nn.Module):
         return x + self.contract(F.gelu(self.expand(self.norm2(x))))
 
 
-class GPT(nn.Module):
-    """Next-token logits over the sequence that a layout describes."""
+class CausalTransformer(nn.Module):
+    """Next-token logits over the sequence that a layout describes.
+
+    Raises:
+        ValueError: when `config.codebook_size` is None, or there are too few positions.
+    """
 
     kinds: Tensor
 
     def __init__(self, config: GPTConfig, layout: SequenceLayout) -> None:
         super().__init__()
+        if config.codebook_size is None:
+            raise ValueError("codebook_size is None: give the number of ids that are embedded.")
         positions = config.positions or layout.length
         if positions < layout.length:
             raise ValueError(
@@ -102,7 +108,7 @@ class GPT(nn.Module):
         self.tokens = nn.Embedding(config.codebook_size, config.width)
         self.positions = nn.Parameter(torch.zeros(positions, config.width))
         self.conditions = nn.Embedding(2, config.width)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.codebook_size, bias=False)
         self.register_buffer("kinds", layout.condition_kinds(), persistent=False)
@@ -123,20 +129,6 @@ class GPT(nn.Module):
                 # As long as a token's embedding, so that attention finds cells early.
                 code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
                 self.positions[: len(code)] += code
-
-    @torch.no_grad()
-    def start_from_codebook(self, codes: Float[Tensor, "codes dim"]) -> None:
-        """Embed ids by a random projection of their codes, so that like codes start alike.
-
-        The head starts as the same projection: what is learned about a code holds at once for its
-        neighbours. A third of each embedding is its own.
-        """
-        directions = F.normalize(codes, dim=1)
-        projection = torch.randn(codes.shape[1], self.config.width, device=codes.device)
-        own = self.tokens.weight[: len(codes)]
-        shared = 0.02 * directions @ projection
-        self.tokens.weight[: len(codes)] = (8 / 9) ** 0.5 * shared + own / 3
-        self.head.weight.copy_(self.tokens.weight)
 
     def places(self) -> Float[Tensor, "length width"]:
         """What is added to a token's embedding at each place of the sequence."""

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from e2eve.transformer.gpt import GPT
+from e2eve.transformer.gpt.network import CausalTransformer
 
 PRECISIONS = ("full", "bfloat16", "int8")
 """Of the matrices while sampling: as they are trained, or rounded. Nothing else is rounded."""
@@ -28,14 +28,14 @@ LARGE = 2**19
 
 
 class Packed(NamedTuple):
-    network: GPT
+    network: CausalTransformer
     made_of: tuple[object, ...]  # what was asked for, and the state of the weights
 
 
-_packed: WeakKeyDictionary[GPT, Packed] = WeakKeyDictionary()
+_packed: WeakKeyDictionary[CausalTransformer, Packed] = WeakKeyDictionary()
 
 
-def packed(gpt: GPT, precision: str = "full") -> GPT:
+def packed(gpt: CausalTransformer, precision: str = "full") -> CausalTransformer:
     """A copy of the network for sampling: the same parameters, but for the packed matrices.
 
     It is kept until weights change, another is asked for, `release` is called or the network is
@@ -49,18 +49,18 @@ def packed(gpt: GPT, precision: str = "full") -> GPT:
     return kept.network
 
 
-def release(gpt: GPT) -> None:
+def release(gpt: CausalTransformer) -> None:
     """Forget the packed matrices, which take as much memory as the network's own."""
     _packed.pop(gpt, None)
 
 
-def _state(gpt: GPT) -> tuple[object, ...]:
+def _state(gpt: CausalTransformer) -> tuple[object, ...]:
     """Changes whenever a parameter does: a hash of bits, as fused optimisers leave versions be."""
     hashes = torch.stack([torch.hash_tensor(p.detach()) for p in gpt.parameters()])
     return (gpt.head.weight.device, gpt.head.weight.dtype, *hashes.tolist())
 
 
-def _repacked(gpt: GPT, precision: str) -> GPT:
+def _repacked(gpt: CausalTransformer, precision: str) -> CausalTransformer:
     shared = {id(tensor): tensor for tensor in (*gpt.parameters(), *gpt.buffers())}
     network = copy.deepcopy(gpt, shared)
     for parent in list(network.modules()):

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.transformer.gpt import GPT, causal
+from e2eve.transformer.gpt.network import CausalTransformer, causal
 
 
 class Tokens(NamedTuple):
@@ -36,7 +36,12 @@ class Decoder:
     """
 
     def __init__(
-        self, gpt: GPT, network: GPT, prefix: Int[Tensor, "inputs prefix"], samples: int, room: int
+        self,
+        gpt: CausalTransformer,
+        network: CausalTransformer,
+        prefix: Int[Tensor, "inputs prefix"],
+        samples: int,
+        room: int,
     ) -> None:
         self.network, self.places = network, gpt.places()
         self.rows, self.prefix = len(prefix) * samples, prefix.shape[1]
@@ -50,7 +55,7 @@ class Decoder:
             self.own[..., : self.prefix, :] = read
 
     def _read_prefix(
-        self, gpt: GPT, ids: Int[Tensor, "inputs prefix"]
+        self, gpt: CausalTransformer, ids: Int[Tensor, "inputs prefix"]
     ) -> Float[Tensor, "layers 2 inputs heads prefix d"]:
         """Its keys and values."""
         read: list[Tensor] = []

@@ -9,6 +9,7 @@ Whatever is guessed, the ids are those of drawing one token after the other: Wig
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -17,14 +18,49 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.transformer.decoder import Decoder, Tokens
-from e2eve.transformer.gpt import GPT
-from e2eve.transformer.packed import packed
-from e2eve.transformer.sampling import SamplingSettings, batch_noise, draw
+from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
+from e2eve.transformer.gpt.network import CausalTransformer
+from e2eve.transformer.gpt.packed import PRECISIONS, packed
+from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw
 
 WIDEST, TOKENS = 16, 32
 """A window's tokens, and those of all rows together: beyond them a pass costs more than it saves.
 Measured on a CPU, with the acceptance of a trained editor."""
+
+
+DRAFTS = ("source", "paste", "none")
+
+
+@dataclass(frozen=True)
+class GPTSampling(SamplingSettings):
+    """Settings of a GPT, beside those of every token model.
+
+    precision: of the network's matrices: "full" as they are, "bfloat16" or "int8" rounded.
+
+    The others change nothing but the time:
+
+    draft: what is guessed and then verified, many tokens in a pass: the ids of the masked
+        "source", or inside the region those of the "paste", the driver pasted into the source.
+    num_speculative_tokens: the most tokens guessed in a pass; None chooses by the number of
+        samples.
+    """
+
+    precision: str = "full"
+    draft: str = "source"
+    num_speculative_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (("precision", PRECISIONS), ("draft", DRAFTS)):
+            if (value := getattr(self, name)) not in choices:
+                listed = ", ".join(f'"{choice}"' for choice in choices)
+                raise ValueError(f'{name} is "{value}": use one of {listed}.')
+        remedy = "guess at least 1 token, or null"
+        check_count("num_speculative_tokens", self.num_speculative_tokens, remedy)
+
+    @property
+    def reads_pastes(self) -> bool:
+        return self.draft == "paste"
 
 
 class Draft(NamedTuple):
@@ -42,13 +78,13 @@ class Sampled(NamedTuple):
 
 @torch.inference_mode()
 def sample(
-    gpt: GPT,
+    gpt: CausalTransformer,
     driver_ids: Int[Tensor, "inputs driver"],
     source_ids: Int[Tensor, "inputs source"],
     *,
     num_samples: int,
     seeds: Sequence[int],
-    settings: SamplingSettings,
+    settings: GPTSampling,
     empty_driver: Int[Tensor, "driver"] | None = None,
     codes: int | None = None,
     draft: Draft | None = None,
@@ -126,11 +162,11 @@ def _each(of_inputs: Tensor, num_samples: int) -> Tensor:
     return of_inputs.repeat_interleave(num_samples, dim=0)
 
 
-def window_of(settings: SamplingSettings, rows: int) -> int:
+def window_of(settings: GPTSampling, rows: int) -> int:
     """Tokens that each of so many rows guesses in a pass."""
     if settings.draft == "none":
         return 1
-    return settings.window or min(WIDEST, max(2, TOKENS // rows))
+    return settings.num_speculative_tokens or min(WIDEST, max(2, TOKENS // rows))
 
 
 def window_ends(
@@ -191,7 +227,7 @@ class Board:
         self,
         tokens: Tokens,
         logits: Float[Tensor, "tokens codebook"],
-        settings: SamplingSettings,
+        settings: GPTSampling,
     ) -> None:
         """Draw after each token read; keep what is exact, and the rest as the new guess."""
         rows, columns = tokens.rows, tokens.columns

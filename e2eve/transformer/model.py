@@ -1,0 +1,268 @@
+"""What an editor asks of a token model, and the families of token models by name.
+
+A family is a frozen dataclass, its config, which a file of the group `transformer` names as
+`_target_`, and an `nn.Module` that the config builds. Bundles store the family's name and the
+config's fields, so that a folder never says which code is run.
+"""
+
+import difflib
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from e2eve.transformer.layout import SequenceLayout
+from e2eve.transformer.sampling import SamplingSettings
+
+Progress = Callable[[int], None]
+"""Told after each pass how many tokens every sample has at least."""
+
+
+class EditTokens(NamedTuple):
+    """A batch of edits as ids in raster order."""
+
+    driver_ids: Int[Tensor, "batch driver"]
+    source_ids: Int[Tensor, "batch source"]  # of the masked source
+    target_ids: Int[Tensor, "batch target"]
+    region_cells: Bool[Tensor, "batch target"]  # True where the region touches the cell
+
+
+class Conditioning(NamedTuple):
+    """What edits are drawn from.
+
+    preserved_ids: ids that cells outside the region keep; None where all cells are drawn.
+    guess_ids: likely target ids, which may change the time that sampling takes and nothing else.
+    empty_driver_ids: ids of a driver that shows nothing, there for a guidance other than 1.
+    codebook_size: ids from there on belong to drivers only and are not drawn; None: there are none.
+    """
+
+    driver_ids: Int[Tensor, "inputs driver"]
+    source_ids: Int[Tensor, "inputs source"]  # of the masked source
+    region_cells: Bool[Tensor, "inputs target"]
+    preserved_ids: Int[Tensor, "inputs target"] | None = None
+    guess_ids: Int[Tensor, "inputs target"] | None = None
+    empty_driver_ids: Int[Tensor, "driver"] | None = None
+    codebook_size: int | None = None
+
+
+class TokenNLL(NamedTuple):
+    """Negative log-likelihoods in nats, and their means.
+
+    predicted: the tokens whose likelihood is asked for; None stands for all.
+    """
+
+    per_token: Float[Tensor, "batch target"]
+    region_cells: Bool[Tensor, "batch target"]
+    predicted: Bool[Tensor, "batch target"] | None = None
+
+    @property
+    def loss(self) -> Float[Tensor, ""]:
+        """Mean over all predicted tokens of the batch: what training minimises."""
+        if self.predicted is None:
+            return self.per_token.mean()
+        return self.per_token[self.predicted].mean()
+
+    @property
+    def inside(self) -> Float[Tensor, ""]:
+        """Mean over inputs of each input's mean inside the region."""
+        return self.inside_by_input.nanmean()
+
+    @property
+    def outside(self) -> Float[Tensor, ""]:
+        """Mean over inputs of each input's mean outside the region."""
+        return self.outside_by_input.nanmean()
+
+    @property
+    def inside_by_input(self) -> Float[Tensor, " batch"]:
+        """Each input's mean over predicted tokens of cells that the region touches, else NaN."""
+        return self._mean_by_input(self.region_cells)
+
+    @property
+    def outside_by_input(self) -> Float[Tensor, " batch"]:
+        """Each input's mean over predicted tokens of the other cells, else NaN."""
+        return self._mean_by_input(~self.region_cells)
+
+    def _mean_by_input(self, cells: Bool[Tensor, "batch target"]) -> Float[Tensor, " batch"]:
+        cells = cells if self.predicted is None else cells & self.predicted
+        return self.per_token.detach().masked_fill(~cells, 0).sum(1) / cells.sum(1)
+
+
+@runtime_checkable
+class TokenModelConfig(Protocol):
+    """A frozen dataclass of plain values: all that a bundle stores of a token model.
+
+    codebook_size: ids that are embedded; None becomes the larger one of the tokenizers' codebooks.
+    """
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def codebook_size(self) -> int | None: ...
+
+
+class TokenModel(nn.Module, ABC):
+    """A network that learns the target's ids given driver and masked source, and draws them.
+
+    It is made of its config, whose `codebook_size` is a number by then, and a layout.
+
+    sampling: the family's settings, `SamplingSettings` with fields of its own where it has any.
+    initial: fields of the config that say how training starts and no more: weights made with other
+        values of them still fit.
+    """
+
+    family: ClassVar[str]
+
+    config: TokenModelConfig
+    layout: SequenceLayout
+    sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
+    initial: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def nll(self, tokens: EditTokens) -> TokenNLL:
+        """Likelihoods of target tokens; `.loss` is differentiable.
+
+        It goes through `forward`, the part that `torch.compile` is asked to compile.
+        """
+
+    @abstractmethod
+    def sample(
+        self,
+        conditioning: Conditioning,
+        *,
+        num_samples: int,
+        seeds: Sequence[int],
+        settings: SamplingSettings,
+        progress: Progress,
+    ) -> Int[Tensor, "inputs num_samples target"]:
+        """Target ids.
+
+        Args:
+            seeds: one for each input. A sample is a function of its seed, its number and its
+                input: of neither the rest of the batch nor the number of samples.
+        """
+
+    def logits(self, tokens: EditTokens) -> Float[Tensor, "batch target codebook"]:
+        """Logits of each target token given all that the family lets it see."""
+        raise ValueError(
+            f'Token models of the family "{self.family}" have no logits of given targets: '
+            "ask for their nll."
+        )
+
+    def start_from_codebook(self, codes: Float[Tensor, "codes dim"]) -> None:
+        """Told the source tokenizer's codebook once, before any weights are loaded."""
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """What `config_from_description` needs to build the same network."""
+        return {"family": self.family, **asdict(self.config)}
+
+    def settings(self, values: Mapping[str, Any]) -> SamplingSettings:
+        """Sampling settings by name; None says nothing of those that are not common to all.
+
+        Raises:
+            ValueError: when a setting is unknown to this family, or out of its range.
+        """
+        known = [field.name for field in fields(self.sampling)]
+        common = {field.name for field in fields(SamplingSettings)}
+        given = {name: v for name, v in values.items() if name in common or v is not None}
+        for name in sorted(given.keys() - set(known)):
+            raise ValueError(self._unknown(name, given[name], known))
+        return self.sampling(**given)
+
+    def _unknown(self, name: str, value: object, known: Sequence[str]) -> str:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f', did you mean "{near[0]}"?' if near else "."
+        return (
+            f'{name} is {value}, and the transformer family "{self.family}" has no such '
+            f"sampling setting; it has {', '.join(known)}{hint}"
+        )
+
+
+class Family(NamedTuple):
+    config: type
+    network: type[TokenModel]
+
+
+_families: dict[str, Family] = {}
+Network = TypeVar("Network", bound=type[TokenModel])
+
+
+def register(name: str, config: type) -> Callable[[Network], Network]:
+    """Decorator of a token model: makes `name` what bundles store, and `config` what builds it.
+
+    Raises:
+        ValueError: when another family has that name.
+    """
+
+    def decorate(network: Network) -> Network:
+        known = _families.get(name)
+        if known is not None and known.network.__qualname__ != network.__qualname__:
+            raise ValueError(f'Two transformer families are called "{name}": rename one.')
+        network.family = name
+        _families[name] = Family(config, network)
+        return network
+
+    return decorate
+
+
+def build_token_model(config: TokenModelConfig, layout: SequenceLayout) -> TokenModel:
+    """The network with random weights that a config of a registered family describes.
+
+    Raises:
+        ValueError: when no family has such a config.
+    """
+    for family in _families.values():
+        if type(config) is family.config:
+            return family.network(config, layout)
+    raise ValueError(
+        f"The group transformer makes a {type(config).__name__}, which no transformer family is "
+        'registered with: decorate its network with @register("name", config class).'
+    )
+
+
+def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
+    """The config that a bundle describes; bundles from before there were families are GPTs.
+
+    Raises:
+        ValueError: when no module that was imported registers the family, or fields are unknown.
+    """
+    values = dict(description)
+    name = values.pop("family", "gpt")
+    if name not in _families:
+        raise ValueError(
+            f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '
+            "is known here: import the package that registers it before opening (Python), or give "
+            "--config-dir=<a folder with a transformer/*.yaml that names it> (commands)."
+        )
+    try:
+        return _families[name].config(**values)
+    except TypeError as error:
+        raise ValueError(
+            f'The description of a transformer of the family "{name}" does not fit this version '
+            f"({error}): open it with the version that wrote it."
+        ) from error
+
+
+def import_families(folders: Iterable[Path]) -> None:
+    """Import what transformer/*.yaml in these config folders name, so that families register.
+
+    Raises:
+        ValueError: when a target cannot be imported.
+    """
+    for path in sorted(p for folder in folders for p in Path(folder, "transformer").glob("*.yaml")):
+        content: Any = OmegaConf.to_container(OmegaConf.load(path))
+        target = content.get("_target_") if isinstance(content, dict) else None
+        if target is None:
+            continue
+        try:
+            importlib.import_module(str(target).rpartition(".")[0])
+        except ImportError as error:
+            raise ValueError(
+                f"{path} names {target}, which cannot be imported ({error}): correct _target_."
+            ) from error

@@ -1,0 +1,145 @@
+"""The present code opens, evaluates and compares what revision 0d80726 wrote, and draws the same
+edits with it; see tests/fixtures/README.md.
+"""
+
+import csv
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from e2eve import Box, Editor, Tokenizer
+from e2eve.dashboard import dashboard
+from e2eve.data.images import read_image, to_tensor
+from e2eve.evaluate import evaluate
+from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.training.run import train
+from tests.factories import TINY, compose
+
+OLDER = Path(__file__).parent / "fixtures" / "older"
+EDITORS = ("editor_separate", "editor_shared")
+BOX = Box(8, 8, 24, 24)
+VALUES = json.loads((OLDER / "values.json").read_text())
+HASH = "c1c1a386599f05d03bf23cf1262c643239c2fa1d3fc54febb1c4c6b3fc86a56a"
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files in the working directory, to which their paths are relative."""
+    shutil.copytree(OLDER, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def images(kind: str) -> torch.Tensor:
+    """The `sources` or `drivers` of the validation set."""
+    files = sorted((OLDER / "validation_set" / kind).iterdir())
+    return to_tensor(np.stack([read_image(path) for path in files]))
+
+
+def numbers(tree: Any, prefix: str = "") -> dict[str, float]:
+    """Every number of a tree of dictionaries and lists, by its dotted name."""
+    if isinstance(tree, dict):
+        leaves = tree.items()
+    elif isinstance(tree, list):
+        leaves = {row["key"]: row for row in tree}.items()
+    else:
+        return {prefix: float(tree)} if isinstance(tree, int | float) else {}
+    return {k: v for key, leaf in leaves for k, v in numbers(leaf, f"{prefix}/{key}").items()}
+
+
+@pytest.mark.parametrize("run", EDITORS)
+def test_an_older_editor_reads_computes_and_samples_the_same_ids(run):
+    editor, recorded = Editor.from_pretrained(OLDER / run), VALUES["editors"][run]
+    sources, region = images("sources"), torch.from_numpy(BOX.mask(32, 32))
+    with torch.no_grad():
+        targets = editor.source_tokenizer.encode(sources)
+        masked = editor.source_tokenizer.encode(sources.masked_fill(region, -1.0))
+        drivers = editor.driver_tokenizer.encode(images("drivers"))
+        logits = editor.logits(drivers, masked, targets)[:, ::5, ::7]
+    assert targets.tolist() == recorded["targets"]
+    assert masked.tolist() == recorded["masked"]
+    assert drivers.tolist() == recorded["drivers"]
+    torch.testing.assert_close(logits, torch.tensor(recorded["logits"]), atol=1e-4, rtol=1e-4)
+    assert editor.sample(drivers, masked, num_samples=2, seed=3).tolist() == recorded["samples"]
+
+
+@pytest.mark.parametrize("run", EDITORS)
+@pytest.mark.parametrize(
+    ("kind", "options"), [("plain", {}), ("kept", {"guidance": 2.0, "preserve": "tokens"})]
+)
+def test_an_older_editor_paints_the_same_edits(run, kind, options):
+    inputs = [OLDER / "validation_set" / part / "00000.png" for part in ("sources", "drivers")]
+    editor = Editor.from_pretrained(OLDER / run)
+    edits = editor.edit(*inputs, BOX, num_samples=2, seed=1, **options)
+    recorded = VALUES["edits"][f"{run}_{kind}"]
+    assert edits.numbers == recorded["numbers"]
+    assert edits.scores == pytest.approx(recorded["scores"], rel=1e-4)
+    pixels = np.stack([np.asarray(image) for image in edits.images]).astype(int)
+    with np.load(OLDER / "pixels.npz") as expected:
+        assert np.abs(pixels - expected[f"{run}_{kind}"]).max() <= 1
+
+
+@pytest.mark.parametrize("run", EDITORS)
+def test_an_older_editor_is_measured_the_same_on_an_older_validation_set(older, run):
+    options = ["validation_set=validation_set", "num_samples=2", "out=out"]
+    evaluate(compose(f"run={run}", *options, config_name="evaluate"))
+    found = json.loads(Path("out/metrics.json").read_text())
+    expected = numbers({part: VALUES["metrics"][run][part] for part in ("systems", "nll")})
+    found = numbers({part: found[part] for part in ("systems", "nll")})
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_an_older_runs_own_validation_set_is_found(older):
+    report = evaluate(compose("run=editor_separate", "num_samples=1", config_name="evaluate"))
+    assert report == Path("editor_separate/evaluation/editor_separate/report.html")
+
+
+def test_an_older_validation_set_has_the_hash_that_it_had():
+    assert ValidationSet.load(OLDER / "validation_set").content_hash == HASH
+
+
+def test_older_runs_stand_on_the_dashboard_beside_each_other(older):
+    page = dashboard(
+        compose("runs=[editor_separate,editor_shared]", "out=page.html", config_name="dashboard")
+    ).read_text()
+    for run in EDITORS:
+        value = VALUES["metrics"][run]["systems"]
+        assert value
+        assert run in page
+
+
+def test_an_unfinished_older_run_does_not_hinder_the_dashboard(older):
+    places = "runs=[editor_interrupted,editor_shared]"
+    assert dashboard(compose(places, "out=page.html", config_name="dashboard")).exists()
+
+
+def test_older_tokenizers_reconstruct_what_they_were_given():
+    tokenizer = Tokenizer.from_pretrained(OLDER / "source_tokenizer")
+    with torch.no_grad():
+        ids = tokenizer.encode(images("sources"))
+    assert ids.tolist() == VALUES["editors"]["editor_shared"]["targets"]
+
+
+def test_training_on_older_tokenizers_gives_the_losses_that_it_gave(older):
+    parts = "tokenizer=separate tokenizer.source=source_tokenizer tokenizer.driver=driver_tokenizer"
+    train(compose(*TINY, *parts.split(), "run_dir=training"))
+    with Path("training/metrics.csv").open() as file:
+        losses = [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+    assert losses == pytest.approx(VALUES["losses"], rel=1e-5)
+
+
+@pytest.mark.parametrize("run", ["editor_interrupted", "editor_shared"])
+def test_an_older_run_is_not_resumed_and_left_as_it_is(older, run, caplog):
+    before = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(ValueError, match=r"name=|run_dir=") as refusal:
+        train(compose(*TINY, "tokenizer.source=source_tokenizer", f"run_dir={run}", f"name={run}"))
+    assert str(refusal.value).count("\n") == 0
+    after = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
