@@ -7,7 +7,7 @@ times as long to make and as much room.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,20 +21,17 @@ from e2eve.reporting.charts import CURVES, PALETTE
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+# Systems that need no editor and are the same for all runs on one validation set.
 REFERENCES = {"paste": "paste", "poisson": "Poisson blend", "source": "source"}
-"""Systems that need no editor and are the same for all runs on one validation set."""
-
-POINTS = 200
-"""Points of a training curve, at most."""
-
+POINTS = 200  # of a training curve, at most
 QUIET = "#9AA2B1"
 LEGEND_BELOW = {
     "orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top",
     "title": {"text": ""},
 }  # fmt: skip
 
+# Steps and values of one curve, by place of the configuration and number of the run in it.
 Series = dict[str, list[list[float]]]
-"""Steps and values of one curve, by place of the configuration and number of the run in it."""
 
 
 def colour(place: int) -> str:
@@ -125,25 +122,34 @@ def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.
     means = means.dropna(subset=[metric.key for metric in used])
     if len(means) < 2 or not used:
         return None
-    found = [comparison.configurations[place] for place in means.index]
-    axes = [_choice_axis(name, [one.factors[name] for one in found]) for name in found[0].factors]
-    axes += [_metric_axis(metric, means[metric.key]) for metric in used]
-    table = pd.concat([axis.points.assign(axis=n) for n, axis in enumerate(axes)])
+    axes = []
+    for name in comparison.configurations[0].factors:
+        texts = [comparison.configurations[place].factors[name] for place in means.index]
+        kinds = pd.Series(pd.factorize(pd.Series(texts))[0], means.index)
+        axes.append(_parallel_axis(name, kinds, texts, low=True, every=True))
+    for metric in used:
+        texts = [with_deviation(mean, math.nan, metric.spec) for mean in means[metric.key]]
+        axes.append(_parallel_axis(metric.label, means[metric.key], texts, metric.best == "low"))
+    table = pd.concat([axis.assign(axis=n) for n, axis in enumerate(axes)])
     figure = px.line(
-        table.assign(place=[str(place) for place in means.index] * len(axes)), x="axis", y="height",
-        color="place", line_dash="place", markers=True, custom_data=["hover"],
+        table, x="axis", y="height", color="place", line_dash="place", markers=True,
+        custom_data=["heading", "text"],
         color_discrete_map=_by_place(comparison, PALETTE),
         line_dash_map=_by_place(comparison, DASHES, len(PALETTE)),
     )  # fmt: skip
     for _, trace in _named(figure, comparison):
-        trace.update(hovertemplate="%{customdata[0]}", opacity=1)
-    ticks = {"tickvals": list(range(len(axes))), "ticktext": [axis.heading for axis in axes]}
+        trace.update(hovertemplate="%{customdata[0]}: %{customdata[1]}", opacity=1)
+    headings = table.drop_duplicates("axis")
+    ticks = {"tickvals": headings["axis"], "ticktext": headings["heading"]}
     place = {"side": "top", "fixedrange": True, "range": [-0.4, len(axes) - 0.6], "title": None}
     return figure.update_layout(
         height=460,
         dragmode="select",
         margin={"t": 56},
-        annotations=[_tick(n, *tick) for n, axis in enumerate(axes) for tick in axis.ticks.items()],
+        annotations=[
+            _tick(*tick)
+            for tick in table.loc[table["tick"], ["axis", "height", "text"]].itertuples(index=False)
+        ],
         xaxis={**ticks, **place},
         yaxis={"visible": False, "fixedrange": True, "range": [-0.1, 1.1]},
         legend=LEGEND_BELOW,
@@ -266,31 +272,18 @@ def _reference_points(
     ]
 
 
-class _Axis(NamedTuple):
-    """Of parallel coordinates: where each line passes, and what is written at heights, 0 to 1."""
-
-    heading: str
-    points: pd.DataFrame  # `height` and `hover` of each configuration
-    ticks: dict[float, str]
-
-
-def _choice_axis(factor: str, values: Sequence[str]) -> _Axis:
-    kinds = list(dict.fromkeys(values))
-    heights = {kind: n / max(1, len(kinds) - 1) for n, kind in enumerate(reversed(kinds))}
-    hover = [_safe(f"{factor}: {value}") for value in values]
-    points = pd.DataFrame({"height": [heights[value] for value in values], "hover": hover})
-    return _Axis(_safe(factor), points, {height: _safe(kind) for kind, height in heights.items()})
-
-
-def _metric_axis(metric: MetricInfo, means: pd.Series) -> _Axis:
-    worst, best = means.min(), means.max()
-    if metric.best == "low":
-        worst, best = best, worst
-    heights = (means - worst) / (best - worst) if best != worst else means * 0 + 0.5
-    texts = [with_deviation(mean, math.nan, metric.spec) for mean in (*means, worst, best)]
-    hover = [f"{metric.label}: {text}" for text in texts[:-2]]
-    ticks = {1.0: texts[-1], 0.0: texts[-2]} if best != worst else {0.5: texts[-1]}
-    return _Axis(metric.label, pd.DataFrame({"height": heights, "hover": hover}), ticks)
+def _parallel_axis(
+    heading: str, values: pd.Series, texts: Sequence[str], low: bool = False, every: bool = False
+) -> pd.DataFrame:
+    """Heights of lines on one axis, 0 to 1, with what is said there; `tick` where it is written."""
+    span = values.max() - values.min()
+    heights = (values - values.min()) / span if span else values * 0 + 0.5
+    heights = 1 - heights if low else heights
+    table = pd.DataFrame(
+        {"height": heights, "text": [*map(_safe, texts)], "heading": _safe(heading)}
+    )
+    ends = heights.isin([0, 1]) | every | (span == 0)
+    return table.assign(place=values.index.astype(str), tick=ends & ~heights.duplicated())
 
 
 def _tick(position: int, height: float, text: str) -> dict[str, Any]:

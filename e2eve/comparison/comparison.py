@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from e2eve.comparison import ranking
-from e2eve.comparison.configurations import Configuration, grouped, value_of
-from e2eve.comparison.runs import Run, find_runs, read_run
+from e2eve.comparison.configurations import Configuration, grouped
+from e2eve.comparison.runs import ABSENT, Run, find_runs, read_run
 from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.page import Highlight
 
@@ -19,8 +19,7 @@ RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
 MISSING = "\N{EN DASH}"
 
 FAITHFUL, NATURAL = "faithfulness", "naturalness"
-ASPECTS = (FAITHFUL, NATURAL, "fit", "locality")
-"""What is said of first; aspects of other packages' metrics follow."""
+ASPECTS = (FAITHFUL, NATURAL, "fit", "locality")  # said of first, other packages' ones follow
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,4 +262,4 @@ def _needed(one: Configuration, name: str) -> str:
         run.config.get("init_from") or "tokenizer" not in run.config
     ):
         return str(run.config.get("init_from") or run.folder)
-    return value_of(run, name)
+    return run.texts.get(name, ABSENT)

@@ -18,13 +18,9 @@ from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri
 from e2eve.reporting.progress import Report, silent
 
-BUDGET = 17_000_000
-"""Characters of images in a page; with the charts' script it stays below 25 MB."""
-
+BUDGET = 17_000_000  # characters of images; with the charts' script a page stays below 25 MB
 QUALITY = 80
-
-Link = Callable[[Path], str]
-"""The address of a file, as seen from the page."""
+Link = Callable[[Path], str]  # the address of a file, as seen from the page
 
 
 class Input(NamedTuple):

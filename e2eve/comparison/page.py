@@ -319,9 +319,10 @@ def _key(metrics: Sequence[MetricInfo]) -> str:
 
 
 def _differences(comparison: Comparison) -> Markup:
-    table = differences(comparison.configurations).rename_axis("Setting").reset_index()
-    table.columns = ["Setting", *(one.label for one in comparison.configurations)][: table.shape[1]]
-    return plain_table(table)
+    found = comparison.configurations
+    table = differences([one.runs[0] for one in found])
+    named = table.set_axis([one.label for one in found], axis="columns")
+    return plain_table(named.rename_axis("Setting").reset_index())
 
 
 def plain_table(table: pd.DataFrame, header: bool = True) -> Markup:

@@ -10,8 +10,7 @@ from scipy import stats
 
 from e2eve.comparison.configurations import Configuration
 
-LEVEL = 0.05
-"""Adjusted p below which a difference is called one."""
+LEVEL = 0.05  # adjusted p below which a difference is called one
 
 OVER_SEEDS = (
     "t-tests over the same seeds in all configurations (spread pooled, Holm-adjusted for all "

@@ -3,7 +3,7 @@
 import glob
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from e2eve.evaluation.curves import Curve, read_curves
 from e2eve.evaluation.results import METRICS, Results, read_results
 from e2eve.training.run_folder import RunFolder
 
+ABSENT = "none"
 SKIPPED = ("wandb", "checkpoints", "bundle", "validation_set", "token_cache")
 
 
@@ -36,6 +37,11 @@ class Run:
     results: Results | None
     problem: str = ""
     curves: dict[str, Curve] = field(default_factory=dict)
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """What was chosen for each group of the config, and what stands at each dotted name."""
+        return {name: text_of(value) for name, value in dotted(self.config)} | self.choices
 
     @property
     def is_editor(self) -> bool:
@@ -96,7 +102,7 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
     status, problem = _status(folder)
     trained = (folder / "status.json").exists()
     place = folder / "evaluation" / evaluation if evaluation else folder
-    config = _yaml(folder / "config.yaml") or _config_above(folder)
+    config = _kept(_yaml, folder / "config.yaml") or _config_above(folder)
     results = None
     if (place / METRICS).exists() and (evaluation or not trained or status["state"] == "done"):
         try:
@@ -106,7 +112,7 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
     if results and not trained:
         config = _merged(config or {"evaluated_in": folder.as_posix()}, results.about)
         status["state"] = "done"
-    hydra = _yaml(folder / ".hydra/hydra.yaml").get("hydra", {})
+    hydra = _kept(_yaml, folder / ".hydra/hydra.yaml").get("hydra", {})
     choices = hydra.get("runtime", {}).get("choices", {})
     overrides = hydra.get("overrides", {}).get("task", [])
     return Run(
@@ -119,7 +125,7 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
         time=status.get("time", ""),
         results=results,
         problem=problem,
-        curves=_curves(folder / "metrics.csv"),
+        curves=_kept(read_curves, folder / "metrics.csv"),
     )
 
 
@@ -150,7 +156,7 @@ def _config_above(folder: Path) -> dict[str, Any]:
     """The config of the run that an evaluation's folder lies in."""
     for above in folder.resolve().parents:
         if (above / "status.json").exists():
-            return _yaml(above / "config.yaml")
+            return _kept(_yaml, above / "config.yaml")
     return {}
 
 
@@ -163,25 +169,35 @@ def _merged(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     return {**config, "evaluation": {**kept, **chosen}, "sampling": sampling}
 
 
-def _curves(path: Path) -> dict[str, Curve]:
-    return _read_curves(path, path.stat().st_mtime_ns) if path.exists() else {}
+def dotted(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of everything in nested dictionaries."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{key}.")
+
+
+def text_of(value: Any) -> str:
+    """A value of a config as text."""
+    if value is None:
+        return ABSENT
+    return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    """Empty where there is no such file."""
-    return _read_yaml(path, path.stat().st_mtime_ns) if path.exists() else {}
-
-
-# A live page reads the same files again and again: what has not changed since is kept.
-
-
-@lru_cache(maxsize=1024)
-def _read_curves(path: Path, changed: int) -> dict[str, Curve]:
-    return read_curves(path)
-
-
-@lru_cache(maxsize=4096)
-def _read_yaml(path: Path, changed: int) -> dict[str, Any]:
     """With the parser that is written in C: OmegaConf takes ten times as long."""
     with path.open(encoding="utf-8") as file:
         return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+
+
+def _kept(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """What is read from a file, empty without one.
+
+    A live page reads the same files again and again: what has not changed since is kept.
+    """
+    return _read(read, path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
+@lru_cache(maxsize=4096)
+def _read(read: Callable[[Path], dict[str, Any]], path: Path, changed: int) -> dict[str, Any]:
+    return read(path)
