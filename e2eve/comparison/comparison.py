@@ -1,6 +1,5 @@
 """Runs compared: one long table of runs × metrics, its means over seeds, and what they show."""
 
-import gc
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,14 +82,12 @@ class Comparison:
     def pairs(self) -> dict[str, pd.DataFrame]:
         """Adjusted p of every pair of ranked configurations, by metric; without untested ones."""
         found = {}
-        gc.freeze()  # multipletests collects garbage: without this a tenth of a second each time
         for metric in self._compared:
             blocks = self.blocks(metric.key)
             if len(blocks) > 1 and blocks.shape[1] > 1:
                 p = ranking.pair_p_values(blocks.to_numpy(), pooled=self.over_seeds)
                 adjusted = ranking.adjusted_pairs(p)
                 found[metric.key] = pd.DataFrame(adjusted, blocks.index, blocks.index)
-        gc.unfreeze()
         return found
 
     @cached_property

@@ -3,9 +3,8 @@
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
@@ -50,24 +49,15 @@ NO_FRONT = (
 )
 
 
-@dataclass(frozen=True)
-class PageSettings:
+class PageSettings(NamedTuple):
     """`thumbnail` is the longest edge of images in pixels, `inputs` the most that are shown."""
 
     title: str
     thumbnail: int = 128
     inputs: int = 12
 
-    def __post_init__(self) -> None:
-        for name, low, high in (("thumbnail", 16, 512), ("inputs", 1, 200)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, set it between {low} and {high}."
-                )
 
-
-@dataclass(frozen=True)
-class LiveState:
+class LiveState(NamedTuple):
     """A text that changes when the runs do, and how often to ask for it, in seconds."""
 
     state: str
@@ -170,7 +160,7 @@ def script_data(
     return {
         "configurations": [_configuration(comparison, n, shown, images) for n in finished],
         "inputs": [item._asdict() for item in images.inputs],
-        "live": vars(live) if live else None,
+        "live": live._asdict() if live else None,
         "metrics": [{"key": metric.key, "label": metric.label} for metric in shown],
         "pairs": {metric.key: _pairs(comparison, metric.key, finished) for metric in shown},
     }
@@ -210,11 +200,11 @@ def _results_section(comparison: Comparison, stem: str) -> dict[str, Any]:
     """The large table: its rows, columns, files, and what is said under it."""
     files = tables.files(comparison, stem)
     kinds = (("By configuration, CSV", "csv"), ("By run, CSV", "csv"), ("LaTeX", "x-tex"))
-    rows = [_result_row(comparison, n) for n in range(len(comparison.configurations))]
+    found = comparison.configurations if comparison.metrics else ()
     return {
         "has_bars": bool(comparison.metrics),
-        "rows": rows if comparison.metrics else [],
-        "factors": list(comparison.configurations[0].factors) if rows else [],
+        "rows": [_result_row(comparison, n) for n in range(len(found))],
+        "factors": list(found[0].factors) if found else [],
         "metrics": comparison.metrics,
         "unranked": comparison.unranked,
         "downloads": [

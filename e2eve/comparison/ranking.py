@@ -1,5 +1,6 @@
 """Which configurations may be compared, which differences are more than chance, what is best."""
 
+import gc
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -154,7 +155,9 @@ def adjusted_pairs(
 
     pairs = np.triu_indices(len(p), k=1)
     adjusted = np.ones_like(p)
+    gc.freeze()  # it collects garbage, which takes a quarter of a second where much is alive
     adjusted[pairs] = multipletests(p[pairs], method="holm")[1]
+    gc.unfreeze()
     return np.minimum(adjusted, adjusted.T)
 
 
