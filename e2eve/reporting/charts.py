@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from e2eve.runs import Curve
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 GRID = "rgba(128,134,150,0.22)"
-
-Curve = tuple[list[float], list[float]]  # steps, values
 
 CURVES = {
     "loss": ("Loss", ""),
