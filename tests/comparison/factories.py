@@ -15,8 +15,8 @@ from PIL import Image
 
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.evaluation.results import FORMAT, INPUTS, METRICS, read_results
-from e2eve.metrics.info import MetricInfo
 from e2eve.geometry import Box
+from e2eve.metrics.info import MetricInfo
 
 HASH = "ab" * 32
 EXTRACTOR = "efficientnet_lite0"

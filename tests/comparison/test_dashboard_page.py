@@ -46,7 +46,13 @@ def test_the_tables_lie_beside_the_page_and_inside_it(page):
 
 def test_counts_hash_features_test_and_failures_are_named(page):
     text = words(page[0])
-    for expected in ("<title>A &amp; B</title>", HASH, EXTRACTOR, "5 configurations, 13 runs", "1 failed"):
+    for expected in (
+        "<title>A &amp; B</title>",
+        HASH,
+        EXTRACTOR,
+        "5 configurations, 13 runs",
+        "1 failed",
+    ):
         assert expected in text
     assert "t-tests over the same seeds" in text
     assert "OSError: disk" in text and "edit_simulation=block" in text
@@ -89,7 +95,9 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     assert [bar.x[0] for bar in bars.data] == ["a", "b", "c"]
     line, *points, paste = charts.front_chart(comparison, frechet, recall).data
     assert [point.y[0] for point in points] == numbers["mean"]
-    assert [numbers["mean"][n] for n in charts.front_places(comparison, frechet, recall)] == [*line.y]
+    assert [numbers["mean"][n] for n in charts.front_places(comparison, frechet, recall)] == [
+        *line.y
+    ]
     assert (paste.name, paste.y[0]) == ("paste", 1.0)
     curves = charts.curve_series(comparison)
     drawn = charts.curve_chart(comparison, curves)
@@ -99,7 +107,7 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     lines = charts.parallel_chart(comparison, [recall, frechet]).data
     assert [line.y[0] for line in lines] == [1, 0.5, 0]  # the choices, the first at the top
     assert [max(line.y[n] for line in lines) for n in (1, 2)] == [1, 1]
-    assert all(0 <= min(line.y) and max(line.y) <= 1 for line in lines)
+    assert all(min(line.y) >= 0 and max(line.y) <= 1 for line in lines)
 
 
 def test_nothing_is_read_into_texts_of_runs(tmp_path):

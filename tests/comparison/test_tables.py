@@ -68,7 +68,7 @@ def test_latex_has_as_many_columns_in_every_row_and_marks_the_best(comparison):
         (-0.0001, 0.002, ".3f", "0.000 ± 0.002"),
         (0.0, 0.0, ".4g", "0.000 ± 0.000"),
         (math.nan, math.nan, ".3f", "–"),
-            ],
+    ],
 )
 def test_mean_and_deviation_share_their_decimals(mean, deviation, spec, expected):
     assert with_deviation(mean, deviation, spec) == expected
