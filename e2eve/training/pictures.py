@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from e2eve.data.images import to_uint8
-from e2eve.evaluation.curves import curve_charts, read_curves
+from e2eve.reporting.charts import curve_charts
 from e2eve.reporting.grid import picture_grid
 from e2eve.reporting.page import Highlight, Page
-from e2eve.runs import RunFolder
+from e2eve.runs import RunFolder, read_curves
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.loggers import log_picture
 
@@ -67,7 +67,8 @@ def tokenizer_report(
     parameters = sum(p.numel() for p in tokenizer.parameters()) / 1e6
     shape = tokenizer.config
     page = Page(title, f"{shape.image_size} px to {shape.grid}×{shape.grid} ids")
-    last = {name: values[-1] for name, (_, values) in read_curves(run / "metrics.csv").items()}
+    curves = read_curves(run / "metrics.csv")
+    last = {name: values[-1] for name, (_, values) in curves.items()}
     shown = {
         "val/l1": ("L1", "mean absolute error on validation pictures, pixels in [-1, 1]"),
         "val/perceptual": ("Perceptual distance", "on validation pictures"),
@@ -85,7 +86,7 @@ def tokenizer_report(
     grid = reconstruction_grid(tokenizer.eval(), images)
     page.section("Reconstructions").picture(grid, "Validation pictures, none chosen.")
     page.section("Training")
-    for chart in curve_charts(run / "metrics.csv"):
+    for chart in curve_charts(curves):
         page.chart(chart)
     page.section("Configuration").details("config.yaml", config)
     return page.write(run.report)

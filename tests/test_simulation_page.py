@@ -1,4 +1,4 @@
-"""The page of simulated edits: what is measured, what is drawn, and what the file holds."""
+"""The page of simulated edits: how they spread, what is drawn, and what the file holds."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,7 @@ from e2eve.edit_simulation import (
 )
 from e2eve.geometry import Box
 from e2eve.reporting.grid import DRIVER, EDIT
-from e2eve.reporting.simulation_page import (
-    SimulatedEdits,
-    edit_sheet,
-    located,
-    measured,
-    simulation_page,
-)
+from e2eve.simulate import SimulatedEdits, edit_sheet, located, simulation_page, spread_of
 
 
 def edit(box: Box, driver_box: Box) -> SimulatedEdit:
@@ -38,9 +32,9 @@ def edits() -> SimulatedEdits:
     return collected
 
 
-def test_measures_of_a_known_edit():
-    area, x, y, ratio = measured(edit(Box(0, 16, 32, 32), Box(0, 16, 8, 24)))
-    assert (area, x, y, ratio) == (1 / 8, 0.25, 0.375, 0.5)
+def test_the_spread_of_a_known_edit():
+    area, x, y, ratio = spread_of(edit(Box(0, 16, 32, 32), Box(0, 16, 8, 24)))
+    assert (area, x, y, ratio) == (12.5, 25, 37.5, 50)
 
 
 def test_coverage_is_how_often_a_place_is_edited():
@@ -48,7 +42,7 @@ def test_coverage_is_how_often_a_place_is_edited():
     collected.add("left", edit(Box(0, 0, 32, 64), Box(0, 0, 8, 8)), show=True)
     collected.add("all", edit(Box(0, 0, 64, 64), Box(0, 0, 8, 8)), show=False)
     assert (collected.coverage[:, :32] == 100).all() and (collected.coverage[:, 32:] == 50).all()
-    assert len(collected.shown) == 1 and len(collected.measures) == 2
+    assert len(collected.shown) == 1 and len(collected.spread) == 2
 
 
 def test_both_boxes_are_outlined_and_nothing_else_changes():
@@ -63,7 +57,7 @@ def test_both_boxes_are_outlined_and_nothing_else_changes():
 def test_the_page_holds_everything_and_escapes_names(edits):
     html = simulation_page(edits, edit_sheet(edits), "image_size: 64").html()
     for text in (
-        "12 plain pictures",
+        "12 plain images",
         "64 px",
         "16 px",
         "Region area",
@@ -75,5 +69,5 @@ def test_the_page_holds_everything_and_escapes_names(edits):
 
 
 def test_the_sheet_has_a_row_for_each_edit_shown(edits):
-    one = SimulatedEdits(shown=edits.shown[:1], measures=edits.measures[:1])
+    one = SimulatedEdits(shown=edits.shown[:1], spread=edits.spread[:1])
     assert edit_sheet(edits).height > 2 * edit_sheet(one).height
