@@ -224,14 +224,13 @@ def _mistake(key: str, error: Any, annotation: Any) -> str:
         return f"{key} is missing: give {key}=…."
     if kind == "value_error":  # by a class itself: its sentence is enough
         return str(context["error"])
+    if kind == "literal_error":
+        return _unknown(str(value), re.findall("'([^']*)'", context["expected"]), key)
     remedies = {
         "int": "a whole number",
         "float": "a number",
         "bool": "true or false",
         "string": "text",
-        "literal_error": f"one of {context.get('expected', '')}".replace("'", "").replace(
-            " or ", ", "
-        ),
         "greater_than_equal": f"at least {context.get('ge')}",
         "greater_than": f"more than {context.get('gt')}",
         "less_than_equal": f"at most {context.get('le')}",

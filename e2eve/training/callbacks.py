@@ -78,10 +78,16 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 class LearningRate(pl.Callback):
     """Logs the learning rate of each optimiser step as `train/learning_rate`."""
 
+    rate = 0.0
+
     def on_before_optimizer_step(
-        self, trainer: pl.Trainer, module: pl.LightningModule, optimizer: torch.optim.Optimizer
+        self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer
     ) -> None:
-        module.log("train/learning_rate", optimizer.param_groups[0]["lr"])
+        self.rate = optimizer.param_groups[0]["lr"]
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
+        """Not before: within a step by hand, Lightning would drop what the step has logged."""
+        module.log("train/learning_rate", self.rate)
 
 
 class WeightAverages(EMAWeightAveraging):

@@ -1,9 +1,9 @@
-"""Training runs that end before their time are saved at the very step, and resumed as if they had not.
+"""Training runs that are interrupted are saved at the very step, to be resumed exactly.
 
 | where | signal | what follows the checkpoint |
 |---|---|---|
 | submitit, SLURM or local | USR2: a time limit or preemption | submitit puts the job back in line |
-| SLURM | TERM: cancelled, requeued by an administrator, or preempted | SLURM decides; training continues |
+| SLURM | TERM: cancelled, requeued by an administrator, or preempted | SLURM decides |
 | elsewhere | TERM | the process exits with 143 |
 
 Handlers only take a note, since nothing may be saved in the middle of a step. Between two steps the

@@ -105,7 +105,9 @@ class TokenizerTask(Task):
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
         driver = settings.task == "driver_tokenizer"
-        train, val = self.simulated(functools.partial(as_driver if driver else as_view, self.simulation))
+        train, val = self.simulated(
+            functools.partial(as_driver if driver else as_view, self.simulation)
+        )
         side = settings.driver_size if driver else settings.image_size
         self.tokenizer = build_tokenizer(settings, side)
         if settings.init_from is not None:
@@ -180,7 +182,7 @@ class EditorTask(Task):
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
-        return build_evaluator(self.settings, self.editor, self.simulation, self.run)
+        return build_evaluator(self.settings, self.simulation, self.run)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
@@ -231,7 +233,7 @@ class EvaluationTask(Task):
             )
         super().__init__(settings, run)
         self.editor = Editor.from_pretrained(settings.init_from)
-        self.evaluator = build_evaluator(settings, self.editor, self.simulation, run)
+        self.evaluator = build_evaluator(settings, self.simulation, run)
         self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
@@ -260,15 +262,11 @@ def as_driver(simulation: EditSimulation, image: np.ndarray, rng: np.random.Gene
 
 
 def build_evaluator(
-    settings: TrainSettings, editor: Editor, simulation: EditSimulation, run: RunFolder
+    settings: TrainSettings, simulation: EditSimulation, run: RunFolder
 ) -> Evaluator:
-    """
-    Raises:
-        ValueError: if the sampling is out of range, or unknown to the editor's token model.
-    """
     return Evaluator(
         settings.evaluation,
-        editor.transformer.settings(settings.sampling),
+        settings.sampling,
         settings.images.val,
         simulation,
         run.path,

@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 import torch
+from e2eve.evaluation.measuring import KS, Instruments
 from jaxtyping import Bool, Float
 from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn import functional
 
-from e2eve.evaluation.measuring import KS, Instruments
 from e2eve.evaluation.systems import Edits, InputBatch
 from e2eve.evaluation.validation_set import ReferenceFeatures
 from e2eve.features import FeatureExtractor, PerceptualDistance
