@@ -181,11 +181,11 @@ def check_single_process(config: DictConfig, launcher: str) -> None:
 
     Lightning starts the others by the command line of this one, which is that of the sweep.
     """
-    devices, nodes = config.trainer.devices, config.trainer.nodes
+    devices, nodes = config.trainer.devices, config.trainer.num_nodes
     if (len(devices) if isinstance(devices, ListConfig) else devices, nodes) != (1, 1):
         ours = "e2eve_slurm" if "slurm" in launcher else "e2eve_local"
         raise ValueError(
-            f"trainer.devices is {devices} and trainer.nodes {nodes}, and hydra/launcher="
+            f"trainer.devices is {devices} and trainer.num_nodes {nodes}, and hydra/launcher="
             f"{launcher} runs cells of one process: give hydra/launcher={ours}, or one device."
         )
 

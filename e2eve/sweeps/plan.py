@@ -12,10 +12,13 @@ from e2eve.sweeps.study import FAILED, JOINED, TODO, Cell, Study, key_of, parsed
 # Choices for the cells that tokenizers are trained with too: images, networks, machine …
 FOR_TOKENIZERS = (
     *("dataset", "image_size", "driver_size", "vqgan", "tokenizer_loss"),
-    *("trainer", "logger"),
+    *("trainer", "loader", "compute", "callbacks", "logger"),
 )
 # … but these of them are meant for the cells: experiments have their own.
-OF_THE_EDITOR = ("trainer.max_steps", "trainer.validate_every", "trainer.checkpoint_every")
+OF_THE_EDITOR = (
+    *("steps", "validate_every", "checkpoint_every", "trainer.max_steps"),
+    *("trainer.val_check_interval", "callbacks.last.every_n_steps"),
+)
 
 NAMES_THE_RUN = ("experiment", "sweep", "study", "task", "name", "run_dir", "init_from")
 

@@ -12,13 +12,13 @@ from e2eve.editor import Editor
 from e2eve.runs import RunFolder, is_locked, lock_run_dir
 from e2eve.training import tasks
 from e2eve.training.editor_module import EditorModule
-from e2eve.training.interruptions import TERMINATED, Wanted, meaning_of_signals
+from e2eve.training.resuming import TERMINATED, SignalAction, actions_of_signals
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
 SIX = (
     "trainer.max_steps=6 optimizer.decay_steps=6 dataset.train.length=8 "
-    "trainer.checkpoint_every=1000 trainer.validate_every=4"
+    "callbacks.last.every_n_steps=1000 trainer.val_check_interval=4"
 ).split()
 
 
@@ -76,7 +76,7 @@ def test_sigterm_saves_ends_and_goes_on_to_the_same_weights(tmp_path, signalled,
 
 
 def test_under_slurm_sigterm_saves_and_goes_on(tmp_path, signalled, monkeypatch):
-    monkeypatch.setattr("e2eve.training.interruptions.under_slurm", lambda: True)
+    monkeypatch.setattr("e2eve.training.resuming.under_slurm", lambda: True)
     signalled(signal.SIGTERM, 2)
     train(config(tmp_path))
     assert status(tmp_path)["state"] == "done"
@@ -154,9 +154,9 @@ def test_handlers_are_those_from_before_when_a_training_is_over(tmp_path):
 
 
 def test_a_requeue_outweighs_an_end_and_an_end_a_checkpoint(monkeypatch):
-    assert Wanted.NOTHING < Wanted.SAVE < Wanted.STOP < Wanted.REQUEUE
+    assert SignalAction.NOTHING < SignalAction.SAVE < SignalAction.STOP < SignalAction.REQUEUE
     monkeypatch.delenv("SUBMITIT_EXECUTOR", raising=False)
-    assert meaning_of_signals() == {signal.SIGTERM: Wanted.STOP}
+    assert actions_of_signals() == {signal.SIGTERM: SignalAction.STOP}
 
 
 def test_a_link_that_was_lost_does_not_lose_the_checkpoint(tmp_path):
