@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from e2eve.evaluation.measuring import KS
 from jaxtyping import Bool, Float
 from scipy.linalg import sqrtm
 from torch import Tensor
