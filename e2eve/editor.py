@@ -16,7 +16,7 @@ from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
 from e2eve.features import FeatureExtractor, build_perceptual
-from e2eve.features.pooled import PooledMaps
+from e2eve.features.base import PooledMaps
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,

@@ -1,189 +1,291 @@
 """Evaluates an editor on a validation set, next to what needs no editor."""
 
+import logging
 import math
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from omegaconf import OmegaConf
+from torch import Tensor, distributed
 
+from e2eve.config import conf_dir, instantiate
 from e2eve.data.images import to_uint8
+from e2eve.data.pictures import Pictures
+from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluation import Evaluation, FirstSamples, SystemResult
-from e2eve.evaluation.feature_batches import device_of, features_of
-from e2eve.evaluation.likelihood import PairedNLL, joined_nll, paired_nll
-from e2eve.evaluation.measuring import Instruments, Measurements, joined, measure, summary
-from e2eve.evaluation.sharing import ALONE, Share
-from e2eve.evaluation.systems import (
-    SYSTEMS,
-    EvaluationSettings,
-    InputBatch,
-    edits_of,
-    input_batch,
-    swap_distance,
-)
+from e2eve.evaluation.evaluation import Evaluation, SystemResult
+from e2eve.evaluation.report import write_report
+from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
+from e2eve.evaluation.systems import SYSTEMS, evaluated_batches, input_batch, mismatch_shift
+from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.pooled import PooledMaps, maps_name
-from e2eve.reporting.progress import Report, silent
+from e2eve.features import FeatureExtractor, PerceptualDistance, build_extractor, build_perceptual
+from e2eve.features.base import PooledMaps, maps_name
+from e2eve.features.crops import features_of
+from e2eve.metrics.base import EditMetric
+from e2eve.metrics.batch import EvaluatedBatch, MetricNetworks
+from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.recall import DriverDistance
+from e2eve.reporting.progress import Report, progress_bars, silent
+from e2eve.transformer import SamplingSettings
+
+log = logging.getLogger(__name__)
 
 SAME_FEATURES = 1e-2
 """Largest relative difference at which features count as those of the same network."""
 
 CHECKED = 8
-"""Pictures whose features are compared before an evaluation."""
+"""Images whose features are compared before an evaluation."""
 
 
-class BatchResult(NamedTuple):
-    """Of the inputs `rows`; pictures of those among them that are shown or saved."""
+class Evaluator:
+    """Evaluates editors on one validation set, which is built on first use.
 
-    rows: range
-    found: dict[str, Measurements]
-    nll: PairedNLL
-    pictures: list[UInt8[np.ndarray, "samples side side 3"]]
+    Args:
+        sampling: how edits are drawn, such as the config's node `sampling`.
+        images: the validation split.
+        simulation: of the editor's training, for a validation set that has to be built.
+        folder: where results go, and a validation set that the settings do not name.
+        name: of a validation set that is built.
+        metrics: what is measured; None: `standard_metrics`.
+    """
+
+    def __init__(
+        self,
+        settings: EvaluationSettings,
+        sampling: SamplingSettings | Mapping[str, Any],
+        images: Pictures,
+        simulation: EditSimulation,
+        folder: str | Path,
+        name: str,
+        metrics: Sequence[EditMetric] | None = None,
+    ) -> None:
+        self.settings, self.sampling, self.metrics = settings, sampling, metrics
+        self.images, self.simulation = images, simulation
+        self.folder, self.name = Path(folder), name
+        self.extractor = build_extractor(settings.extractor, settings.extractor_weights)
+        self.perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+
+    def prepare(self, editor: Editor) -> None:
+        """Builds or opens the validation set, and checks that the editor can be evaluated on it.
+
+        Raises:
+            ValueError: when there are too few images for it, it was changed, or it was made for
+                other sizes, features or numbers of inputs; or for sampling settings that the
+                editor's token model does not take.
+        """
+        editor.settings(self.sampling)
+        networks_for(editor, self.validation, self.extractor, self.perceptual)
+        log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
+
+    @cached_property
+    def validation(self) -> ValidationSet:
+        settings, folder = self.settings, self.folder / "validation_set"
+        if settings.validation_set:
+            return ValidationSet.load(settings.validation_set)
+        references = min(settings.num_references, len(self.images))
+        if (folder / "manifest.json").exists():
+            names = ["num_inputs", "num_distractors", "seed"]
+            if references < len(self.images):  # else fewer, where some are damaged
+                names.append("num_references")
+            check_numbers(folder, {name: getattr(settings, name) for name in names})
+            return ValidationSet.load(folder)
+        with progress_bars() as report:
+            built = build_validation_set(
+                self.images,
+                self.simulation,
+                self.extractor,
+                self.perceptual,
+                num_inputs=settings.num_inputs,
+                num_references=references,
+                num_distractors=settings.num_distractors,
+                seed=settings.seed,
+                name=self.name,
+                progress=report,
+            )
+        built.save(folder)
+        return built
+
+    @cached_property
+    def group(self) -> Any:
+        """All processes of a run, over the CPU; they ask for it at the same time."""
+        return cpu_group()
+
+    def __call__(self, editor: Editor) -> Evaluation | None:
+        """By all processes of a run together; None but in the first one."""
+        extractor = self.extractor.to(editor.device)
+        perceptual = self.perceptual and self.perceptual.to(editor.device)
+        was_training = editor.training
+        editor.eval()
+        with progress_bars() as report:
+            rank, _ = rank_and_count(self.group)
+            found = evaluate(
+                editor,
+                self.validation,
+                extractor,
+                perceptual,
+                settings=self.settings,
+                sampling=self.sampling,
+                metrics=self.metrics,
+                group=self.group,
+                progress=silent if rank else report,
+            )
+        editor.train(was_training)
+        return None if rank else found
+
+    def report(self, editor: Editor, *, title: str, config: str | None = None) -> Evaluation | None:
+        """Evaluates, and writes metrics.json, samples and report.html into the folder.
+
+        Args:
+            title: of the report.
+            config: the run's configuration as YAML, shown in the report.
+        """
+        found = self(editor)
+        if found is not None:
+            found.save(self.folder)
+            curves = self.folder / "metrics.csv"
+            write_report(
+                self.folder / "report.html", found, title=title, curves=curves, config=config
+            )
+        return found
 
 
+def standard_metrics() -> list[EditMetric]:
+    """What the file metrics/standard.yaml of the configuration lists."""
+    return list(instantiate(OmegaConf.load(Path(conf_dir(), "metrics", "standard.yaml"))).values())
+
+
+@torch.no_grad()
 def evaluate(
     editor: Editor,
     validation: ValidationSet,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None,
     *,
-    settings: EvaluationSettings,
+    settings: DrawingSettings,
+    sampling: SamplingSettings | Mapping[str, Any] | None = None,
+    metrics: Sequence[EditMetric] | None = None,
+    group: Any = None,
     progress: Report = silent,
 ) -> Evaluation:
     """Draws samples and measures them.
+
+    Several processes share the work and all get the whole evaluation. Each measures whole batches,
+    which are the same however many processes there are as long as there is one for each.
 
     Args:
         extractor: the one that the validation set was built with, on the editor's device.
         perceptual: for the diversity, which is left out without it, and for R@k where the
             validation set was built with it.
+        sampling: None: as the editor's token model does by itself.
+        metrics: None: `standard_metrics`. The distance to the driver, by which samples are
+            ordered, is always measured.
+        group: of the processes that share the work, from `cpu_group`; None for one process.
 
     Raises:
-        ValueError: when editor, extractor and validation set don't fit.
+        ValueError: when editor, networks and validation set don't fit, or two metrics have one key.
     """
-    found = evaluate_together(
-        editor, validation, extractor, perceptual, settings=settings, progress=progress
+    began, (rank, count) = time.monotonic(), rank_and_count(group)
+    networks = networks_for(editor, validation, extractor, perceptual)
+    drawing = editor.settings(sampling)
+    measured = {system.key: by_key(metrics) for system in SYSTEMS}
+    samples = FirstSamples(max(settings.shown, settings.saved))
+    shift = mismatch_shift(validation)
+    batches = own_batches(batches_of(len(validation), settings.batch_size, count), rank, count)
+    for done, rows in enumerate(batches, 1):
+        inputs = input_batch(validation, rows, shift, settings.seed, editor.device)
+        for batch in evaluated_batches(editor, inputs, validation, networks, settings, drawing):
+            for metric in measured[batch.system].values():
+                metric.update(batch)
+            if batch.system == "editor":
+                samples.update(batch)
+        progress("batches measured", done, len(batches))
+    if group is not None:
+        for metric in [samples, *(m for found in measured.values() for m in found.values())]:
+            metric.sync(process_group=group)
+    return Evaluation(
+        results=tuple(SystemResult(system, measured[system.key]) for system in SYSTEMS),
+        samples=samples.measured(),
+        validation=validation,
+        networks=networks,
+        settings=settings,
+        sampling=drawing,
+        shift=shift,
+        seconds=time.monotonic() - began,
     )
-    assert found is not None  # which only other processes get
+
+
+def by_key(metrics: Sequence[EditMetric] | None) -> dict[str, EditMetric]:
+    """Fresh copies of metrics, and the distance to the driver among them.
+
+    Raises:
+        ValueError: when two have one key.
+    """
+    found: dict[str, EditMetric] = {}
+    for metric in standard_metrics() if metrics is None else metrics:
+        if metric.info.key in found:
+            raise ValueError(f'Two metrics have the key "{metric.info.key}": leave one out.')
+        found[metric.info.key] = metric.clone()
+    found.setdefault("driver_distance", DriverDistance())
     return found
 
 
-@torch.no_grad()
-def evaluate_together(
-    editor: Editor,
-    validation: ValidationSet,
-    extractor: FeatureExtractor,
-    perceptual: PerceptualDistance | None,
-    *,
-    settings: EvaluationSettings,
-    share: Share = ALONE,
-    progress: Report = silent,
-) -> Evaluation | None:
-    """`evaluate` by several processes; the evaluation in the first one, None in the others.
+class FirstSamples(EditMetric):
+    """The editor's samples of the first inputs as images, gathered as metrics are."""
 
-    Each process measures whole batches, which are the same however many processes there are as
-    long as there is one for each.
-    """
-    began = time.monotonic()
-    instruments = instruments_for(editor, validation, extractor, perceptual)
-    own: list[BatchResult] = []
-    batches = share.of(batches_of(len(validation), settings.batch_size, share.ranks))
-    swap = swap_distance(validation)
-    for rows in batches:
-        inputs = input_batch(validation, rows, swap, settings.seed, editor.device)
-        own.append(_evaluate_batch(editor, inputs, rows, instruments, settings))
-        progress("batches measured", len(own), len(batches))
-    everyone = share.gathered(own)
-    if everyone is None:
+    per = "set"
+    info = MetricInfo("first_samples", "First samples")
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def measure(self, batch: EvaluatedBatch) -> UInt8[Tensor, "first samples side side 3"]:
+        """Of the batch's inputs among the first; for others there is none."""
+        wanted = batch.edits[: max(0, self.count - batch.inputs.rows.start)]
+        return torch.from_numpy(to_uint8(wanted))
+
+
+def cpu_group() -> Any:
+    """A group of all processes over the CPU; None alone. All processes call this together."""
+    if not (distributed.is_available() and distributed.is_initialized()):
         return None
-    results = in_order([result for part in everyone for result in part], len(validation))
-    seconds = time.monotonic() - began
-    return assembled(results, validation, instruments, settings, swap=swap, seconds=seconds)
+    return distributed.new_group(backend="gloo")
 
 
-def assembled(
-    results: Sequence[BatchResult],
-    validation: ValidationSet,
-    instruments: Instruments,
-    settings: EvaluationSettings,
-    *,
-    swap: int,
-    seconds: float,
-) -> Evaluation:
-    """The evaluation that these batches, in the order of inputs, add up to."""
-    extractor, perceptual = instruments.extractor, instruments.perceptual
-    found = {key: joined([result.found[key] for result in results]) for key in results[0].found}
-    systems = tuple(
-        SystemResult(system, found[system.key], summary(found[system.key], validation.features))
-        for system in SYSTEMS
-    )
-    first = tuple(picture for result in results for picture in result.pictures)
-    return Evaluation(
-        systems=systems,
-        nll=joined_nll([result.nll for result in results]),
-        first=FirstSamples(first, found["editor"].distances[: len(first)]),
-        validation=validation,
-        settings=settings,
-        swap=swap,
-        extractor=extractor.name,
-        frechet_name=extractor.frechet_name,
-        perceptual=perceptual.name if perceptual is not None else None,
-        seconds=seconds,
-    )
+def rank_and_count(group: Any) -> tuple[int, int]:
+    return (0, 1) if group is None else (distributed.get_rank(group), group.size())
 
 
-def batches_of(count: int, size: int, ranks: int = 1) -> list[range]:
-    """Runs of at most `size` inputs, shorter ones where some process would get none otherwise."""
-    size = min(size, math.ceil(count / ranks))
+def batches_of(count: int, size: int, processes: int = 1) -> list[range]:
+    """Runs of at most `size` inputs, shorter ones where a process would get none otherwise."""
+    size = min(size, math.ceil(count / processes))
     return [range(start, min(count, start + size)) for start in range(0, count, size)]
 
 
-def in_order(results: Sequence[BatchResult], count: int) -> list[BatchResult]:
-    """By input, and every one of them exactly once."""
-    ordered = sorted(results, key=lambda result: result.rows.start)
-    assert [row for result in ordered for row in result.rows] == list(range(count))
-    return ordered
+def own_batches(batches: Sequence[range], rank: int, processes: int) -> Sequence[range]:
+    """Every `processes`-th batch from its own on.
 
-
-def _evaluate_batch(
-    editor: Editor,
-    inputs: InputBatch,
-    rows: range,
-    instruments: Instruments,
-    settings: EvaluationSettings,
-) -> BatchResult:
-    reconstructions = edits_of("reconstruction", editor, inputs, settings)[:, 0]
-    found: dict[str, Measurements] = {}
-    pictures: list[np.ndarray] = []
-    for system in SYSTEMS:
-        edits = edits_of(system.key, editor, inputs, settings).float()
-        found[system.key] = measure(edits, inputs, reconstructions.float(), instruments)
-        if system.key == "editor":
-            wanted = max(settings.shown, settings.saved) - rows.start
-            pictures = _pictures(edits[: max(0, wanted)])
-    return BatchResult(rows, found, paired_nll(editor, inputs), pictures)
-
-
-def _pictures(
-    samples: Float[Tensor, "batch samples 3 side side"],
-) -> list[UInt8[np.ndarray, "samples side side 3"]]:
-    flat = to_uint8(rearrange(samples, "b n c h w -> (b n) c h w").cpu())
-    return list(rearrange(flat, "(b n) h w c -> b n h w c", n=samples.shape[1]))
+    A process without any measures the first one again, which changes nothing: states that are
+    gathered need the same shape everywhere.
+    """
+    return batches[rank::processes] or batches[:1]
 
 
 @torch.no_grad()
-def instruments_for(
+def networks_for(
     editor: Editor,
     validation: ValidationSet,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None,
-) -> Instruments:
-    """What measures this editor's edits.
+) -> MetricNetworks:
+    """The networks that measure this editor's edits.
 
     Raises:
         ValueError: when editor, networks and validation set don't fit each other.
@@ -192,7 +294,7 @@ def instruments_for(
     retrieval = retrieval_network(validation, extractor, perceptual)
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)
-    return Instruments(extractor, retrieval, perceptual)
+    return MetricNetworks(extractor, retrieval, perceptual)
 
 
 def retrieval_network(
@@ -215,7 +317,11 @@ def retrieval_network(
 
 
 def check_fit(editor: Editor, validation: ValidationSet, extractor: FeatureExtractor) -> None:
-    """Raise one sentence where sizes, names or devices don't fit, naming both values."""
+    """Compares sizes, names and devices.
+
+    Raises:
+        ValueError: where they don't fit, naming both values.
+    """
     for name in ("image_size", "driver_size"):
         ours, theirs = getattr(editor, name), getattr(validation, name)
         if ours != theirs:
@@ -228,9 +334,9 @@ def check_fit(editor: Editor, validation: ValidationSet, extractor: FeatureExtra
             f'The validation set holds features of "{validation.extractor}" and the extractor is '
             f'"{extractor.name}", use the same or build the validation set again.'
         )
-    if device_of(extractor) != editor.device:
+    if extractor.device != editor.device:
         raise ValueError(
-            f"The extractor is on {device_of(extractor)} and the editor on {editor.device}, move "
+            f"The extractor is on {extractor.device} and the editor on {editor.device}, move "
             "one of them."
         )
 
@@ -240,7 +346,11 @@ def check_features(
     images: UInt8[np.ndarray, "count side side 3"],
     stored: Float[Tensor, "count dim"],
 ) -> None:
-    """Raise one sentence when a network with other weights or settings wrote the features."""
+    """Compares features of the first images with stored ones.
+
+    Raises:
+        ValueError: when a network with other weights or settings wrote them.
+    """
     seen, stored = features_of(network, images[:CHECKED]), stored[:CHECKED]
     known = seen.shape == stored.shape
     difference = ((seen - stored).norm() / stored.norm()).item() if known else float("inf")

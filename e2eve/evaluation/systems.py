@@ -1,163 +1,184 @@
 """What is compared: the editor, the editor misled, and edits that need no editor."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Literal
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
 from e2eve.editor import Editor
 from e2eve.evaluation.baselines import paste, poisson
+from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.geometry import Box
+from e2eve.metrics.batch import Edits, EvaluatedBatch, InputBatch, MetricNetworks, PairedNLL
 from e2eve.transformer import SamplingSettings
-
-Edits = Float[Tensor, "batch samples 3 side side"]
-
-
-class System(NamedTuple):
-    key: str
-    name: str
-    explanation: str
-
-
-SYSTEMS = (
-    System("editor", "Editor", "samples of the editor"),
-    System(
-        "editor_swapped",
-        "Editor, another driver",
-        "the same, given the driver of another input, and still asked for its own",
-    ),
-    System("paste", "Paste", "the driver enlarged to the region's box and pasted into the region"),
-    System("paste_tokenized", "Paste, tokenized", "the paste encoded and decoded again"),
-    System("poisson", "Poisson blend", "the paste with its colours fitted to its surroundings"),
-    System("source", "Source", "the source unchanged"),
-    System("reconstruction", "Source, tokenized", "the source encoded and decoded again"),
-)
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
-    """What is drawn and how.
+class System:
+    """One way to edit.
 
     Args:
-        num_samples: edits drawn for an input.
-        seed: input n is drawn with seed + n.
-        batch_size: inputs sampled together; changes nothing but time and memory.
-        shown: inputs in the picture of samples, the first ones of the validation set.
-        saved: inputs whose samples are saved as files, the first ones too; 0 for none.
+        drivers: which drivers the editor is given; None for a system that is no editor.
+        ranked: whether its values compete; the others are there to read the values by.
     """
 
-    num_samples: int = 4
-    seed: int = 0
-    batch_size: int = 16
-    shown: int = 8
-    saved: int = 24
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
-
-    def __post_init__(self) -> None:
-        for name in ("num_samples", "batch_size", "shown"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, set it to 1 or more.")
-        if self.saved < 0:
-            raise ValueError(f"saved is {self.saved}, set it to 0 or more.")
+    key: str
+    name: str
+    explanation: str
+    drivers: Literal["matched", "mismatched"] | None = None
+    ranked: bool = False
 
 
-class InputBatch(NamedTuple):
-    """Some inputs of a validation set, on the editor's device."""
+SYSTEMS = (
+    System("editor", "Editor", "samples of the editor", "matched", ranked=True),
+    System(
+        "editor_mismatched",
+        "Editor, mismatched driver",
+        "the same, given the driver of another input, and still asked for its own",
+        "mismatched",
+    ),
+    System(
+        "paste",
+        "Paste",
+        "the driver enlarged to the region's box and pasted into the region",
+        ranked=True,
+    ),
+    System("paste_tokenized", "Paste, tokenized", "the paste encoded and decoded", ranked=True),
+    System(
+        "poisson",
+        "Poisson blend",
+        "the paste with its colours fitted to its surroundings",
+        ranked=True,
+    ),
+    System("source", "Source", "the source unchanged"),
+    System("reconstruction", "Source, tokenized", "the source encoded and decoded"),
+)
 
-    seeds: list[int]
-    boxes: list[Box]
-    sources: Float[Tensor, "batch 3 side side"]
-    regions: Bool[Tensor, "batch 1 side side"]
-    drivers: Float[Tensor, "batch 3 driver_side driver_side"]
-    other_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
-    paired_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
-    other_paired_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
-    pastes: Float[Tensor, "batch 3 side side"]
-    blends: Float[Tensor, "batch 3 side side"]
-    driver_features: Float[Tensor, "batch dim"]
-    distractor_features: Float[Tensor, "batch distractors dim"]
+
+def evaluated_batches(
+    editor: Editor,
+    inputs: InputBatch,
+    validation: ValidationSet,
+    networks: MetricNetworks,
+    settings: DrawingSettings,
+    sampling: SamplingSettings,
+) -> Iterator[EvaluatedBatch]:
+    """The edits of each system, one after the other."""
+    reconstructions = tokenized(editor, inputs.sources)
+    likelihood = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
+    for system in SYSTEMS:
+        if system.drivers is not None:
+            drivers = inputs.drivers if system.drivers == "matched" else inputs.mismatched_drivers
+            edits = drawn(editor, inputs, drivers, settings.num_samples, sampling)
+        else:
+            single = {
+                "paste": lambda: inputs.pastes,
+                "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
+                "poisson": lambda: inputs.blends,
+                "source": lambda: inputs.sources,
+                "reconstruction": lambda: reconstructions,
+            }
+            edits = rearrange(single[system.key](), "b c h w -> b 1 c h w")
+        yield EvaluatedBatch(
+            system=system.key,
+            edits=edits.float(),
+            inputs=inputs,
+            reconstructions=reconstructions.float(),
+            references=validation.features,
+            networks=networks,
+            drivers=system.drivers,
+            likelihood=likelihood,
+        )
+
+
+def drawn(
+    editor: Editor,
+    inputs: InputBatch,
+    drivers: Float[Tensor, "batch 3 driver_side driver_side"],
+    num_samples: int,
+    sampling: SamplingSettings,
+) -> Edits:
+    """Samples of the editor; the same for an input whatever the batch is."""
+    return editor.draw(
+        EditInputs(inputs.sources, inputs.regions, drivers),
+        num_samples=num_samples,
+        seeds=inputs.seeds,
+        settings=sampling,
+        pastes=inputs.pastes,
+    )
+
+
+@torch.no_grad()
+def paired_nll(editor: Editor, inputs: InputBatch) -> PairedNLL:
+    """Likelihood of the sources' own tokens, given paired and mismatched paired drivers."""
+    matched = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
+    other_ids = editor.driver_tokenizer.encode(inputs.mismatched_paired_drivers)
+    columns: list[Tensor] = []
+    for tokens in (matched, matched._replace(driver_ids=other_ids)):
+        nll = editor.nll(tokens)
+        columns += [nll.inside_by_input, nll.outside_by_input]
+    return PairedNLL(*columns)
+
+
+def tokenized(
+    editor: Editor, images: Float[Tensor, "batch 3 side side"]
+) -> Float[Tensor, "batch 3 side side"]:
+    """Images encoded and decoded again by the source tokenizer."""
+    ids = editor.source_tokenizer.encode(images)
+    return editor.decode(rearrange(ids, "b t -> b 1 t"))[:, 0]
 
 
 def input_batch(
-    validation: ValidationSet, rows: range, swap: int, seed: int, device: torch.device
+    validation: ValidationSet, rows: range, shift: int, seed: int, device: torch.device
 ) -> InputBatch:
-    """Inputs `rows`; the other driver is the one of `swap` inputs before."""
+    """Inputs `rows`; the mismatched driver is the one of `shift` inputs before."""
     chosen = np.array(rows)
-    others = (chosen - swap) % len(validation)
+    others = (chosen - shift) % len(validation)
     boxes = [validation.region_boxes[n] for n in rows]
-    pictures = (validation.sources[chosen], validation.regions[chosen])
+    sources, regions = validation.sources[chosen], validation.regions[chosen]
     drivers = validation.drivers[chosen]
 
     def tensor(images: np.ndarray) -> Tensor:
         return to_tensor(images).to(device)
 
     return InputBatch(
+        rows=rows,
         seeds=[seed + n for n in rows],
         boxes=boxes,
-        sources=tensor(pictures[0]),
-        regions=torch.from_numpy(pictures[1])[:, None].to(device),
+        sources=tensor(sources),
+        regions=torch.from_numpy(regions)[:, None].to(device),
         drivers=tensor(drivers),
-        other_drivers=tensor(validation.drivers[others]),
+        mismatched_drivers=tensor(validation.drivers[others]),
         paired_drivers=tensor(validation.paired_drivers[chosen]),
-        other_paired_drivers=tensor(validation.paired_drivers[others]),
-        pastes=tensor(paste(*pictures, boxes, drivers)),
-        blends=tensor(poisson(*pictures, boxes, drivers)),
+        mismatched_paired_drivers=tensor(validation.paired_drivers[others]),
+        pastes=tensor(paste(sources, regions, boxes, drivers)),
+        blends=tensor(poisson(sources, regions, boxes, drivers)),
         driver_features=validation.features.drivers[chosen].to(device),
         distractor_features=validation.features.distractors[chosen].to(device).float(),
     )
 
 
-def swap_distance(validation: ValidationSet) -> int:
+def mismatch_shift(validation: ValidationSet) -> int:
     """By how many inputs drivers are shifted to mislead the editor.
 
-    The least for which the fewest inputs get a driver out of their own source's picture or their
+    The least for which the fewest inputs get a driver out of their own source's image or their
     own driver's.
     """
     inputs = validation.inputs
     count = len(inputs)
 
-    def clashes(swap: int) -> int:
-        given = [inputs[(n - swap) % count].driver for n in range(count)]
+    def clashes(shift: int) -> int:
+        given = [inputs[(n - shift) % count].driver for n in range(count)]
         return sum(
             name in (item.source, item.driver) for name, item in zip(given, inputs, strict=True)
         )
 
     return min(range(1, count), key=clashes)
-
-
-def edits_of(
-    system: str, editor: Editor, inputs: InputBatch, settings: EvaluationSettings
-) -> Edits:
-    """Pictures of one system; a single one for each input where nothing is random."""
-    if system == "editor":
-        return _sampled(editor, inputs, inputs.drivers, settings)
-    if system == "editor_swapped":
-        return _sampled(editor, inputs, inputs.other_drivers, settings)
-    plain = {"source": inputs.sources, "paste": inputs.pastes, "poisson": inputs.blends}
-    if system in plain:
-        return rearrange(plain[system], "b c h w -> b 1 c h w")
-    images = {"reconstruction": inputs.sources, "paste_tokenized": inputs.pastes}[system]
-    ids = editor.source_tokenizer.encode(images)
-    return editor.decode(rearrange(ids, "b t -> b 1 t"))
-
-
-def _sampled(
-    editor: Editor,
-    inputs: InputBatch,
-    drivers: Float[Tensor, "batch 3 driver_side driver_side"],
-    settings: EvaluationSettings,
-) -> Edits:
-    return editor.draw(
-        EditInputs(inputs.sources, inputs.regions, drivers),
-        num_samples=settings.num_samples,
-        seeds=inputs.seeds,
-        settings=settings.sampling,
-        pastes=inputs.pastes,
-    )

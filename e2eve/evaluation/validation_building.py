@@ -16,16 +16,12 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.pictures import Pictures
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.inputs import as_mask
-from e2eve.evaluation.feature_batches import device_of, features_of, region_features
-from e2eve.evaluation.validation_set import (
-    FORMAT,
-    ReferenceFeatures,
-    ValidationInput,
-    ValidationSet,
-)
+from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.pooled import PooledMaps
+from e2eve.features.base import PooledMaps
+from e2eve.features.crops import features_of, region_features
 from e2eve.geometry import Box
+from e2eve.metrics.batch import ReferenceFeatures
 from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
@@ -239,7 +235,7 @@ def _reference_features(
         indices = plan.references[start : start + step]
         views = [scenes.view(index) for index in indices]
         boxes = [scenes.place(index, start + n).region.box for n, index in enumerate(indices)]
-        images = to_tensor(np.stack(views)).to(device_of(extractor))
+        images = to_tensor(np.stack(views)).to(extractor.device)
         whole.append(extractor(images).cpu())
         regions.append(region_features(extractor, images, boxes).cpu())
         progress("reference features", start + len(views), len(plan.references))

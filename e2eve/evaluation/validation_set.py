@@ -17,17 +17,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor
 
 from e2eve.data.images import read_image
 from e2eve.geometry import Box
+from e2eve.metrics.batch import ReferenceFeatures
 
 FORMAT = 1
 
@@ -55,20 +55,6 @@ class ValidationInput:
         fields: dict[str, Any] = json.loads(line)
         boxes = {name: Box(**fields[name]) for name in fields if name.endswith("_box")}
         return cls(**(fields | boxes))
-
-
-class ReferenceFeatures(NamedTuple):
-    """Features of real pictures, of the networks that the manifest names.
-
-    The `extractor` looks at the first three, for distances of sets of pictures; the `retrieval`
-    network, which may be the same, looks at the others, for finding drivers.
-    """
-
-    whole: Float[Tensor, "references dim"]
-    regions: Float[Tensor, "references dim"]  # region crops of the same images
-    sources: Float[Tensor, "inputs dim"]
-    drivers: Float[Tensor, "inputs width"]
-    distractors: Float[Tensor, "inputs distractors width"]  # kept in half precision
 
 
 @dataclass(frozen=True)

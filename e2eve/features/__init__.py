@@ -1,4 +1,4 @@
-"""Networks that look at images: features for metrics, perceptual distances for losses."""
+"""Feature networks: features for metrics, perceptual distances for losses."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module

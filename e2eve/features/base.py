@@ -1,17 +1,29 @@
-"""What every feature extractor and every perceptual distance is."""
+"""What every feature extractor and every perceptual distance is: frozen networks."""
 
 from abc import abstractmethod
+from typing import TypeVar
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from e2eve.features.frozen import Frozen
+Network = TypeVar("Network", bound=nn.Module)
+
+GRID = 2
+SIDE = 32
+
+
+class Frozen(nn.Module):
+    """Stays in evaluation mode, also when a module that holds it is told to train."""
+
+    def train(self, mode: bool = True) -> "Frozen":
+        return super().train(False)
 
 
 class FeatureExtractor(Frozen):
-    """One vector per image, for comparing sets of images and for finding like ones.
+    """One vector per image, for comparing sets of images and for finding similar ones.
 
     Attributes:
         name: what `build_extractor` calls it.
@@ -23,6 +35,10 @@ class FeatureExtractor(Frozen):
     name: str
     dim: int
     frechet_name: str
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.buffers()).device
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
@@ -64,3 +80,55 @@ def unit_channels(
     """Unit length at each position, then times √weight; in float32, and zero stays zero."""
     maps = maps.float()
     return maps * ((maps.square().sum(1, keepdim=True) + 1e-20).rsqrt() * weight**0.5)
+
+
+class PooledMaps(FeatureExtractor):
+    """The maps of a perceptual distance, averaged in GRID x GRID parts of the image.
+
+    The squared Euclidean distance of two vectors is the perceptual distance of maps that coarse.
+    These features see colours and textures and roughly where they are, and so find a driver again
+    after a tokenizer has touched it, which features pooled at the end of a classifier do not.
+    Images are first resized to SIDE x SIDE pixels.
+    """
+
+    def __init__(self, perceptual: PerceptualDistance) -> None:
+        super().__init__()
+        self.perceptual = perceptual
+        self.name = maps_name(perceptual.name)
+        self.frechet_name = f"Fréchet distance ({self.name})"
+        device = next((buffer.device for buffer in perceptual.buffers()), None)
+        self.dim = self(torch.zeros(1, 3, SIDE, SIDE, device=device)).shape[1]
+
+    @torch.no_grad()
+    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
+        with torch.autocast(images.device.type, enabled=False):
+            small = functional.interpolate(
+                images.float(), (SIDE, SIDE), mode="bilinear", antialias=True
+            )
+            pooled = [
+                functional.adaptive_avg_pool2d(values, GRID) / GRID
+                for values in self.perceptual.maps(small)
+            ]
+        return rearrange(torch.cat(pooled, 1), "b c h w -> b (c h w)")
+
+
+def maps_name(perceptual: str) -> str:
+    """What the features of a perceptual distance's maps are called."""
+    return f"{perceptual}_maps"
+
+
+def freeze(network: Network) -> Network:
+    """Turns every weight into a buffer that is not saved, in place, and returns the network.
+
+    Gradients still pass to the network's input. Its weights follow `.to(device)`, are seen by no
+    optimiser, and add no name to the state dictionary of a module that holds the network: a
+    checkpoint holds what was trained, and loads whichever perceptual distance is used next.
+    """
+    for module in network.modules():
+        tensors: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
+        for name in tensors:
+            delattr(module, name)
+        tensors |= dict(module.named_buffers(recurse=False))
+        for name, tensor in tensors.items():
+            module.register_buffer(name, tensor.detach(), persistent=False)
+    return network.eval()

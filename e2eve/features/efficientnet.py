@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from e2eve.features.base import FeatureExtractor, PerceptualDistance, unit_channels
-from e2eve.features.frozen import freeze
+from e2eve.features.base import FeatureExtractor, PerceptualDistance, freeze, unit_channels
 from e2eve.features.weights import load_strictly, read_weights
 
 NAME = "efficientnet_lite0"

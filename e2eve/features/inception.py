@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from e2eve.features.base import FeatureExtractor
-from e2eve.features.frozen import freeze
+from e2eve.features.base import FeatureExtractor, freeze
 from e2eve.features.weights import read_weights, weights_path
 
 

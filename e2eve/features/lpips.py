@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from e2eve.features.base import PerceptualDistance, unit_channels
-from e2eve.features.frozen import freeze
+from e2eve.features.base import PerceptualDistance, freeze, unit_channels
 from e2eve.features.weights import load_strictly, read_weights, weights_path
 
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"

@@ -1,6 +1,6 @@
 """Diversity: how much the samples of one input differ, to a perceptual distance."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from einops import rearrange
@@ -9,6 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from e2eve.features import PerceptualDistance
+from e2eve.metrics.base import EditMetric
+from e2eve.metrics.batch import EvaluatedBatch
+from e2eve.metrics.info import MetricInfo
 
 
 class Diversity(NamedTuple):
@@ -40,14 +43,14 @@ def diversity(
             "raise the number of samples."
         )
     rows = [
-        _of_one_input(perceptual.maps(images), region)
+        _diversity_of_input(perceptual.maps(images), region)
         for images, region in zip(samples, regions.float(), strict=True)
     ]
     image, region = rearrange(torch.stack(rows), "batch both -> both batch")
     return Diversity(image, region)
 
 
-def _of_one_input(
+def _diversity_of_input(
     maps: list[Float[Tensor, "samples _channels _height _width"]],
     region: Float[Tensor, "1 height width"],
 ) -> Float[Tensor, "2"]:
@@ -62,3 +65,39 @@ def _of_one_input(
         total[0] += variance.mean()
         total[1] += (variance * share).sum() / share.sum()
     return total
+
+
+def diversity_of(batch: EvaluatedBatch) -> Diversity | None:
+    """None for a single sample, or without a perceptual distance."""
+    perceptual = batch.networks.perceptual
+    if perceptual is None or batch.edits.shape[1] < 2:
+        return None
+    return diversity(perceptual, batch.edits, batch.inputs.regions)
+
+
+class SampleDiversity(EditMetric):
+    """Mean perceptual distance between the samples of an input; of several samples only.
+
+    Args:
+        part: of the image that is compared.
+    """
+
+    per = "input"
+
+    def __init__(self, part: Literal["image", "region"] = "image") -> None:
+        region = part == "region"
+        super().__init__(
+            MetricInfo(
+                key="diversity_region" if region else "diversity",
+                label="Diversity, region" if region else "Diversity",
+                aspect="diversity",
+                note="mean perceptual distance between samples of one input; more is not better "
+                "by itself",
+                shown=region,
+            )
+        )
+        self.part = part
+
+    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, " batch"] | None:
+        found = batch.once(diversity_of)
+        return None if found is None else getattr(found, self.part)

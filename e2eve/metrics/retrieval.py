@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from e2eve.features import FeatureExtractor
+from e2eve.features.crops import FEATURES_AT_ONCE, crop_and_resize
 from e2eve.geometry import Box
-from e2eve.metrics.crops import crop_and_resize
 
 SWEEP = ((1.0, 1), (0.75, 2), (0.5, 3))
 """(scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops."""
@@ -45,7 +45,7 @@ def sweep_features(
     images: Float[Tensor, "batch 3 height width"],
     boxes: Sequence[Box],
     side: int,
-    batch_size: int = 16,
+    batch_size: int = FEATURES_AT_ONCE,
 ) -> Float[Tensor, "batch 14 dim"]:
     """Features of the sweep of each image's box.
 
@@ -76,14 +76,3 @@ def driver_ranks(
     candidates = torch.cat([drivers[:, None], distractors], 1)
     distances = sweep_distances(queries, candidates)
     return 1 + (distances[:, 1:] <= distances[:, :1]).sum(1)
-
-
-def recall_at(ranks: Int[Tensor, " batch"], k: int) -> float:
-    """R@k: share of the ranks (1 is best) that are k or better.
-
-    Raises:
-        ValueError: for no ranks.
-    """
-    if not len(ranks):
-        raise ValueError("Recall of no inputs is undefined, give one rank or more.")
-    return (ranks <= k).double().mean().item()

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +11,13 @@ from einops import rearrange, repeat
 from PIL import Image
 from torch import nn
 
-from e2eve.editor import Conditioning, Editor
+from e2eve.conditioning import region_cells
+from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import evaluate
-from e2eve.evaluation.systems import SYSTEMS, EvaluationSettings, swap_distance
+from e2eve.evaluation.settings import DrawingSettings
+from e2eve.evaluation.systems import SYSTEMS, mismatch_shift
 from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import EditTokens, SamplingSettings, TokenNLL
 from tests.factories import tiny_editor
 
 CELL, LEVELS = 4, 8
@@ -42,7 +44,7 @@ class Mosaic(Tokenizer):
 
 
 class FakeEditor(Editor):
-    """Returns the source itself, or noise; likes its own driver's mean colours in `logits`."""
+    """Returns the source itself, or noise; predicts its own driver's mean colours."""
 
     image_size = 32
     device = torch.device("cpu")
@@ -52,37 +54,36 @@ class FakeEditor(Editor):
         self.noisy, self.driver_size = noisy, driver_size
         self.shared, self.source_tokenizer = True, Mosaic()
 
-    def condition(self, sources, regions, drivers):
-        return Conditioning(
-            self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
-        )
+    def settings(self, given=None):
+        return given or SamplingSettings()
 
-    def draft(self, *inputs):
-        return None
-
-    def sample(self, driver_ids, source_ids, *, num_samples=4, seed=0, **options):
+    def draw(self, inputs, *, num_samples, seeds, settings, pastes):
+        source_ids = self.source_tokenizer.encode(inputs.sources)
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
-            for row, one in zip(ids, seed, strict=True):
+            for row, one in zip(ids, seeds, strict=True):
                 generator = torch.Generator().manual_seed(one)
                 row[:] = torch.randint(LEVELS**3, row.shape, generator=generator)
-        return ids
+        return self.decode(ids)
 
     def decode(self, ids):
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
 
-    def logits(self, driver_ids, source_ids, target_ids):
-        logits = torch.zeros(*target_ids.shape, LEVELS**3)
-        liked = repeat(driver_ids, "b d -> b t d", t=target_ids.shape[1])
-        return logits.scatter_add(2, liked, torch.ones(liked.shape))
+    def tokenize(self, inputs):
+        driver_ids, ids = map(self.driver_tokenizer.encode, (inputs.drivers, inputs.sources))
+        return EditTokens(driver_ids, ids, ids, region_cells(inputs.regions, 32 // CELL))
+
+    def nll(self, tokens):
+        liked = (tokens.target_ids[:, :, None] == tokens.driver_ids[:, None]).any(-1)
+        return TokenNLL(torch.where(liked, 1.0, 2.0), tokens.region_cells)
 
 
 class LargeEditor(FakeEditor):
     image_size = 64
 
 
-SETTINGS = EvaluationSettings(num_samples=3, batch_size=2, shown=4)
+SETTINGS = DrawingSettings(num_samples=3, batch_size=2, shown=4)
 
 
 @pytest.fixture
@@ -102,13 +103,13 @@ def test_an_editor_that_returns_the_source_scores_like_the_reconstruction(
 ):
     evaluation = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
     editor, reconstruction = evaluation["editor"], evaluation["reconstruction"]
-    assert (editor.pop("samples"), reconstruction.pop("samples")) == (3, 1)
     for name, value in editor.items():
-        if not name.startswith("diversity"):
+        if name in reconstruction:
             assert value == pytest.approx(reconstruction[name], abs=1e-6), name
     assert editor["diversity"] == editor["diversity_region"] == 0
     assert reconstruction["l1_rec"] == 0
     rows = {row["key"]: row for row in evaluation.rows()}
+    assert (rows["editor"]["samples"], rows["reconstruction"]["samples"]) == (3, 1)
     assert rows["editor"]["outside_ratio"] == pytest.approx(1)
     assert rows["source"]["outside_ratio"] == rows["source"]["l1_real"] == 0
 
@@ -119,11 +120,14 @@ def test_pastes_keep_the_outside_and_show_the_driver(validation, extractor, perc
     assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
 
 
-def test_the_right_driver_predicts_better_where_the_editor_uses_it(
+def test_the_matched_driver_predicts_better_where_the_editor_uses_it(
     validation, extractor, perceptual
 ):
-    nll = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS).nll
-    assert nll.gap.mean() > 0
+    found = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
+    matched, mismatched = (found[key]["nll_inside"] for key in ("editor", "editor_mismatched"))
+    assert found["editor"]["nll_gap"] == pytest.approx(mismatched - matched)
+    assert mismatched > matched
+    assert "nll_inside" not in found["paste"]
 
 
 @pytest.mark.parametrize("make_editor", [lambda: FakeEditor(noisy=True), tiny_editor])
@@ -138,8 +142,7 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
     assert one.flat().keys() == many.flat().keys()
     for name, value in one.flat().items():
         assert value == pytest.approx(many.flat()[name], rel=1e-4, abs=1e-6), name
-    for ours, theirs in zip(one.first.pictures, many.first.pictures, strict=True):
-        assert np.abs(ours.astype(int) - theirs).max() <= 1
+    assert (one.samples.int() - many.samples.int()).abs().max() <= 1
 
 
 def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation):
@@ -150,17 +153,17 @@ def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation):
     assert all("recall_1" in row and "recall_5" not in row for row in rows)  # 4 distractors
 
 
-def test_the_kept_sample_is_the_one_nearest_to_the_driver(tiny_evaluation):
-    result = tiny_evaluation.systems[0]
-    best = result.found.distances.argmin(1)
-    ranks = result.found.ranks[torch.arange(5), best]
-    assert result.metrics["recall_1_kept"] == (ranks == 1).double().mean()
+def test_the_best_sample_is_the_one_nearest_to_the_driver(tiny_evaluation):
+    metrics = tiny_evaluation.system("editor").metrics
+    best = metrics["driver_distance"].measured().argmin(1)
+    ranks = metrics["driver_rank"].measured()[torch.arange(5), best]
+    assert tiny_evaluation["editor"]["recall_1_best_of_n"] == (ranks == 1).double().mean()
 
 
 def test_nobody_is_misled_with_a_driver_of_its_own(validation):
-    swap, inputs = swap_distance(validation), validation.inputs
+    shift, inputs = mismatch_shift(validation), validation.inputs
     for n, item in enumerate(inputs):
-        assert inputs[n - swap].driver not in (item.source, item.driver)
+        assert inputs[n - shift].driver not in (item.source, item.driver)
 
 
 def test_no_diversity_without_a_distance_or_a_second_sample(validation, extractor, perceptual):
@@ -169,8 +172,8 @@ def test_no_diversity_without_a_distance_or_a_second_sample(validation, extracto
         FakeEditor(), validation, extractor, perceptual, settings=replace(SETTINGS, num_samples=1)
     )
     for evaluation in (without, single):
-        assert math.isnan(evaluation["editor"]["diversity"])
-        assert evaluation.rows()[0]["diversity"] is None
+        assert "diversity" not in evaluation["editor"]
+        assert "diversity" not in [info.key for info in evaluation.infos]
         assert "editor/diversity" not in evaluation.flat()
 
 
@@ -184,7 +187,8 @@ def test_files(tiny_evaluation, validation, tmp_path):
     assert len(found["systems"]) == len(SYSTEMS)
     rows = list(csv.DictReader((folder / "samples.csv").open()))
     assert len(rows) == 5 * (3 + 3 + 5)
-    assert len(list(csv.DictReader((folder / "inputs.csv").open()))) == 5
+    rows = list(csv.DictReader((folder / "inputs.csv").open()))
+    assert [row["system"] for row in rows] == [s.key for s in SYSTEMS for _ in range(5)]
 
 
 def test_the_samples_of_an_input_are_saved_without_loss_in_place_of_older_ones(
@@ -196,7 +200,7 @@ def test_the_samples_of_an_input_are_saved_without_loss_in_place_of_older_ones(
     ids = [item.id for item in few.validation.inputs[:2]]
     paths = sorted((tmp_path / "samples" / "inputs").iterdir())
     assert [path.stem for path in paths] == ids
-    for path, pictures in zip(paths, few.first.pictures, strict=False):
+    for path, pictures in zip(paths, few.samples.numpy(), strict=False):
         strip = np.asarray(Image.open(path))
         assert np.array_equal(rearrange(strip, "h (n w) c -> n h w c", n=3), pictures)
 
@@ -204,7 +208,7 @@ def test_the_samples_of_an_input_are_saved_without_loss_in_place_of_older_ones(
 def test_drivers_are_found_by_the_features_of_the_validation_set(by_maps, extractor, perceptual):
     evaluation = evaluate(FakeEditor(), by_maps, extractor, perceptual, settings=SETTINGS)
     assert evaluation.about()["retrieval"] == "squares_maps"
-    assert evaluation.systems[0].found.whole.shape[1] == extractor.dim
+    assert evaluation.system("editor").metrics["frechet"].measured().shape[1] == extractor.dim
     assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
 
 

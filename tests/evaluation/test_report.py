@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from e2eve.evaluation.curves import curve_charts, read_curves
-from e2eve.evaluation.evaluation import Evaluation, estimate
+from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
-from e2eve.evaluation.findings import driver_matters, findings
-from e2eve.evaluation.likelihood import PairedNLL
-from e2eve.evaluation.report import write_report
-from e2eve.evaluation.systems import EvaluationSettings
+from e2eve.evaluation.report import driver_matters, findings, write_report
+from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_page import validation_page
+from e2eve.metrics.base import estimate
+from e2eve.reporting.charts import curve_charts
+from e2eve.runs import read_curves
 from tests.factories import tiny_editor
 
 CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recall_5
@@ -25,15 +25,20 @@ CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recal
 
 @pytest.fixture(scope="module")
 def evaluation(validation, module_extractor, module_perceptual) -> Evaluation:
-    settings = EvaluationSettings(num_samples=2, batch_size=5, shown=2)
+    settings = DrawingSettings(num_samples=2, batch_size=5, shown=2)
     return evaluate(
         tiny_editor(), validation, module_extractor, module_perceptual, settings=settings
     )
 
 
-def with_nll(evaluation: Evaluation, right: list[float], swapped: list[float]) -> Evaluation:
-    inside, misled = torch.tensor(right), torch.tensor(swapped)
-    return replace(evaluation, nll=PairedNLL(inside, inside, misled, misled))
+def with_gaps(evaluation: Evaluation, gaps: list[float]) -> Evaluation:
+    editor, *others = evaluation.results
+    gap = editor.metrics["nll_gap"].clone()
+    gap.rows, gap.values = [torch.arange(len(gaps))], [torch.tensor(gaps)]
+    return replace(
+        evaluation,
+        results=(editor._replace(metrics={**editor.metrics, "nll_gap": gap}), *others),
+    )
 
 
 def test_the_report_names_counts_features_and_hash(evaluation, tmp_path):
@@ -61,16 +66,16 @@ def test_a_report_needs_no_training(evaluation, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("right", "swapped", "verdict"),
+    ("gaps", "verdict"),
     [
-        ([1.0, 2.0, 3.0], [2.0, 3.1, 4.2], "The driver matters"),
-        ([2.0, 3.1, 4.2], [1.0, 2.0, 3.0], "The right driver misleads"),
-        ([1.0, 2.0, 3.0], [9.0, 2.0, -9.0], "No difference shown"),
-        ([1.0], [2.0], "No difference shown"),
+        ([1.0, 1.1, 1.2], "The driver matters"),
+        ([-1.0, -1.1, -1.2], "The matched driver misleads"),
+        ([8.0, 0.0, -12.0], "No difference shown"),
+        ([1.0], "No difference shown"),
     ],
 )
-def test_verdicts_follow_the_interval(evaluation, right, swapped, verdict):
-    assert driver_matters(with_nll(evaluation, right, swapped)).note.startswith(verdict)
+def test_verdicts_follow_the_interval(evaluation, gaps, verdict):
+    assert driver_matters(with_gaps(evaluation, gaps)).note.startswith(verdict)
 
 
 def test_every_finding_has_a_number_a_name_and_a_note(evaluation):
@@ -86,7 +91,7 @@ def test_curves_leave_out_empty_cells_and_group_by_metric(tmp_path):
     (tmp_path / "metrics.csv").write_text(CURVES)
     curves = read_curves(tmp_path / "metrics.csv")
     assert curves["val/loss"] == ([10.0], [6.1])
-    charts = curve_charts(tmp_path / "metrics.csv")
+    charts = curve_charts(curves)
     assert [chart.layout.title.text for chart in charts] == ["Loss", "Recall 5", "Learning rate"]
     assert [line.name for line in charts[0].data] == ["train", "val"]
 

@@ -4,14 +4,14 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
 
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.evaluation.evaluator import evaluate_together
-from e2eve.evaluation.sharing import ALONE, Share
-from e2eve.evaluation.systems import EvaluationSettings
+from e2eve.evaluation.evaluator import cpu_group, evaluate
+from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_set import ValidationSet
 from tests.evaluation.conftest import SIZES, Squares, Thumbnail, build
 from tests.factories import tiny_editor
@@ -21,16 +21,16 @@ def validation_set(inputs: int) -> ValidationSet:
     return build(**(SIZES | {"num_inputs": inputs}))
 
 
-def evaluated(inputs: int, batch_size: int, share: Share = ALONE) -> Evaluation | None:
+def evaluated(inputs: int, batch_size: int, group: Any = None) -> Evaluation:
     torch.manual_seed(0)
-    settings = EvaluationSettings(num_samples=2, batch_size=batch_size, shown=3)
-    return evaluate_together(
+    settings = DrawingSettings(num_samples=2, batch_size=batch_size, shown=3)
+    return evaluate(
         tiny_editor(),
         validation_set(inputs),
         Thumbnail(),
         Squares(),
         settings=settings,
-        share=share,
+        group=group,
     )
 
 
@@ -42,11 +42,9 @@ def main(folder: Path, cases: list[tuple[int, int]]) -> None:
         rank=int(os.environ["RANK"]),
         world_size=int(os.environ["WORLD_SIZE"]),
     )
-    share = Share.of_this_process()
+    group = cpu_group()
     for number, case in enumerate(cases):
-        found = evaluated(*case, share)
-        if found is not None:
-            found.save(folder / f"{share.rank}_{number}")
+        evaluated(*case, group).save(folder / f"{group.rank()}_{number}")
     distributed.destroy_process_group()
 
 

@@ -5,8 +5,7 @@ import torch
 from einops import repeat
 
 from e2eve.features import build_perceptual
-from e2eve.features.base import PerceptualDistance
-from e2eve.features.pooled import GRID, SIDE, PooledMaps
+from e2eve.features.base import GRID, SIDE, PerceptualDistance, PooledMaps
 
 
 class Pixels(PerceptualDistance):

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from e2eve.features import PerceptualDistance
 from e2eve.features.efficientnet import EfficientNetDistance
-from e2eve.metrics import diversity
+from e2eve.metrics.diversity import diversity
 
 
 class Pixels(PerceptualDistance):

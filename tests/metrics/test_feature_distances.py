@@ -5,11 +5,8 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from e2eve.metrics import (
-    feature_statistics,
-    frechet_distance,
-    kernel_distance,
-)
+from e2eve.metrics.frechet import feature_statistics, frechet_distance
+from e2eve.metrics.kernel import kernel_distance
 
 
 def features(count: int, dim: int = 12, seed: int = 0, shift: float = 0.0) -> torch.Tensor:

@@ -5,15 +5,9 @@ import torch
 from torch.nn import functional
 
 from e2eve.features import FeatureExtractor
+from e2eve.features.crops import crop_and_resize
 from e2eve.geometry import Box
-from e2eve.metrics import (
-    crop_and_resize,
-    driver_ranks,
-    recall_at,
-    sweep_boxes,
-    sweep_distances,
-    sweep_features,
-)
+from e2eve.metrics.retrieval import driver_ranks, sweep_boxes, sweep_distances, sweep_features
 
 
 @pytest.mark.parametrize(
@@ -96,10 +90,3 @@ def test_distance_is_to_the_nearest_sub_crop():
 def test_features_that_say_nothing_rank_the_driver_last():
     ranks = driver_ranks(torch.ones(3, 14, 4), torch.ones(3, 4), torch.ones(3, 100, 4))
     assert ranks.tolist() == [101, 101, 101]
-
-
-def test_recall_counts_ranks_up_to_k():
-    ranks = torch.tensor([1, 2, 5, 6])
-    assert [recall_at(ranks, k) for k in (1, 5, 10)] == [0.25, 0.75, 1]
-    with pytest.raises(ValueError, match="Recall of no inputs"):
-        recall_at(ranks[:0], 1)

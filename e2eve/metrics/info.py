@@ -1,0 +1,45 @@
+"""What a reader has to know of a metric; imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Best = Literal["low", "high"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """One number of a system: how it is called, written and compared.
+
+    Evaluations store it beside the values, so that pages show metrics they don't know.
+
+    Args:
+        key: name in files, logs and objectives of sweeps: letters, digits, underscores.
+        label: heading of its column.
+        unit: of its values, "nats per token"; empty for shares and indices.
+        best: whether a low or a high number wins; None where neither does.
+        spec: format of its values, as in `format(value, spec)`.
+        aspect: what it tells about edits: fit, faithfulness, locality, diversity, naturalness, or a
+            word of your own; reports have a section for each.
+        note: one sentence that explains the label.
+        needs: what two runs must share for the number to be comparable, beside the validation set:
+            a key of the run's config, or `num_samples`.
+        shown: whether pages show its column from the start.
+    """
+
+    key: str
+    label: str
+    unit: str = ""
+    best: Best | None = None
+    spec: str = ".3f"
+    aspect: str = "other"
+    note: str = ""
+    needs: str | None = None
+    shown: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.key.isidentifier():
+            raise ValueError(
+                f'The key of a metric is "{self.key}": use letters, digits and underscores.'
+            )
+        if self.best not in (None, "low", "high"):
+            raise ValueError(f'{self.key}: best is "{self.best}", use "low", "high" or None.')

@@ -1,0 +1,114 @@
+"""Locality: how much edits change the pixels outside the region."""
+
+import math
+from typing import Literal
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from e2eve.metrics.base import EditMetric
+from e2eve.metrics.batch import EvaluatedBatch
+from e2eve.metrics.info import MetricInfo
+
+TOKENIZER = "tokenizer.source"
+"""What two runs share whose errors are compared in units of the tokenizer's."""
+
+
+_NOTE = "mean absolute difference outside the region"
+SOURCE = MetricInfo(
+    key="l1_real",
+    label="L1 outside",
+    unit="pixels in [-1, 1]",
+    best="low",
+    spec=".4f",
+    aspect="locality",
+    note=f"{_NOTE}, to the source",
+)
+TOKENIZED = MetricInfo(
+    key="l1_rec",
+    label="L1 to tokenized",
+    unit="pixels in [-1, 1]",
+    best="low",
+    spec=".4f",
+    aspect="locality",
+    note=f"{_NOTE}, to the source through the tokenizer",
+    needs=TOKENIZER,
+)
+
+
+def l1_outside(
+    edits: Float[Tensor, "batch samples 3 side side"],
+    images: Float[Tensor, "batch 3 side side"],
+    regions: Bool[Tensor, "batch 1 side side"],
+) -> Float[Tensor, "batch samples"]:
+    """Mean |edit - image| over pixels outside the region and channels, on the [-1, 1] scale.
+
+    Twice the figure on a [0, 1] scale. NaN for a region that covers its image.
+    """
+    samples = edits.shape[1]
+    flat = rearrange(edits, "b n c h w -> (b n) c h w")
+    differences = (flat - repeat(images, "b c h w -> (b n) c h w", n=samples)).abs()
+    outside = repeat(~regions, "b 1 h w -> (b n) 1 h w", n=samples).expand_as(differences)
+    sums = differences.masked_fill(~outside, 0).flatten(1).sum(1)
+    counts = outside.flatten(1).sum(1)
+    return (sums / counts.clamp(min=1)).masked_fill(counts == 0, torch.nan).view(-1, samples)
+
+
+class L1Outside(EditMetric):
+    """L1 outside the region to the source, or to the source through the tokenizer.
+
+    Args:
+        to: the image that edits are compared with.
+    """
+
+    def __init__(self, to: Literal["source", "tokenized"] = "source") -> None:
+        known = {"source": SOURCE, "tokenized": TOKENIZED}
+        if to not in known:
+            raise ValueError(f'to is "{to}": L1 outside is to "source" or to "tokenized".')
+        super().__init__(known[to])
+        self.to_source = to == "source"
+
+    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
+        return batch.once(l1_to_source if self.to_source else l1_to_tokenized)
+
+
+class L1Ratio(EditMetric):
+    """Mean L1 to the source outside the region, over that of the source through the tokenizer.
+
+    NaN for a tokenizer that changes nothing.
+    """
+
+    per = "set"
+    info = MetricInfo(
+        key="outside_ratio",
+        label="L1 ratio",
+        best="low",
+        aspect="locality",
+        note="L1 to the source outside the region, in units of the tokenizer's own error",
+        needs=TOKENIZER,
+        shown=True,
+    )
+
+    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch columns"]:
+        """L1 of each sample, and of the reconstruction in the last column."""
+        own = l1_outside(
+            rearrange(batch.reconstructions, "b c h w -> b 1 c h w"),
+            batch.inputs.sources,
+            batch.inputs.regions,
+        )
+        return torch.cat([batch.once(l1_to_source), own], 1)
+
+    def summary(self, values: Float[Tensor, "inputs columns"]) -> float:
+        values = values.double()
+        edits, own = values[:, :-1].nanmean().item(), values[:, -1].nanmean().item()
+        return edits / own if own else math.nan
+
+
+def l1_to_source(batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
+    return l1_outside(batch.edits, batch.inputs.sources, batch.inputs.regions)
+
+
+def l1_to_tokenized(batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
+    return l1_outside(batch.edits, batch.reconstructions, batch.inputs.regions)
