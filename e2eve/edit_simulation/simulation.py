@@ -24,11 +24,11 @@ _DRAWS = 100  # regions drawn before giving up, where they are too thin for a dr
 
 @dataclass(frozen=True)
 class RandomView(Limited):
-    """A random square of the picture, resized, and flipped left to right at times.
+    """A random square of the image, resized, and flipped left to right at times.
 
     Args:
         min_area, max_area: range of the square's area, as a share of the largest square that the
-            picture holds; drawn uniformly, as is the place.
+            image holds; drawn uniformly, as is the place.
         flip: probability of a horizontal flip.
     """
 
@@ -54,7 +54,7 @@ class RandomView(Limited):
 
 @dataclass(frozen=True)
 class CentreView:
-    """The largest centred square of the picture, resized: nothing random, for validation."""
+    """The largest centred square of the image, resized: nothing random, for validation."""
 
     def __call__(
         self, image: UInt8[np.ndarray, "height width 3"], side: int, rng: np.random.Generator
@@ -148,7 +148,7 @@ class EditSimulation(Limited):
 
     Args:
         image_size, driver_size: sides in pixels of the target and of the driver.
-        view: makes the square target from a picture of any size.
+        view: makes the square target from an image of any size.
         region: draws the edit region.
         driver: draws the driver crop in the region.
         transformations: what happens to the driver between its crop and its resizing, in this
@@ -170,13 +170,13 @@ class EditSimulation(Limited):
     def __call__(
         self, image: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
-        """The edit that one picture of any size and the state of the generator give."""
+        """The edit that one image of any size and the state of the generator give."""
         return self.on_square(self.view(image, self.image_size, rng), rng)
 
     def on_square(
         self, target: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
-        """Without the view, on a picture that has `image_size` already; a ValueError otherwise."""
+        """Without the view, on an image that has `image_size` already; a ValueError otherwise."""
         return self.at(target, self.place(rng), rng)
 
     def place(self, rng: np.random.Generator) -> Placement:
