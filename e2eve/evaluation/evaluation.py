@@ -34,7 +34,7 @@ class SystemResult(NamedTuple):
     @property
     def values(self) -> dict[str, float]:
         """Of the metrics that are defined for it; NaN where none of its inputs has a value."""
-        return {key: metric.compute() for key, metric in self.metrics.items() if metric.values}
+        return {key: metric.compute() for key, metric in self.metrics.items() if metric.is_defined}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Evaluation:
         return [
             metric.info
             for key, metric in self.results[0].metrics.items()
-            if any(result.metrics[key].values for result in self.results)
+            if any(result.metrics[key].is_defined for result in self.results)
         ]
 
     def per_input(self, system: str, key: str) -> Float[Tensor, " inputs"] | None:

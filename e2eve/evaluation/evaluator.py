@@ -208,7 +208,7 @@ def evaluate(
         progress("batches measured", done, len(batches))
     if group is not None:
         for metric in [samples, *(m for found in measured.values() for m in found.values())]:
-            metric.sync(process_group=group)
+            metric.gather(group)
     return Evaluation(
         results=tuple(SystemResult(system, measured[system.key]) for system in SYSTEMS),
         samples=samples.measured(),

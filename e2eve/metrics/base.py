@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from e2eve.metrics.batch import EvaluatedBatch, ReferenceFeatures
 from e2eve.metrics.info import MetricInfo
@@ -65,6 +66,20 @@ class EditMetric(Metric):
         values = values.double() if values.dtype == torch.bool else values
         self.values.append(values.detach().cpu())
 
+    @property
+    def is_defined(self) -> bool:
+        """Whether anything was measured."""
+        return bool(self.values)
+
+    def gather(self, group: Any) -> None:
+        """Takes over the states of all processes of a group, for good.
+
+        `sync` would end with the next `compute`, and what single inputs have is asked for after it.
+        """
+        if self.is_defined:
+            self.rows = gather_all_tensors(dim_zero_cat(self.rows), group)
+            self.values = gather_all_tensors(dim_zero_cat(self.values), group)
+
     def compute(self) -> float:
         """The number; NaN where nothing was measured."""
         values = self.measured()
@@ -76,7 +91,7 @@ class EditMetric(Metric):
 
     def measured(self) -> Shaped[Tensor, "inputs *rest"] | None:
         """What `measure` has given, one row an input in their order; None for nothing."""
-        if not len(self.values):
+        if not self.is_defined:
             return None
         rows, values = dim_zero_cat(self.rows), dim_zero_cat(self.values)
         first = {row: place for place, row in reversed(list(enumerate(rows.tolist())))}
