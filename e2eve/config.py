@@ -33,6 +33,10 @@ from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, Validati
 
 log = logging.getLogger(__name__)
 
+# Hydra finds launchers in packages of this very name only, wherever they lie. When this module is
+# imported and not when a command starts: workers of stock launchers unpickle them without one.
+sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
+
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -78,8 +82,6 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
         @functools.wraps(main)
         def run() -> None:
-            # Hydra finds launchers in packages of this very name only, wherever they lie.
-            sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
             if not {"", os.getcwd()} & set(sys.path):  # started by its console script
                 sys.path.append(os.getcwd())  # last: a folder here hides no installed package
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands over what it would print otherwise

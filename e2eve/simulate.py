@@ -20,10 +20,10 @@ def simulate(config: DictConfig) -> Path:
     from rich.progress import track
 
     from e2eve.data.keyed import generator_for
+    from e2eve.data.splits import build_splits
     from e2eve.reporting.simulation_page import SimulatedEdits, edit_sheet, simulation_page
 
-    splits = {"train": config.dataset.train, "val": config.dataset.val}
-    pictures = instantiate(choose(config.split, splits, "split"))
+    pictures = choose(config.split, build_splits(config.dataset)._asdict(), "split")
     simulation = instantiate(config.edit_simulation)
     edits = SimulatedEdits()
     indices = _spread(len(pictures), config.num_measured)

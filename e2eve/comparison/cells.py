@@ -12,7 +12,7 @@ from jaxtyping import Float
 from e2eve.comparison.results import Results
 from e2eve.comparison.runs import Run
 
-IGNORED = ("seed", "name", "run_dir", "logger", "sweep")
+IGNORED = ("seed", "name", "run_dir", "logger", "study", "sweep")
 """Parts of a config that do not make two runs different settings."""
 
 MOST_FACTORS = 4

@@ -12,9 +12,8 @@ from typing import Any
 import yaml
 
 from e2eve.comparison.results import Results, read_results
-from e2eve.evaluation.curves import Curve, read_curves
 from e2eve.evaluation.files import METRICS
-from e2eve.training.run_folder import RunFolder
+from e2eve.runs import Curve, RunFolder, read_curves
 
 SKIPPED = ("wandb", "checkpoints", "bundle", "validation_set", "token_cache")
 

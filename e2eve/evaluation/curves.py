@@ -1,18 +1,16 @@
 """Training curves of a metrics.csv: one row a step, one column a metric."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2eve.reporting.charts import line_chart
+from e2eve.runs import Curve, read_curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region", "gap")
 """Of the metrics of evaluations during a training, those that get a chart."""
-
-Curve = tuple[list[float], list[float]]  # steps, values
 
 TITLES = {
     "loss": ("Loss", ""),
@@ -21,20 +19,6 @@ TITLES = {
     "l1_real": ("L1 to the source outside the region", "pixels in [-1, 1]"),
 }
 """Title and unit of a chart; others are called what the metric is called."""
-
-
-def read_curves(path: str | Path) -> dict[str, Curve]:
-    """Steps and values of each column; empty cells are left out."""
-    curves: dict[str, Curve] = {}
-    with Path(path).open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            step = float(row.pop("step"))
-            for name, value in row.items():
-                if value:
-                    steps, values = curves.setdefault(name, ([], []))
-                    steps.append(step)
-                    values.append(float(value))
-    return curves
 
 
 def curve_charts(path: str | Path) -> list["go.Figure"]:

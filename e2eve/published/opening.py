@@ -21,7 +21,7 @@ from e2eve.published.names import (
 from e2eve.published.presets import Preset
 from e2eve.published.shapes import gpt_shape, tokenizer_shape
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPTConfig
+from e2eve.transformer import GPTConfig, TokenModelConfig, config_from_description
 
 # The published settings of VectorQuantizer, which no weight shows.
 QUANTIZER = {"commitment": 0.25, "normalised": False, "restart_after": 0}
@@ -125,8 +125,10 @@ class Published:
         if not separate and same_weights(source.state_dict(), driver.state_dict()):
             driver = source
         weights, driver_size = parts.transformer, self.sizes.driver_size
+        shape: TokenModelConfig
         if noted:
-            shape, driver_size = GPTConfig(**noted["transformer"]), noted["driver_size"]
+            shape = config_from_description(noted["transformer"])
+            driver_size = noted["driver_size"]
         else:
             shape = self._gpt_shape(weights, where)
         editor = Editor(source, driver, shape, driver_size)

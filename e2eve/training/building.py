@@ -3,7 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from e2eve.config import instantiate, plain
 from e2eve.data.images import to_tensor
-from e2eve.data.pictures import Pictures
+from e2eve.data.splits import Splits, build_splits
 from e2eve.edit_simulation import EditSimulation, SimulatedEdit
 from e2eve.editor import Editor
 from e2eve.features import build_perceptual
@@ -26,15 +26,8 @@ from e2eve.transformer import TokenModelConfig
 log = logging.getLogger(__name__)
 
 
-class Splits(NamedTuple):
-    """The two splits of a data set."""
-
-    train: Pictures
-    val: Pictures
-
-
 def build_pictures(config: DictConfig) -> Splits:
-    return Splits(instantiate(config.dataset.train), instantiate(config.dataset.val))
+    return build_splits(config.dataset)
 
 
 def build_simulation(config: DictConfig) -> EditSimulation:

@@ -10,10 +10,10 @@ from e2eve.config import instantiate, plain
 from e2eve.data.pictures import Pictures
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.runs import RunFolder
 from e2eve.training.averages import averaged
 from e2eve.training.building import build_simulation
 from e2eve.training.pictures import keep_picture
-from e2eve.training.run_folder import RunFolder
 from e2eve.transformer import SamplingSettings
 
 CAPTION = (

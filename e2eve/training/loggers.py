@@ -15,10 +15,9 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 
 from e2eve.config import plain
 from e2eve.evaluation.evaluation import Evaluation
+from e2eve.runs import RunFolder, git_revision
 from e2eve.training.metrics_log import MetricsLog
 from e2eve.training.ranks import leads
-from e2eve.training.revision import git_revision
-from e2eve.training.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -82,18 +81,18 @@ class WandbRun(WandbLogger):
         self._experiment = None
 
 
-def build_loggers(config: DictConfig, run: RunFolder, sweep: DictConfig | None) -> list[Logger]:
+def build_loggers(config: DictConfig, run: RunFolder, study: DictConfig | None) -> list[Logger]:
     """
     Args:
         config: what is trained.
-        sweep: of which the run is a cell, where it has a `cell`.
+        study: of which the run is a cell, where it has a `cell`.
 
     Raises:
         ValueError: when W&B is asked for and not installed.
     """
     loggers: list[Logger] = [MetricsLog(run / "metrics.csv")]
     if wants_wandb(config.logger.wandb):
-        loggers.append(_wandb(config, run, sweep))
+        loggers.append(_wandb(config, run, study))
     return loggers
 
 
@@ -124,11 +123,11 @@ def wandb_installed() -> bool:
     return True
 
 
-def _wandb(config: DictConfig, run: RunFolder, sweep: DictConfig | None) -> WandbRun:
+def _wandb(config: DictConfig, run: RunFolder, study: DictConfig | None) -> WandbRun:
     """The same run of W&B whenever the same run folder goes on."""
     os.environ.setdefault("WANDB_SILENT", "true")
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    group, tags = membership(config, sweep)
+    group, tags = membership(config, study)
     return WandbRun(
         project=config.logger.project,
         name=run.title(config.name),
@@ -141,12 +140,12 @@ def _wandb(config: DictConfig, run: RunFolder, sweep: DictConfig | None) -> Wand
     )
 
 
-def membership(config: DictConfig, sweep: DictConfig | None) -> tuple[str | None, list[str]]:
-    """The group of a run in W&B, which is its sweep, and its tags: the task, the cell's choices."""
-    if sweep is None or sweep.cell is None:
+def membership(config: DictConfig, study: DictConfig | None) -> tuple[str | None, list[str]]:
+    """The group of a run in W&B, which is its study, and its tags: the task, the cell's choices."""
+    if study is None or study.cell is None:
         return None, [config.task]
-    tags = [config.task, *sweep.cell.split("+")]
-    return Path(sweep.dir).name, [tag[:LONGEST_TAG] for tag in tags]
+    tags = [config.task, *study.cell.split("+")]
+    return Path(study.dir).name, [tag[:LONGEST_TAG] for tag in tags]
 
 
 def log_picture(loggers: Sequence[Logger], path: Path, step: int, caption: str) -> None:

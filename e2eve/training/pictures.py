@@ -13,9 +13,9 @@ from e2eve.data.images import to_uint8
 from e2eve.evaluation.curves import curve_charts, read_curves
 from e2eve.reporting.grid import picture_grid
 from e2eve.reporting.page import Highlight, Page
+from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.loggers import log_picture
-from e2eve.training.run_folder import RunFolder
 
 
 def keep_picture(trainer: pl.Trainer, run: RunFolder, picture: Image.Image, caption: str) -> Path:

@@ -1,8 +1,6 @@
 """One training from start to report, resumable at any point."""
 
 import logging
-import os
-import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -10,16 +8,14 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from e2eve.config import choose, device_of
+from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
 from e2eve.training.interruptions import termination_exits
 from e2eve.training.loggers import build_loggers, finish
-from e2eve.training.occupancy import occupied
 from e2eve.training.ranks import leads
-from e2eve.training.revision import git_revision
-from e2eve.training.run_folder import RunFolder, settings_of
 from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 from e2eve.training.trainer import build_trainer
 
@@ -40,20 +36,23 @@ def train(config: DictConfig) -> Path:
     processes all of them come through here, and the first one keeps the run folder.
     """
     task_class = choose(config.task, TASKS, "task")
-    sweep, config = config.get("sweep"), settings_of(config)
+    study, settings = config.get("study"), run_settings(config)
+    config = OmegaConf.create(settings)
+    if config.trainer.batch_limit:
+        config.batch_size = min(config.batch_size, config.trainer.batch_limit)
     run = RunFolder(config.run_dir)
-    if (result := run.result_of(config)) is not None:
+    if (result := run.result_of(settings)) is not None:
         log.info("%s is done already.", run.path)
         return result
     prepare(config)
-    with occupied(run.path) if leads() else nullcontext():
+    with lock_run_dir(run.path) if leads() else nullcontext():
         if leads():
             run.check_length(config.trainer.max_steps)
-            run.open(config, task_class.unrelated)
+            run.open(settings, task_class.unrelated)
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with termination_exits(), recorded(run, loggers):
-            loggers += build_loggers(config, run, sweep)
+            loggers += build_loggers(config, run, study)
             task = task_class(config, run)
             device = fit(config, task, run, loggers)
             result = task.finish(loggers, device)
@@ -83,7 +82,7 @@ def prepare(config: DictConfig) -> None:
 def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
     """The status says what goes on; whatever ends it, loggers write everything out."""
     if leads():
-        run.mark("running", **circumstances())
+        run.mark("running", **run_metadata())
     try:
         yield
     except Exception as error:
@@ -97,15 +96,6 @@ def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
         finish(loggers)
         raise
     finish(loggers)
-
-
-def circumstances() -> dict[str, object]:
-    """Where a run is being made, and with what."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
-        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    facts = {"host": socket.gethostname(), "process": os.getpid(), "revision": git_revision()}
-    return {**facts, "job": job} if job else facts
 
 
 def fit(config: DictConfig, task: Task, run: RunFolder, loggers: list[Logger]) -> torch.device:

@@ -22,6 +22,7 @@ from e2eve.config import plain
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.reporting.progress import progress_bars
+from e2eve.runs import RunFolder
 from e2eve.training.building import (
     as_driver,
     as_edit,
@@ -40,7 +41,6 @@ from e2eve.training.evaluating import PeriodicEvaluation, build_evaluator
 from e2eve.training.loggers import log_evaluation
 from e2eve.training.pictures import Reconstructions, tokenizer_report
 from e2eve.training.ranks import leads
-from e2eve.training.run_folder import RunFolder
 from e2eve.training.tokenizer_module import TokenizerModule
 from e2eve.training.tokens import (
     CachedTokens,

@@ -9,10 +9,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
+from e2eve.runs import RunFolder
 from e2eve.training.averages import Averages
 from e2eve.training.interruptions import Checkpoints, Interruptions, under_slurm
 from e2eve.training.progress import TrainingProgress
-from e2eve.training.run_folder import RunFolder
 
 PREPARATION = timedelta(hours=2)
 """The longest that processes wait for each other: the first one alone encodes the edits."""

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from e2eve.evaluation.curves import curve_charts, read_curves
+from e2eve.evaluation.curves import curve_charts
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.report import driver_matters, findings, write_report
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_page import validation_page
 from e2eve.metrics.base import estimate
+from e2eve.runs import read_curves
 from tests.factories import tiny_editor
 
 CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recall_5

@@ -39,9 +39,9 @@ def test_a_full_size_editor_is_covered_both_ways():
     masks = theirs.keys() - weights.keys()
     assert masks == {f"blocks.{layer}.attn.mask" for layer in range(24)}
     assert all(theirs[name].shape == causal_mask(530).shape for name in masks)
-    assert gpt_shape(weights, 16, "gpt_ffhq") == GPTConfig(positions=530)
+    assert gpt_shape(weights, 16, "gpt_ffhq") == GPTConfig(codebook_size=1024, positions=530)
     with torch.device("meta"):
-        ours = GPT(GPTConfig(positions=530), SequenceLayout()).state_dict()
+        ours = GPT(GPTConfig(codebook_size=1024, positions=530), SequenceLayout()).state_dict()
     assert shapes(gpt_to_published(ours)) == shapes(weights)
     assert shapes(gpt_from_published(weights, ours)) == shapes(ours)
 
@@ -50,7 +50,9 @@ def test_a_full_size_editor_file_has_all_its_parts():
     tokenizers = full_size("vqgan_source_256"), full_size("vqgan_driver_64")
     with torch.device("meta"):
         source, driver = (Tokenizer(VQGANConfig(image_size=side)) for side in (256, 64))
-        ours = editor_state(Editor(source, driver, GPTConfig(positions=530), 64))
+        ours = editor_state(
+            Editor(source, driver, GPTConfig(codebook_size=1024, positions=530), 64)
+        )
     theirs = {
         f"{part}.{name}": value
         for part, weights in {

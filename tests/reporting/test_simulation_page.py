@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation, SimulatedEdit
+from e2eve.edit_simulation import (
+    Block,
+    CentreView,
+    DriverCrop,
+    EditSimulation,
+    Region,
+    SimulatedEdit,
+)
 from e2eve.geometry import Box
 from e2eve.reporting.grid import DRIVER, EDIT
 from e2eve.reporting.simulation_page import (
@@ -18,7 +25,7 @@ from e2eve.reporting.simulation_page import (
 def edit(box: Box, driver_box: Box) -> SimulatedEdit:
     target = np.full((64, 64, 3), 90, dtype=np.uint8)
     driver = np.full((16, 16, 3), 90, dtype=np.uint8)
-    return SimulatedEdit(target, box.mask(64, 64), box, driver, driver_box)
+    return SimulatedEdit(target, driver, Region(box.mask(64, 64), box), driver_box)
 
 
 @pytest.fixture

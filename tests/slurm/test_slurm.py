@@ -117,7 +117,7 @@ def test_the_interrupted_are_one_run_of_w_and_b(sweep):
 
 def test_started_again_only_the_cancelled_one_runs(sweep):
     before = {cell: lives(sweep, cell) for cell in (SIGNALLED, *OTHERS)}
-    sweep.start("sweep.retry_failed=true")
+    sweep.start("study.retry_failed=true")
     assert sweep.code() == 0, sweep.output.read_text()
     assert sweep.status(CANCELLED)["state"] == "done"
     assert {cell: lives(sweep, cell) for cell in before} == before

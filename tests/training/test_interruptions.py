@@ -9,12 +9,11 @@ import pytorch_lightning as pl
 import torch
 
 from e2eve.editor import Editor
+from e2eve.runs import RunFolder, is_locked, lock_run_dir
 from e2eve.training import tasks
 from e2eve.training.editor_module import EditorModule
 from e2eve.training.interruptions import TERMINATED, Wanted, meaning_of_signals
-from e2eve.training.occupancy import is_occupied, occupied
 from e2eve.training.run import train
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 
 SIX = (
@@ -168,9 +167,9 @@ def test_a_link_that_was_lost_does_not_lose_the_checkpoint(tmp_path):
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path):
-    assert not is_occupied(tmp_path)
-    with occupied(tmp_path):
-        assert is_occupied(tmp_path)
+    assert not is_locked(tmp_path)
+    with lock_run_dir(tmp_path):
+        assert is_locked(tmp_path)
         with pytest.raises(ValueError, match="Another process is training in"):
             train(config(tmp_path))
-    assert not is_occupied(tmp_path)
+    assert not is_locked(tmp_path)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from e2eve.evaluate import evaluate
-from e2eve.sweeps.metric import final_values
+from e2eve.runs import RunFolder
+from e2eve.sweeps.hooks import final_values
 from e2eve.tokenizers import Tokenizer
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 
@@ -23,8 +23,8 @@ TWO = (
 ).split()
 
 SHARED = [
-    "sweep.validation=['edit_simulation=mixed']",
-    "evaluation.validation_set=${sweep.dir}/validation_set",
+    "study.validation=['edit_simulation=mixed']",
+    "evaluation.validation_set=${study.dir}/validation_set",
 ]
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,14 @@ def sweep(tmp_path_factory) -> Path:
     """A sweep of two cells with one validation set, each trained by two processes."""
     folder = tmp_path_factory.mktemp("two") / "sweep"
     output = trained(
-        f"sweep.dir={folder}", "seed=0,1", *UNTRAINED, *SMALL, *TWO, *SHARED, flags=["-m"]
+        f"study.dir={folder}",
+        "hydra/launcher=e2eve_local",
+        "seed=0,1",
+        *UNTRAINED,
+        *SMALL,
+        *TWO,
+        *SHARED,
+        flags=["-m"],
     )
     assert output.count("Sweep in") == 2  # its plan and its report
     return folder

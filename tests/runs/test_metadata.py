@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from e2eve.training.revision import git_revision
+from e2eve.runs.metadata import git_revision
 
 
 def git(folder, *arguments: str) -> str:
