@@ -21,7 +21,7 @@ from e2eve.features import FeatureExtractor, PerceptualDistance
 from e2eve.features.base import PooledMaps
 from e2eve.features.crops import features_of, region_features
 from e2eve.geometry import Box
-from e2eve.metrics.batch import ReferenceFeatures
+from e2eve.metrics.base import ReferenceFeatures
 from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
