@@ -80,8 +80,7 @@ def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
     """A validation set for people: its first inputs as images, and what it is made of."""
     from e2eve.evaluation.systems import paste
     from e2eve.reporting.grid import outlined, picture_grid
-    from e2eve.reporting.page import Page
-    from e2eve.reporting.tables import Column
+    from e2eve.reporting.page import Column, Page
 
     count, manifest = min(shown, len(validation)), validation.manifest
     inputs, covered = validation.inputs[:count], validation.regions.mean((1, 2))

@@ -12,7 +12,7 @@ from e2eve.benchmarks.setting import Part, Setting, part
 from e2eve.benchmarks.timing import Variant
 from e2eve.conditioning import EditInputs
 from e2eve.editor import Editor
-from e2eve.evaluation.systems import input_batch, swap_distance
+from e2eve.evaluation.systems import input_batch, mismatch_shift
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.transformer import GPT
 from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
@@ -73,8 +73,8 @@ def drafts(setting: Setting) -> Part:
     editor = Editor.from_pretrained(setting.editor, device=setting.device)
     gpt = gpt_of(editor)
     validation = ValidationSet.load(setting.validation_set or setting.editor / "validation_set")
-    rows, swap = range(min(INPUTS, len(validation))), swap_distance(validation)
-    given = input_batch(validation, rows, swap, setting.seed, torch.device(setting.device))
+    rows, shift = range(min(INPUTS, len(validation))), mismatch_shift(validation)
+    given = input_batch(validation, rows, shift, torch.device(setting.device))
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
@@ -83,7 +83,7 @@ def drafts(setting: Setting) -> Part:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
             draw = partial(gpt.sample_speculatively, conditioning, setting.batch)
-            found.append(partial(draw, [given.seeds[n]], settings))
+            found.append(partial(draw, [setting.seed + n], settings))
         return found
 
     paired = editor.tokenize(EditInputs(given.sources, given.regions, given.paired_drivers))

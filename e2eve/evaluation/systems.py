@@ -14,7 +14,7 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
-from e2eve.editing.paste import pasted
+from e2eve.editing.compositing import pasted
 from e2eve.editor import Editor
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.geometry import Box

@@ -210,7 +210,7 @@ def test_links_within_a_folder_are_one_image(tmp_path):
 
 def test_a_part_of_which_nothing_is_left_is_named(root):
     (root / "all.txt").write_text("\n".join(str(root / name) for name in ImageFolder(root).names))
-    with pytest.raises(ValueError, match="is left for train: add some, or list fewer for val"):
+    with pytest.raises(ValueError, match="No readable image left below"):
         split_folder(root, val_list="all.txt")
 
 
