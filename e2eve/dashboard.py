@@ -1,29 +1,40 @@
 """Compare runs in one page: `python -m e2eve.dashboard runs=[FOLDER,…] [live=true]`."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig, OmegaConf
 
 from e2eve.config import command, read_settings
 
+if TYPE_CHECKING:
+    from e2eve.comparison.page import DashboardSettings
+
 
 @command("dashboard")
 def main(config: DictConfig) -> None:
-    if OmegaConf.is_missing(config, "runs") or not config.runs:
-        raise ValueError("runs is missing: give runs=[<folders of training runs or sweeps>].")
-
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.console import Console
 
     from e2eve.comparison.live import serve
-    from e2eve.comparison.page import DashboardSettings, write_dashboard
+    from e2eve.comparison.page import write_dashboard
     from e2eve.reporting.progress import progress_bars
 
-    settings = read_settings(config, DashboardSettings)
+    settings = settings_of(config)
     if settings.live:
         serve(settings)
         return
     with progress_bars() as report:
         path = write_dashboard(settings, report)
     Console().print(str(path), soft_wrap=True, highlight=False)
+
+
+def settings_of(config: DictConfig) -> "DashboardSettings":
+    """Raises ValueError without folders of runs, or if a value is out of range."""
+    from e2eve.comparison.page import DashboardSettings
+
+    if OmegaConf.is_missing(config, "runs") or not config.runs:
+        raise ValueError("runs is missing: give runs=[<folders of training runs or sweeps>].")
+    return read_settings(config, DashboardSettings)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def drafts(setting: Setting) -> Part:
     gpt = gpt_of(editor)
     validation = ValidationSet.load(setting.validation_set or setting.editor / "validation_set")
     rows, shift = range(min(INPUTS, len(validation))), mismatch_shift(validation)
-    given = input_batch(validation, rows, shift, setting.seed, torch.device(setting.device))
+    given = input_batch(validation, rows, shift, torch.device(setting.device))
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
@@ -83,7 +83,7 @@ def drafts(setting: Setting) -> Part:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
             draw = partial(gpt.sample_speculatively, conditioning, setting.batch)
-            found.append(partial(draw, [given.seeds[n]], settings))
+            found.append(partial(draw, [setting.seed + n], settings))
         return found
 
     paired = editor.tokenize(EditInputs(given.sources, given.regions, given.paired_drivers))

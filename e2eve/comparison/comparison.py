@@ -79,11 +79,11 @@ class Comparison:
         NaN where a run lacks the metric; the deviation also where there is one run.
         """
         groups = self.values.groupby(["configuration", "metric"])["value"]
-        table = {"mean": groups.mean(skipna=False), "deviation": groups.std(skipna=False)}
+        table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
         keys = [metric.key for metric in self.metrics]
         places = range(len(self.configurations))
         every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
-        return pd.DataFrame(table).reindex(every)
+        return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
 
     @cached_property
     def pairs(self) -> dict[str, pd.DataFrame]:

@@ -114,7 +114,9 @@ def dashboard_html(
         "downloads": _downloads(comparison, Path(settings.out).stem),
         "finished": [(n, one) for n, one in enumerate(found) if one.finished],
         "images": images,
-        "seeds": sorted({str(run.seed) for run in runs if images.strips.get(run.folder)}, key=_size),
+        "seeds": sorted(
+            {str(run.seed) for run in runs if images.strips.get(run.folder)}, key=_size
+        ),
         "figures": figures,
         "differences": _differences(found),
         "protocol": _plain_table(tables.protocols(comparison).reset_index(), header=False),
