@@ -185,7 +185,7 @@ class TokenModel(nn.Module, ABC):
 
     family: ClassVar[str]
 
-    config: TokenModelConfig
+    config: Any  # a TokenModelConfig of the family's own class
     layout: SequenceLayout
     sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
     initial: ClassVar[tuple[str, ...]] = ()

@@ -16,6 +16,7 @@ from e2eve.conditioning import EditBatch, EditInputs
 from e2eve.editor import Editor
 from e2eve.transformer import (
     GPTConfig,
+    GPTSampling,
     SamplingSettings,
     SequenceLayout,
     build_token_model,
@@ -23,7 +24,7 @@ from e2eve.transformer import (
     register,
 )
 from tests.factories import CODES, DRIVER_SIDE, SIDE, random_images, tiny_editor, tiny_tokenizer
-from tests.transformer.masked_family import Masked, MaskedConfig
+from tests.transformer.masked_family import Masked, MaskedConfig, MaskedSampling
 
 
 def masked_editor() -> Editor:
@@ -121,8 +122,9 @@ def test_settings_of_one_family_are_refused_by_another():
         masked.settings({"draft": "source"})
     with pytest.raises(ValueError, match=r'passes is 2, and .* "gpt" has no such sampling'):
         gpt.settings({"passes": 2})
-    assert masked.settings({"draft": None, "precision": None, "passes": 2}).passes == 2
-    assert gpt.settings({"precision": None}).precision == "full"
+    both = {"draft": None, "precision": None, "passes": 2}
+    assert masked.settings(both) == MaskedSampling(passes=2)
+    assert gpt.settings({"precision": None}) == GPTSampling(precision="full")
     assert masked.settings(SamplingSettings(top_k=3)).top_k == 3
 
 
@@ -141,7 +143,7 @@ def test_the_codebook_is_the_larger_one_of_the_tokenizers():
 
 
 def test_bundles_from_before_there_were_families_are_gpts():
-    shape = {"layers": 1, "heads": 1, "width": 8, "codebook_size": 4}
+    shape: dict[str, Any] = {"layers": 1, "heads": 1, "width": 8, "codebook_size": 4}
     assert config_from_description(shape) == GPTConfig(**shape)
 
 
