@@ -37,7 +37,7 @@ class Bundle:
 def check_weights(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str
 ) -> None:
-    """Raise one sentence that names what is missing, unexpected, or of another shape."""
+    """Raises ValueError that names what is missing, unexpected, or of another shape."""
     missing = sorted(expected.keys() - weights.keys())
     unexpected = sorted(weights.keys() - expected.keys())
     reshaped = sorted(
@@ -69,7 +69,7 @@ def locate(path: str | Path) -> Path:
             return candidate
     raise ValueError(
         f"{folder} is no bundle (a folder with config.yaml and *.safetensors) and no run folder "
-        "with one in bundle/: give the folder that a training wrote."
+        "with one in bundle/: give the folder that a training run wrote."
     )
 
 

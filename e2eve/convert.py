@@ -131,22 +131,18 @@ def _holds_something_else(out: Path) -> ValueError:
 
 def show(opened: "Opened", source: str, next_command: str) -> None:
     """Print networks, shapes and sizes, what was left out of the file, and what to do next."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     rows = network_rows(opened.network)
     if opened.skipped:
         rows["left out"] = ", ".join(f"{count} {name}" for name, count in opened.skipped.items())
     if opened.records:
         more = ", …" if len(opened.records) > 4 else ""
         rows["not rebuilt"] = f"objects of {', '.join(opened.records[:4])}{more}"
-    table = Table(title=f"{source}: {opened.kind}", title_justify="left", show_header=False)
-    for name, value in rows.items():
-        table.add_row(name, Text(value))
-    console = Console()
-    console.print(table)
-    console.print(f"Next: {next_command}", soft_wrap=True, highlight=False, markup=False)
+    print(
+        f"{source}: {opened.kind}",
+        *(f"  {name}: {words}" for name, words in rows.items()),
+        sep="\n",
+    )
+    print(f"Next: {next_command}")
 
 
 def network_rows(network: "Editor | Tokenizer") -> dict[str, str]:

@@ -296,22 +296,16 @@ class Brush(Limited):
                 heading, end_x = pi - heading, min(max(end_x, 0.0), 1.0)
             if not 0 <= end_y <= 1:
                 heading, end_y = -heading, min(max(end_y, 0.0), 1.0)
-            yield _Dab(x, y, end_x, end_y, width)
+            yield (x, y), (end_x, end_y), width
             x, y = end_x, end_y
 
 
-class _Dab(NamedTuple):
-    """One step of the brush; everything as shares of the image side."""
-
-    start_x: float
-    start_y: float
-    end_x: float
-    end_y: float
-    width: float
+_Point = tuple[float, float]
+_Dab = tuple[_Point, _Point, float]  # one step of the brush: start, end, width
 
 
-def _paint(mask: np.ndarray, dab: _Dab) -> None:
-    side = mask.shape[0]
-    ends = [round((place * side - 0.5) * 2**_SUBPIXEL_BITS) for place in dab[:4]]
-    thickness = max(1, round(dab.width * side))
-    cv2.line(mask, ends[:2], ends[2:], 1, thickness, shift=_SUBPIXEL_BITS)
+def _paint(mask: UInt8[np.ndarray, "side side"], dab: _Dab) -> None:
+    """Add a dab, whose numbers are shares of the image side."""
+    side, scale = len(mask), 2**_SUBPIXEL_BITS
+    start, end = ([round((place * side - 0.5) * scale) for place in point] for point in dab[:2])
+    cv2.line(mask, start, end, 1, max(1, round(dab[2] * side)), shift=_SUBPIXEL_BITS)

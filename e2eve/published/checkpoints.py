@@ -8,7 +8,6 @@ reaches for the system or the interpreter is refused.
 """
 
 import pickle
-import struct
 import tarfile
 import warnings
 import zipfile
@@ -37,22 +36,6 @@ REFUSED_BUILTINS = frozenset(
 )
 PYTHON_2 = {"__builtin__": "builtins", "commands": "subprocess"}  # modules that were renamed
 
-# What a damaged or foreign file makes an unpickler raise.
-UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    TypeError,
-    ValueError,
-    OverflowError,
-    OSError,
-    struct.error,
-    zipfile.BadZipFile,
-)
-
 
 class RefusedError(ValueError):
     """A pickle asks for something that no checkpoint needs."""
@@ -80,7 +63,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         except SafetensorError as error:
             raise ValueError(f"{path} cannot be read ({error}): download it again.") from error
     tree, records = _load_restricted(path)
-    weights = {n: leaf.detach() for n, leaf in find_state(tree, path).items() if _is_weight(leaf)}
+    state = find_state(tree, path)
+    weights = {name: leaf.detach() for name, leaf in state.items() if isinstance(leaf, Tensor)}
     description = tree.get(OUR_DESCRIPTION)
     return Checkpoint(weights, description if isinstance(description, dict) else None, records)
 
@@ -91,22 +75,26 @@ def check_looks_right(path: Path) -> None:
         raise ValueError(f"There is no file {path}: give the path of a published checkpoint.")
     with path.open("rb") as file:
         start = file.read(512)
-    head = start.lstrip().lower()
-    if not start:
-        raise ValueError(f"{path} is empty: download it again.")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ValueError(
-            f"{path} is a web page and no checkpoint, as a download leaves it that asked for a "
-            "log-in or a confirmation: download it in a browser."
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a pointer of Git LFS and no checkpoint: run `git lfs pull`.")
-    if start[257:262] == b"ustar" or tarfile.is_tarfile(path):
-        raise ValueError(
-            f"{path} is in the tar format of PyTorch before 0.4: open it there and save it again."
-        )
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is cut short at {path.stat().st_size} bytes: download it again.")
+    head, size = start.lstrip().lower(), path.stat().st_size
+    mistakes = {
+        "is empty: download it again.": not start,
+        "is a web page and no checkpoint, as a download leaves it that asked for a log-in or a "
+        "confirmation: download it in a browser.": head.startswith(
+            (b"<!doctype", b"<html", b"<?xml", b"<head")
+        ),
+        "is a pointer of Git LFS and no checkpoint: run `git lfs pull`.": head.startswith(
+            b"version https://git-lfs"
+        ),
+        "is in the tar format of PyTorch before 0.4: open it there and save it again.": (
+            start[257:262] == b"ustar" or tarfile.is_tarfile(path)
+        ),
+        f"is cut short at {size} bytes: download it again.": (
+            start.startswith(b"PK") and not zipfile.is_zipfile(path)
+        ),
+    }
+    for mistake, found in mistakes.items():
+        if found:
+            raise ValueError(f"{path} {mistake}")
 
 
 def find_state(tree: Any, path: Path) -> dict[str, Any]:
@@ -117,17 +105,15 @@ def find_state(tree: Any, path: Path) -> dict[str, Any]:
     """
     if isinstance(tree, dict):
         for inside in (*(tree.get(name) for name in CONTAINERS), tree):
-            if isinstance(inside, dict) and any(map(_is_weight, inside.values())):
+            if isinstance(inside, dict) and any(
+                isinstance(leaf, Tensor) for leaf in inside.values()
+            ):
                 return {str(name): value for name, value in inside.items()}
     what = type(tree).__name__ if not isinstance(tree, dict) else f"entries {list(tree)[:4]}"
     raise ValueError(
         f"{path} holds {what} and no weights by name, at the top or under "
         f"{', '.join(CONTAINERS)}: give a checkpoint with a state dictionary."
     )
-
-
-def _is_weight(leaf: object) -> bool:
-    return isinstance(leaf, Tensor)
 
 
 def _load_restricted(path: Path) -> tuple[Any, list[str]]:
@@ -149,7 +135,7 @@ def _load_restricted(path: Path) -> tuple[Any, list[str]]:
             )
     except RefusedError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # damaged and foreign files make unpicklers raise nearly anything
         raise ValueError(
             f"{path} is no PyTorch checkpoint, or cut short or damaged ({error}): download it "
             "again, or give a .ckpt, .pth, .pt or .safetensors file."
@@ -178,24 +164,14 @@ def rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *rest: An
     return torch._utils._rebuild_tensor(storage, offset, tuple(shape), tuple(stride))
 
 
-def rebuild_parameter(data: Any, *rest: Any) -> Any:
-    """A parameter is its tensor here."""
-    return data
-
-
 def rebuild_subclass(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
     """A tensor with attributes is its tensor here."""
     return rebuild_tensor(*arguments) if function is rebuild_tensor else Record()
 
 
-def plain_dict(*rest: Any) -> OrderedDict:
-    """In place of a dictionary with a default."""
-    return OrderedDict()
-
-
 REBUILT: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
-    "collections.defaultdict": plain_dict,
+    "collections.defaultdict": lambda *rest: OrderedDict(),
     "builtins.dict": dict,
     "builtins.list": list,
     "builtins.tuple": tuple,
@@ -204,8 +180,8 @@ REBUILT: dict[str, Any] = {
     "torch.Size": tuple,
     "torch._utils._rebuild_tensor": rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": rebuild_tensor,
-    "torch._utils._rebuild_parameter": rebuild_parameter,
-    "torch._utils._rebuild_parameter_with_state": rebuild_parameter,
+    "torch._utils._rebuild_parameter": lambda data, *rest: data,  # a parameter is its tensor here
+    "torch._utils._rebuild_parameter_with_state": lambda data, *rest: data,
     "torch._tensor._rebuild_from_type_v2": rebuild_subclass,
 }
 
@@ -232,7 +208,8 @@ def restricted_pickle(path: Path, records: dict[str, type[Record]]) -> Any:
                 )
             return records.setdefault(full, type("Record", (Record,), {}))
 
-    def load(file: Any, **options: Any) -> Any:
-        return Unpickler(file, **options).load()
-
-    return SimpleNamespace(__name__=__name__, Unpickler=Unpickler, load=load)
+    return SimpleNamespace(
+        __name__=__name__,
+        Unpickler=Unpickler,
+        load=lambda file, **options: Unpickler(file, **options).load(),
+    )
