@@ -1,0 +1,16 @@
+"""A metric."""
+
+from torch import Tensor
+
+from e2eve.metrics.base import EditMetric
+from e2eve.metrics.batch import EvaluatedBatch
+from e2eve.metrics.info import MetricInfo
+
+
+class Brightness(EditMetric):
+    """How bright edits are, one number a sample."""
+
+    info = MetricInfo("brightness", "Brightness", "pixels in [-1, 1]", aspect="style", shown=True)
+
+    def measure(self, batch: EvaluatedBatch) -> Tensor:
+        return batch.edits.mean((2, 3, 4))
