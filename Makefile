@@ -26,6 +26,7 @@ lint: install  ## Check style, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy e2eve tests
+	$(BIN)/python scripts/structure.py
 
 smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
 	$(BIN)/python scripts/smoke.py

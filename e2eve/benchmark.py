@@ -1,96 +1,131 @@
 """Time the parts of the work: `python -m e2eve.benchmark [parts=[sample] batch=[1,16] …]`."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from omegaconf import DictConfig
 
-from e2eve.config import choose, device_of, listed, verb
+from e2eve.config import choose, command, device_of, listed, plain, read_settings
 
-if TYPE_CHECKING:
-    from e2eve.benchmarks.setting import Setting
+References = Mapping[str, Callable[[Any, Any], Any]]
+
+log = logging.getLogger(__name__)
 
 
-@verb("benchmark")
+@command("benchmark")
 def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
+    log.info("Comparisons with references need a checkout: python scripts/benchmark_references.py")
     benchmark(config)
 
 
-def benchmark(config: DictConfig) -> list[str]:
-    """Prints a table for each part and batch, then a line of JSON for each, which are returned."""
-    from rich.console import Console
+def benchmark(config: DictConfig, references: References | None = None) -> list[dict[str, Any]]:
+    """Prints a table for each part and batch, and then what is returned as lines of JSON.
 
-    from e2eve.benchmarks.parts import measured
-    from e2eve.benchmarks.registry import PARTS
-    from e2eve.benchmarks.results import json_line, table
+    Args:
+        references: functions of a setting and a part that add reference implementations to it, by
+            the part's name.
+
+    Raises:
+        ValueError: if a setting is out of range, or a choice that there is not.
+    """
+    # Heavy imports wait until here, so that --help and a typo answer at once.
+    import torch
+
+    from e2eve.benchmarks import networks, pipeline  # noqa: F401, they register their parts
+    from e2eve.benchmarks.setting import PARTS, Setting
+    from e2eve.benchmarks.timing import timings
     from e2eve.reporting.progress import progress_bars
 
-    names = [name for name in listed(config.parts) if choose(name, PARTS, "A part")]
-    jobs = [(name, setting) for name in names for setting in settings_of(config)]
-    lines: list[str] = []
-    console = Console(width=None if Console().is_terminal else 120)
+    values = {**plain(config), "device": device_of(config.device)}
+    jobs = [
+        (name, read_settings({**values, "batch": batch}, Setting))
+        for name in listed(config.parts)
+        if choose(name, PARTS, "parts")
+        for batch in listed(config.batch)
+    ]
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    found: list[dict[str, Any]] = []
     try:
         with progress_bars() as report:
             for name, setting in jobs:
-                report(f"{name}, batch {setting.batch}: preparing", 0, 1)
+                title = f"{name}, batch {setting.batch}"
+                report(f"{title}: preparing", 0, 1)
                 part = PARTS[name](setting)
-                report(f"{name}, batch {setting.batch}: preparing", 1, 1)
-                if config.ways is not None:
-                    part = part.only(listed(config.ways))
-                result = measured(part, rounds=config.rounds, setting=setting, report=report)
-                console.print(table(result, setting))
-                lines.append(json_line(result, setting))
-                write(lines, config.out)
+                if references and name in references:
+                    part = references[name](setting, part)
+                report(f"{title}: preparing", 1, 1)
+                taken = timings(
+                    chosen(part.variants, setting.variants),
+                    rounds=setting.rounds,
+                    device=torch.device(setting.device),
+                    clock=setting.clock,
+                    advance=lambda done, total, title=title: report(title, done, total),
+                )
+                found.append(result(name, setting, part, taken))
+                print(table(found[-1]))
+                if setting.out:  # after every part, so that an interruption loses nothing
+                    setting.out.parent.mkdir(parents=True, exist_ok=True)
+                    setting.out.write_text("".join(json.dumps(one) + "\n" for one in found))
     finally:  # what was measured before a part failed is not lost
-        console.print("\n".join(lines), soft_wrap=True, highlight=False, markup=False)
-    return lines
+        print("\n".join(map(json.dumps, found)))
+    return found
 
 
-def write(lines: list[str], out: str | None) -> None:
-    """After every part, so that an interruption loses nothing."""
-    if out is not None:
-        path = Path(out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+def chosen(variants: Sequence[Any], names: str | Sequence[str] | None) -> list[Any]:
+    """The variant "e2eve", and of the others those that are named; all without names."""
+    known = {variant.name: variant for variant in variants}
+    wanted = [names] if isinstance(names, str) else known if names is None else names
+    assert all(choose(name, known, "variants") for name in wanted)
+    return [variant for variant in variants if variant.name in {"e2eve", *wanted}]
 
 
-def settings_of(config: DictConfig) -> list["Setting"]:
-    """One for each batch.
+def result(name: str, setting: Any, part: Any, taken: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was found; `seconds` are those of the variant "e2eve".
 
-    Raises:
-        ValueError: for a number below 1, or a choice that there is not.
+    Ratios above 1 mean: the baseline is slower, the roofline is lower.
     """
-    batches, threads = listed(config.batch), config.threads
-    counts = [("batch", batch) for batch in batches] + [("rounds", config.rounds)]
-    counts += [("threads", threads)] if threads is not None else []
-    for name, value in counts:
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} is {value}: give 1 or more.")
-
     import torch
 
-    from e2eve.benchmarks.setting import PRECISIONS, PRESETS, Setting
-    from e2eve.benchmarks.timing import CLOCKS
+    seconds = {one["name"]: one["seconds"] for one in taken}
+    baseline, least = seconds.get(part.baseline), sum(part.roofline.values())
+    for one in taken:
+        one["speedup"] = baseline and baseline / one["seconds"]
+        one["above_roofline"] = one["seconds"] / least if least else None
+    ours = next(one for one in taken if one["name"] == "e2eve")
+    cuda = setting.device.startswith("cuda")
+    capability = f"CPU, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "part": name,
+        "batch": part.batch or setting.batch,
+        **{key: ours[key] for key in ("seconds", "speedup", "above_roofline")},
+        "roofline": {"seconds": least, "arithmetic": " + ".join(part.roofline)} if least else None,
+        "variants": taken,
+        "facts": dict(part.facts),
+        "preset": setting.preset,
+        "precision": setting.precision,
+        "device": torch.cuda.get_device_name(setting.device) if cuda else capability,
+        "threads": torch.get_num_threads(),
+        "clock": setting.clock,
+        "torch": torch.__version__,
+    }
 
-    for name, known in (("precision", PRECISIONS), ("clock", CLOCKS)):
-        choose(config[name], known, name)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return [
-        Setting(
-            preset=choose(config.preset, PRESETS, "preset"),
-            batch=batch,
-            device=torch.device(device_of(config.device)),
-            precision=config.precision,
-            workers=config.workers,
-            clock=config.clock,
-            seed=config.seed,
-            trained=config.editor and Path(config.editor),
-            inputs=config.validation_set and Path(config.validation_set),
-        )
-        for batch in batches
-    ]
+
+def table(found: Mapping[str, Any]) -> str:
+    """A row for each variant, the baseline first; what the roofline is made of stands below."""
+    import pandas as pd
+
+    frame = pd.DataFrame(found["variants"]).set_index("name").astype(float).rename_axis(None)
+    frame["memory"] = frame["memory"] / 2**20
+    columns = ["seconds", "±", "MiB", "baseline ÷ this", "this ÷ roofline"]
+    shown = frame.set_axis(columns, axis=1).dropna(axis=1, how="all")
+    lines = [f"{name} {value:.3g}" for name, value in found["facts"].items()]
+    if found["roofline"]:
+        lines.insert(0, "roofline {seconds:.3g} s: {arithmetic}".format(**found["roofline"]))
+    where = "{part}, batch {batch} ({preset}, {precision}, {device}, {threads} threads)"
+    body = shown.to_string(float_format="{:.3g}".format, na_rep="")
+    return "\n".join([where.format(**found), body, *lines, ""])
 
 
 if __name__ == "__main__":

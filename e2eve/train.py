@@ -15,17 +15,16 @@ log = logging.getLogger(__name__)
 
 
 @command("train")
-def main(config: DictConfig) -> None:
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # by a launcher that knows nothing of cells
-        raise ValueError(
-            "Cells of a sweep are processes of their own: give hydra/launcher=local, joblib, "
-            "submitit_local or submitit_slurm."
-        )
+def main(config: DictConfig) -> float | None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.training.run import train
 
-    report = train(config)
-    log.info("%s", report)
+    if HydraConfig.get().mode == RunMode.MULTIRUN:  # a cell that a stock launcher runs
+        from e2eve.sweeps.hooks import train_cell
+
+        return train_cell(config, train)
+    log.info("%s", train(config))
+    return None
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ def main(config: DictConfig) -> None:
 
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
+    from e2eve.data.splits import build_splits
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.evaluation.validation_page import validation_page
     from e2eve.evaluation.validation_set import check_is_new
@@ -24,8 +25,7 @@ def build(config: DictConfig) -> Path:
     from e2eve.reporting.progress import progress_bars
 
     folder, settings = check_is_new(config.out), config.evaluation
-    splits = {"train": config.dataset.train, "val": config.dataset.val}
-    pictures = instantiate(choose(config.split, splits, "split"))
+    pictures = choose(config.split, build_splits(config.dataset)._asdict(), "split")
     device = device_of(config.device)
     extractor = build_extractor(settings.extractor, settings.extractor_weights).to(device)
     compared = {"perceptual": settings.perceptual, "extractor": "none"}

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from omegaconf import DictConfig
 
 from e2eve.editor import Editor
-from e2eve.training.run_folder import RunFolder
+from e2eve.runs import RunFolder
 from e2eve.training.tasks import EditorTask
 
 

@@ -1,1 +1,1 @@
-"""What is measured and the plain implementations that it is measured against."""
+"""What is timed, on what hardware, and how."""

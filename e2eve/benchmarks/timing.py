@@ -1,25 +1,33 @@
-"""Ways to do one thing, timed in turns: A B A B, so that a busy machine disturbs all alike."""
+"""Variants of one piece of work, timed in turns by `torch.utils.benchmark`."""
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils.benchmark import Measurement, Timer, timer
 
+# Seconds that a measurement takes at least: what is quicker is called several times in it.
 SHORTEST = 0.1
-"""Seconds that a measurement takes at least: what is quicker is called several times in it."""
 
-RESETS = Path("/proc/self/clear_refs")
-"""Where Linux lets a process forget its peak of memory."""
-
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+# Where Linux lets a process reset its peak of resident memory.
+CLEAR_REFS = Path("/proc/self/clear_refs")
 
 
-class Case(NamedTuple):
-    """One way to do a thing.
+def processor_seconds() -> float:
+    """Seconds of all processors together."""
+    timer()  # which waits for a GPU
+    return time.process_time()
+
+
+CLOCKS: dict[str, Callable[[], float]] = {"wall": timer, "cpu": processor_seconds}
+
+
+class Variant(NamedTuple):
+    """One implementation of a piece of work.
 
     Calling `run` does the `share` of the whole; how often it is called must not matter.
     """
@@ -29,82 +37,61 @@ class Case(NamedTuple):
     share: float = 1.0
 
 
-class Timing(NamedTuple):
-    """Of a case, the whole of it."""
-
-    name: str
-    seconds: float  # the median
-    spread: float  # from the fastest to the slowest, in seconds
-    memory: float | None  # bytes that its first run took beyond what was in use; None: unknown
-
-
 def timings(
-    cases: Sequence[Case],
+    variants: Sequence[Variant],
     *,
     rounds: int,
     device: torch.device,
     clock: str = "wall",
     advance: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Timing]:
-    """Each case once to warm up, then all of them in turns.
+) -> list[dict[str, Any]]:
+    """Each variant timed for so many rounds: A B A B, so that a busy machine disturbs all alike.
 
     Args:
-        clock: "wall", or "cpu" for the seconds of all processors, where others use the machine.
         advance: told how many measurements of how many are done.
+
+    Returns:
+        For each variant its name, the median and the interquartile range of its seconds for the
+        whole work, and the bytes of memory that its first round took.
     """
-    now, total = CLOCKS[clock], len(cases) * (rounds + 1)
-
-    def seconds(case: Case, calls: int) -> float:
-        began = now()
-        for _ in range(calls):
-            case.run()
-        finish(device)
-        return (now() - began) / calls
-
-    calls, memory = [], []
-    for case in cases:
-        peak = Peak(device)
-        first = seconds(case, 1)
-        memory.append(peak.read())
-        calls.append(1 if first > SHORTEST else round(SHORTEST / max(first, 1e-6)) + 1)
-        advance(len(calls), total)
-    taken: list[list[float]] = [[] for _ in cases]
-    for turn in range(1, rounds + 1):
-        for case, count, mine in zip(cases, calls, taken, strict=True):
-            mine.append(seconds(case, count) / case.share)
-        advance(len(cases) * (turn + 1), total)
+    taken: list[list[Measurement]] = [[] for _ in variants]
+    memory: list[int | None] = []
+    for _ in range(rounds):
+        for variant, measurements in zip(variants, taken, strict=True):
+            found, more = with_peak_memory(partial(measured, variant.run, clock), device)
+            measurements.append(found)
+            memory.append(more)
+            advance(len(memory), rounds * len(variants))
+    merged = [Measurement.merge(measurements)[0] for measurements in taken]
     return [
-        Timing(case.name, statistics.median(mine), max(mine) - min(mine), bytes_)
-        for case, mine, bytes_ in zip(cases, taken, memory, strict=True)
+        {"name": v.name, "seconds": m.median / v.share, "spread": m.iqr / v.share, "memory": more}
+        for v, m, more in zip(variants, merged, memory, strict=False)
     ]
 
 
-def finish(device: torch.device) -> None:
-    """Wait for what a GPU was told to do."""
+def measured(run: Callable[[], Any], clock: str, least: float = SHORTEST) -> Measurement:
+    """Calls warm up, then fill `least` seconds, with as many threads as PyTorch is set to."""
+    threads = torch.get_num_threads()
+    timer = Timer("run()", globals={"run": run}, timer=CLOCKS[clock], num_threads=threads)
+    return timer.blocked_autorange(min_run_time=least)
+
+
+def with_peak_memory(
+    run: Callable[[], Measurement], device: torch.device
+) -> tuple[Measurement, int | None]:
+    """What `run` returns, and by how many bytes the memory in use rose; None: unknown."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        start = torch.cuda.memory_allocated(device)
+        return run(), torch.cuda.max_memory_allocated(device) - start
+    if not os.access(CLEAR_REFS, os.W_OK):
+        return run(), None
+    CLEAR_REFS.write_text("5")  # the high-water mark starts again from what is in use
+    start = _resident("VmRSS")
+    return run(), _resident("VmHWM") - start
 
 
-class Peak:
-    """The most memory that is in use from now on, beyond what is in use now."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-            self.start = torch.cuda.memory_allocated(device)
-        elif os.access(RESETS, os.W_OK):
-            RESETS.write_text("5")  # the high-water mark starts again from what is in use
-            self.start = _status("VmRSS")
-
-    def read(self) -> float | None:
-        """Bytes; None where the system does not say."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device) - self.start
-        return _status("VmHWM") - self.start if hasattr(self, "start") else None
-
-
-def _status(name: str) -> int:
+def _resident(name: str) -> int:
     """Bytes that Linux says this process uses."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))

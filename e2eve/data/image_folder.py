@@ -1,8 +1,8 @@
-"""A dataset of the pictures below a folder, at their native sizes."""
+"""A data set of the images below a folder, at their native sizes, and its two parts."""
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,72 +10,54 @@ from jaxtyping import UInt8
 from torch.utils.data import Dataset
 
 from e2eve.data.images import read_image
+from e2eve.data.splits import Splits
 
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-PARTS = {"all": lambda n: True, "train": lambda n: n % 10 != 0, "val": lambda n: n % 10 == 0}
+EVERY = 10
+"""Without lists, one image in so many is for validation."""
 
 
 class ImageFolder(Dataset):
-    """Every JPEG, PNG and WebP file below `root`, sorted by name; or those a list file names.
+    """Every JPEG, PNG and WebP file below `root`, sorted by name; or those that a list file names.
 
     At construction only the first bytes of each file are compared with the signatures of the
     three formats: tens of microseconds a file, a few seconds for 70 000, and enough to find empty
-    files and error pages saved as pictures. Files without a signature are logged by name and left
-    out. Damage further inside shows when a picture is decoded: it is then logged by name once (in
-    each process that meets it), and the next readable picture stands in for it.
+    files and error pages saved as images. Files without a signature are logged by name and left
+    out. Damage further inside shows when an image is decoded: it is then logged by name once (in
+    each process that meets it), and the next readable image stands in for it.
 
     Args:
         root: folder that is searched, with its subfolders; links are followed, and names that
             begin with a dot are skipped.
         list_file: text file, one name relative to `root` a line, in the order wanted; a relative
             path is looked for in `root`.
-        other_list: without a list file, the pictures that this one does not name are taken.
-        part: without any list, "val" is every tenth picture by name, "train" the others; "all"
-            takes everything.
+        names: images that are known to be there, relative to `root`; then no file is looked at.
 
     Raises:
-        ValueError: no such folder or list file, a listed file is missing, no picture found, or
-            another part.
+        ValueError: no such folder or list file, a listed file is missing, or no image found.
     """
 
     def __init__(
         self,
         root: str | Path,
         list_file: str | Path | None = None,
-        part: str = "all",
-        other_list: str | Path | None = None,
+        names: Iterable[str] | None = None,
     ) -> None:
-        if part not in PARTS:
-            raise ValueError(f'part is "{part}", choose one of: {", ".join(PARTS)}.')
         self.root = Path(root)
-        if not self.root.is_dir():
-            raise ValueError(f"{root} is not a folder, give the folder that holds the pictures.")
-        listed = None if list_file is None else self.root / list_file
-        if listed is not None:
-            found = _listed(self.root, listed)
-        else:
-            found = sorted(_below(self.root))
-            if other_list is not None:
-                others = set(_listed(self.root, self.root / other_list))
-                found = [name for name in found if name not in others]
-            else:
-                found = [name for n, name in enumerate(found) if PARTS[part](n)]
-        self.names = [name for name in found if _has_signature(self.root / name)]
+        if names is None:
+            found = _below(root) if list_file is None else _listed(root, list_file)
+            images = _images(root, found)
+            names = [name for name in found if name in images]
+        self.names = list(names)
         self._damaged: set[int] = set()
         if not self.names:
-            where = f"named by {listed}" if listed else f"below {self.root}"
+            where = f"named by {list_file} in" if list_file else "left below"
             raise ValueError(
-                f"No readable picture {where} among {len(found)} candidates; looked for JPEG, PNG "
-                f"and WebP files ({', '.join(SUFFIXES)})."
+                f"No readable image {where} {root} was found; looked for JPEG, PNG and WebP files "
+                f"({', '.join(SUFFIXES)})."
             )
-        left_out = sorted(set(found) - set(self.names))
-        if left_out:
-            logger.warning(
-                "Left out %d of %d files in %s that are no JPEG, PNG or WebP pictures: %s",
-                len(left_out), len(found), self.root, ", ".join(left_out),
-            )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,11 +68,11 @@ class ImageFolder(Dataset):
             try:
                 return read_image(self.root / self.names[actual])
             except ValueError as error:
-                logger.warning("%s The next picture stands in for it.", error)
+                logger.warning("%s The next image stands in for it.", error)
                 self._damaged.add(actual)
 
     def name(self, index: int) -> str:
-        """File name relative to the root, of the picture that stands in where one is damaged.
+        """File name relative to the root, of the image that stands in where one is damaged.
 
         Damage is known once the item has been read.
         """
@@ -100,18 +82,57 @@ class ImageFolder(Dataset):
         """The index itself, or the next one, in a circle, not known to be damaged."""
         count = len(self.names)
         if not -count <= index < count:
-            raise IndexError(f"Item {index} of {count} pictures.")
-        if len(self._damaged) == count:
-            raise ValueError(f"All {count} pictures in {self.root} are damaged, replace them.")
-        actual = index % count
-        while actual in self._damaged:
-            actual = (actual + 1) % count
-        return actual
+            raise IndexError(f"Item {index} of {count} images.")
+        for actual in (n % count for n in range(index, index + count)):
+            if actual not in self._damaged:
+                return actual
+        raise ValueError(f"All {count} images in {self.root} are damaged, replace them.")
 
 
-def _below(root: Path) -> Iterator[str]:
-    """Names of the picture files in the folder and its subfolders, relative to it."""
-    visited = set()
+def split_folder(
+    root: str | Path,
+    train_list: str | Path | None = None,
+    val_list: str | Path | None = None,
+) -> Splits:
+    """The training and validation images of a folder, from one walk that opens each file once.
+
+    A list file names the images of its part; a part without one takes all that the other does not
+    name, and without any list every tenth image by name is for validation. Images are compared as
+    files: other spellings of a path, links and hard links are the same image.
+
+    Raises:
+        ValueError: as `ImageFolder` does, and where both lists name the same image.
+    """
+    lists = (train_list, val_list)
+    train, val = (None if file is None else _listed(root, file) for file in lists)
+    everything = _below(root) if train is None or val is None else []
+    images = _images(root, dict.fromkeys([*everything, *(train or ()), *(val or ())]))
+    if val is None:
+        val = everything[::EVERY] if train is None else _others(everything, train, images)
+    if train is None:
+        train = _others(everything, val, images)
+    apart = set(_others(val, train, images))
+    shared = [name for name in val if name in images and name not in apart]
+    if shared:
+        raise ValueError(
+            f"{len(shared)} of the {len(val)} images named by {val_list} are named by {train_list} "
+            f"too, first {shared[0]}: take them out of one of the lists."
+        )
+    parts = ([name for name in names if name in images] for names in (train, val))
+    return Splits(*(ImageFolder(root, *part) for part in zip(lists, parts, strict=True)))
+
+
+def _others(names: list[str], taken: list[str], images: Mapping[str, Hashable]) -> list[str]:
+    """The names of images whose files are not among those taken."""
+    files = {None, *map(images.get, taken)}  # None: what is no image at all
+    return [name for name in names if images.get(name) not in files]
+
+
+def _below(root: str | Path) -> list[str]:
+    """Names of the image files in the folder and its subfolders, relative to it, sorted."""
+    if not Path(root).is_dir():
+        raise ValueError(f"{root} is not a folder, give the folder that holds the images.")
+    found, visited = [], set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         identity = os.path.realpath(folder)
         if identity in visited:  # a link that leads back
@@ -119,32 +140,51 @@ def _below(root: Path) -> Iterator[str]:
             continue
         visited.add(identity)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
+        images = [n for n in files if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+        inside = Path(folder).relative_to(root)
+        found += [(inside / name).as_posix() for name in images]
+    return sorted(found)
 
 
-def _listed(root: Path, list_file: Path) -> list[str]:
-    if not list_file.is_file():
+def _listed(root: str | Path, list_file: str | Path) -> list[str]:
+    """Names in the lines of a list file, relative to the folder or absolute."""
+    path = Path(root, list_file)
+    if not path.is_file():
         raise ValueError(
-            f"The list file {list_file} does not exist, a relative path is looked for in {root}."
+            f"The list file {path} does not exist, a relative path is looked for in {root}."
         )
-    names = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
-    names = [Path(name).as_posix() for name in names if name]
-    missing = [name for name in names if not (root / name).is_file()]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = [Path(line.strip()).as_posix() for line in lines if line.strip()]
+    missing = [name for name in names if not Path(root, name).is_file()]
     if missing:
         raise ValueError(
-            f"{len(missing)} of the {len(names)} files named by {list_file} are not in {root}, "
+            f"{len(missing)} of the {len(names)} files named by {path} are not in {root}, "
             f"first {', '.join(missing[:3])}; correct the list or the root."
         )
     return names
 
 
-def _has_signature(path: Path) -> bool:
+def _images(root: str | Path, names: Iterable[str]) -> dict[str, Hashable]:
+    """The files with the signature of an image, with what tells a file from others."""
+    found = {name: _identity(Path(root, name)) for name in names}
+    left_out = sorted(name for name, identity in found.items() if identity is None)
+    if left_out:
+        logger.warning(
+            "Left out %d of %d files in %s that are no JPEG, PNG or WebP images: %s",
+            len(left_out), len(found), root, ", ".join(left_out),
+        )  # fmt: skip
+    return {name: identity for name, identity in found.items() if identity is not None}
+
+
+def _identity(path: Path) -> Hashable:
+    """What tells a file from others, by whatever name it is opened; None where it is no image."""
     try:
         with path.open("rb") as file:
-            start = file.read(12)
+            start, status = file.read(12), os.fstat(file.fileno())
     except OSError:
-        return False
+        return None
     webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
-    return webp or start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))
+    if not (webp or start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"))):
+        return None
+    # Some network file systems number no files.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)

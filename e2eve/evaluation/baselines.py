@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from e2eve.editing.paste import pasted
+from e2eve.editing.compositing import pasted
 from e2eve.geometry import Box
 
 Sources = UInt8[np.ndarray, "inputs side side 3"]

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class Evaluator:
     """Evaluates editors on one validation set, which is built on first use.
 
     Args:
+        sampling: how edits are drawn, such as the config's node `sampling`.
         images: the validation split.
         simulation: of the editor's training, for a validation set that has to be built.
         folder: where results go, and a validation set that the settings do not name.
@@ -58,7 +59,7 @@ class Evaluator:
     def __init__(
         self,
         settings: EvaluationSettings,
-        sampling: SamplingSettings,
+        sampling: SamplingSettings | Mapping[str, Any],
         images: Pictures,
         simulation: EditSimulation,
         folder: str | Path,
@@ -76,8 +77,10 @@ class Evaluator:
 
         Raises:
             ValueError: when there are too few images for it, it was changed, or it was made for
-                other sizes, features or numbers of inputs.
+                other sizes, features or numbers of inputs; or for sampling settings that the
+                editor's token model does not take.
         """
+        editor.settings(self.sampling)
         networks_for(editor, self.validation, self.extractor, self.perceptual)
         log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
 
@@ -166,7 +169,7 @@ def evaluate(
     perceptual: PerceptualDistance | None,
     *,
     settings: DrawingSettings,
-    sampling: SamplingSettings | None = None,
+    sampling: SamplingSettings | Mapping[str, Any] | None = None,
     metrics: Sequence[EditMetric] | None = None,
     group: Any = None,
     progress: Report = silent,
@@ -180,6 +183,7 @@ def evaluate(
         extractor: the one that the validation set was built with, on the editor's device.
         perceptual: for the diversity, which is left out without it, and for R@k where the
             validation set was built with it.
+        sampling: None: as the editor's token model does by itself.
         metrics: None: `standard_metrics`. The distance to the driver, by which samples are
             ordered, is always measured.
         group: of the processes that share the work, from `cpu_group`; None for one process.
@@ -189,14 +193,14 @@ def evaluate(
     """
     began, (rank, count) = time.monotonic(), rank_and_count(group)
     networks = networks_for(editor, validation, extractor, perceptual)
-    sampling = sampling or SamplingSettings()
+    drawing = editor.settings(sampling)
     measured = {system.key: by_key(metrics) for system in SYSTEMS}
     samples = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
     batches = own_batches(batches_of(len(validation), settings.batch_size, count), rank, count)
     for done, rows in enumerate(batches, 1):
         inputs = input_batch(validation, rows, shift, settings.seed, editor.device)
-        for batch in evaluated_batches(editor, inputs, validation, networks, settings, sampling):
+        for batch in evaluated_batches(editor, inputs, validation, networks, settings, drawing):
             for metric in measured[batch.system].values():
                 metric.update(batch)
             if batch.system == "editor":
@@ -211,7 +215,7 @@ def evaluate(
         validation=validation,
         networks=networks,
         settings=settings,
-        sampling=sampling,
+        sampling=drawing,
         shift=shift,
         seconds=time.monotonic() - began,
     )

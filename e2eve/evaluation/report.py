@@ -4,14 +4,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from e2eve.evaluation.curves import curve_charts
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.systems import SYSTEMS
 from e2eve.metrics.base import Estimate, estimate
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.charts import line_chart
-from e2eve.reporting.page import Highlight, Page
-from e2eve.reporting.tables import Column
+from e2eve.reporting.charts import curve_charts, line_chart
+from e2eve.reporting.page import Column, Highlight, Page
+from e2eve.runs import read_curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -88,7 +87,7 @@ def write_report(
     infos = evaluation.infos
     for aspect in dict.fromkeys([*ASPECTS, *(info.aspect for info in infos)]):
         add_aspect(page, evaluation, aspect, [info for info in infos if info.aspect == aspect])
-    charts = curve_charts(curves) if curves is not None and Path(curves).exists() else []
+    charts = curve_charts(read_curves(curves)) if curves is not None else []
     if charts:
         page.section("Training")
         for chart in charts:

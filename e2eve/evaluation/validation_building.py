@@ -15,7 +15,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
 from e2eve.data.pictures import Pictures
 from e2eve.edit_simulation import EditSimulation, Placement
-from e2eve.editing.given import read_mask
+from e2eve.editing.inputs import as_mask
 from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance
 from e2eve.features.base import PooledMaps
@@ -279,7 +279,7 @@ def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
 
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
     """Masks from the pictures below a folder, by name: white is edited, black or unpainted kept."""
-    masks = (read_mask(Path(folder, name)) for name in ImageFolder(folder).names)
+    masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
     return [square(_as_picture(mask), side)[..., 0] > 127 for mask in masks]
 
 

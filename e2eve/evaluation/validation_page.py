@@ -5,8 +5,7 @@ import json
 from e2eve.evaluation.baselines import paste
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.reporting.grid import outlined, picture_grid
-from e2eve.reporting.page import Page
-from e2eve.reporting.tables import Column
+from e2eve.reporting.page import Column, Page
 
 HEADINGS = ("source, region", "region", "driver", "paste", "paired driver")
 

@@ -1,24 +1,32 @@
-"""What Hydra's sweepers hand their cells to."""
+"""Launchers of our own: cells as processes or as jobs of submitit, after what they read is made."""
 
+import importlib
 import logging
 import os
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from e2eve.sweeps.callback import log_of
-from e2eve.sweeps.cells import Cell
-from e2eve.sweeps.metric import read_metric
-from e2eve.sweeps.plan import DONE, Plan
-from e2eve.sweeps.record import Record
-from e2eve.sweeps.shared_validation import build_shared
-from e2eve.sweeps.sweep import Sweep
-from e2eve.training.run_folder import RunFolder
+from e2eve.config import FULL_ERROR
+from e2eve.sweeps.hooks import read_objective
+from e2eve.sweeps.plan import Plan
+from e2eve.sweeps.study import JOINED, TODO, Cell, Study, open_record
+
+if TYPE_CHECKING:
+    import submitit
 
 log = logging.getLogger(__name__)
 
@@ -30,85 +38,232 @@ class CellLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         self.config, self.loader = config, hydra_context.config_loader
-        self.record: Record | None = None
 
-    def under_way(self, cells: Sequence[Cell], record: Record) -> Collection[str]:
-        """Names of cells that jobs of an earlier command still work at, which `run` then joins."""
+    def joined(self, study: Study, cells: Sequence[Cell]) -> Collection[str]:
+        """Names of cells that jobs of an earlier command still work at; `run` joins those."""
         return ()
 
     @abstractmethod
-    def run(self, sweep: Sweep, cells: Sequence[Cell], record: Record) -> Mapping[str, str]:
+    def run(self, study: Study, cells: Sequence[Cell]) -> Mapping[str, str]:
         """Run them all; how the process of a cell ended, by its name, where it ended badly."""
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        study = Study(self.config, self.loader)
+        cells = [study.cell(overrides) for overrides in job_overrides]
+        plan = Plan(study, cells, self.joined(study, cells))
+        os.environ["HYDRA_FULL_ERROR"] = FULL_ERROR  # for the commands of cells
         try:
-            return self._launch(job_overrides)
-        except ValueError as error:
-            if os.environ.get("HYDRA_FULL_ERROR") == "1":
-                raise
-            log.error("%s", error)
-            sys.exit(1)
+            notes = self._carry_out(plan)
+        finally:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # for e2eve.config.command, as it was
+        return [job_return(cell, study.settings.objective, notes[cell.name]) for cell in cells]
 
-    def _launch(self, job_overrides: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-        sweep = Sweep.of(self.config, self.loader)
-        cells = [sweep.cell(overrides) for overrides in job_overrides]
-        before = Record.read(sweep.folder)
-        plan = Plan.of(sweep, cells, self.under_way(cells, before))
-        for line in plan.lines():
+    def _carry_out(self, plan: Plan) -> dict[str, str | None]:
+        """What the report says of each cell instead of the run's state."""
+        study, notes = plan.study, dict.fromkeys(cell.name for cell in plan.states)
+        for line in [f"Sweep in {study.folder}: {len(notes)} cells", *plan.lines()]:
             log.info("%s", line)
-        if sweep.settings.dry_run:
+        if study.settings.dry_run:
             sys.exit(0)
-        if self.record is None:
-            self.record = Record(sweep.folder)
-            self.record.jobs = before.jobs
-        self.record.add(cells)
-        if plan.todo and plan.validation is not None:
-            build_shared(sweep, plan.validation)
-        for wave in plan.needs.waves:
-            self._carry_out(sweep, wave, self.record)
-        self._carry_out(sweep, [*plan.joined, *self._startable(plan, self.record)], self.record)
-        facts = self.record.cells
-        return [_result(cell, sweep.settings.metric, facts[cell.name]["note"]) for cell in cells]
-
-    def _startable(self, plan: Plan, record: Record) -> list[Cell]:
-        """Cells to run whose needs are there; why the others are not started is noted."""
-        startable = []
-        for cell in plan.todo:
-            lacking = plan.lacking(cell)
-            if lacking:
-                logs = "".join(f"\n    {log_of(RunFolder(where))}" for where in lacking)
-                note = f"not started, {' and '.join(lacking)} failed{logs}"
-                record.cells[cell.name]["note"] = note
-            else:
-                startable.append(cell)
-        record.write()
-        return startable
-
-    def _carry_out(self, sweep: Sweep, cells: Sequence[Cell], record: Record) -> None:
-        if not cells:
-            return
-        endings = self.run(sweep, cells, record)
-        for cell in cells:
-            if cell.name not in endings:
-                continue
-            cell.ended_badly(endings[cell.name])
-            if cell.run.status()["state"] == DONE and cell.name in record.cells:
-                note = f"refused, its folder holds a run with other settings\n    {cell.folder}"
-                record.cells[cell.name]["note"] = note
-        record.write()
+        with open_record(study.folder) as record:
+            record["cells"] |= notes
+        for wave in plan.waves:
+            for cell in [cell for cell in wave if cell.module]:
+                subprocess.run([sys.executable, "-m", *cell.command], check=False)
+            self.run(study, [cell for cell in wave if not cell.module])
+        lacking = {cell: plan.lacking(cell) for cell in plan.cells(TODO)}
+        notes |= {c.name: f"not started, {' and '.join(n)} failed" for c, n in lacking.items() if n}
+        started = [cell for cell in plan.cells(JOINED, TODO) if not lacking.get(cell)]
+        endings = self.run(study, started)
+        notes |= {c.name: c.note_failure(endings[c.name]) for c in started if c.name in endings}
+        with open_record(study.folder) as record:
+            record["cells"] |= notes
+        return notes
 
 
-def _result(cell: Cell, metric: str | None, note: str | None) -> JobReturn:
-    """For the sweeper: the metric of a search. Other sweeps are told by the report at their end."""
+def job_return(cell: Cell, objective: str | None, note: str | None) -> JobReturn:
+    """For the sweeper: the objective of a search. Other sweepers need nothing, the end reports."""
     result = JobReturn(overrides=cell.overrides, status=JobStatus.COMPLETED)
-    if metric is None:
-        return result
     try:
-        if note or cell.run.status()["state"] != DONE:
-            raise ValueError(f"{cell.name} has no {metric}, since it is not done.")
-        result.return_value = read_metric(cell.run, metric)
+        result.return_value = read_objective(cell.run, objective, note)
     except ValueError as error:
         result.status, result.return_value = JobStatus.FAILED, error
     return result
+
+
+class Processes(CellLauncher):
+    """Processes of this machine, `n_jobs` at a time.
+
+    Ctrl-C and SIGTERM reach the cells as SIGTERM: they save and end, and no others start.
+    """
+
+    def __init__(self, n_jobs: int = 1) -> None:
+        self.n_jobs, self.stopped_by = n_jobs, 0
+        self.alive: set[subprocess.Popen] = set()
+
+    def run(self, study: Study, cells: Sequence[Cell]) -> Mapping[str, str]:
+        """Raises SystemExit after a signal, when all processes have ended."""
+        before = {one: signal.signal(one, self._stop) for one in (signal.SIGINT, signal.SIGTERM)}
+        with ThreadPoolExecutor(self.n_jobs) as pool:
+            codes = list(pool.map(self._run_one, cells))
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        if self.stopped_by:
+            raise SystemExit(128 + self.stopped_by)
+        pairs = zip(cells, codes, strict=True)
+        return {cell.name: f"its process ended with exit code {n}" for cell, n in pairs if n}
+
+    def _run_one(self, cell: Cell) -> int:
+        if self.stopped_by:
+            return 0
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        # One process at a time has the terminal, several have a file each.
+        with nullcontext() if self.n_jobs == 1 else (cell.folder / "output.log").open("ab") as out:
+            # In a session of its own: Ctrl-C in a terminal reaches all processes of the terminal's
+            # session, and a second signal would cut off the saving that the first one asks for.
+            command = [sys.executable, "-m", *cell.command]
+            process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+            self.alive.add(process)
+            if self.stopped_by:  # since the question above
+                process.terminate()
+            code = process.wait()
+        self.alive.remove(process)
+        return code
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by = number
+        for process in list(self.alive):
+            process.terminate()
+
+
+class TrainingJob:
+    """The training run of a cell; requeued it is called again, and resumes in its run folder."""
+
+    def __call__(self, command: Sequence[str]) -> None:
+        sys.argv = list(command)
+        try:
+            importlib.import_module(command[0]).main()
+        except SystemExit as ending:
+            # Hydra exits with 1 after an error that it has printed. submitit takes an exit for the
+            # end of a requeued life and writes no result, for which the command would wait.
+            if ending.code == 1:
+                raise RuntimeError("The training run has failed: see its log above.") from None
+            raise
+
+    def checkpoint(self, command: Sequence[str]) -> "submitit.helpers.DelayedSubmission":
+        """What submitit puts back in line: the same, since the run folder has the state."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self, command)
+
+
+class Jobs(CellLauncher):
+    """Jobs of submitit; the command waits for the last of them, however it ends.
+
+    Args:
+        cluster: as submitit calls it.
+        parameters: of the stock submitit launchers.
+    """
+
+    patience = 5.0  # seconds between two looks
+
+    OVER = (
+        *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
+        *("OUT_OF_MEMORY", "TIMEOUT", "no longer known to SLURM"),
+    )  # states that a SLURM job does not leave again; a preempted one may be back in line
+
+    def __init__(self, cluster: str, submitit_folder: str, **parameters: Any) -> None:
+        self.cluster, self.folder = cluster, submitit_folder
+        self.parameters = OmegaConf.to_container(OmegaConf.create(parameters), resolve=True)
+
+    def joined(self, study: Study, cells: Sequence[Cell]) -> dict[str, "submitit.Job"]:
+        """Jobs of an earlier command for these cells that SLURM still has, by the cell's name."""
+        if self.cluster != "slurm":
+            return {}
+        if shutil.which("sbatch") is None:
+            raise ValueError(
+                "hydra/launcher=e2eve_slurm submits jobs with sbatch, which is not to be found: "
+                "start the sweep on a login node, or give hydra/launcher=e2eve_local."
+            )
+        import submitit
+
+        with open_record(study.folder) as record:
+            ids = {c.name: record["jobs"][c.name] for c in cells if c.name in record["jobs"]}
+        found = {name: submitit.SlurmJob(self.folder, job) for name, job in ids.items()}
+        states = self._states(found)
+        return {name: job for name, job in found.items() if states[name] not in self.OVER}
+
+    def run(self, study: Study, cells: Sequence[Cell]) -> Mapping[str, str]:
+        """Submit those that no job under way is for."""
+        jobs = dict(self.joined(study, cells))
+        jobs |= self._submitted(study, [cell for cell in cells if cell.name not in jobs])
+        with open_record(study.folder) as record:
+            record["jobs"] |= {name: job.job_id for name, job in jobs.items()}
+        for name, job in jobs.items():
+            log.info("  job %s  %s", job.job_id, name)
+        log.info("Jobs continue where this command is ended; the same again joins them.")
+        return self._awaited(jobs)
+
+    def _submitted(self, study: Study, cells: Sequence[Cell]) -> dict[str, "submitit.Job"]:
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+
+        for devices in [study.compose(cell.overrides).trainer.devices for cell in cells]:
+            if devices != (tasks := self.parameters["tasks_per_node"]):
+                raise ValueError(
+                    f"trainer.devices is {devices} and hydra.launcher.tasks_per_node {tasks}, and "
+                    "a job has one process per device: give hydra.launcher.tasks_per_node="
+                    f"{devices}, or without a cluster hydra/launcher=e2eve_local."
+                )
+        # submitit calls what only one cluster has by the cluster's name, and wants this at once.
+        given = {
+            name if hasattr(BaseQueueConf, name) else f"{self.cluster}_{name}": value
+            for name, value in self.parameters.items()
+            if value is not None
+        }
+        at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}
+        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)
+        executor.update_parameters(**given)
+        jobs = executor.map_array(TrainingJob(), [cell.command for cell in cells])
+        return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}
+
+    def _awaited(self, jobs: Mapping[str, "submitit.Job"]) -> dict[str, str]:
+        endings: dict[str, str] = {}
+        waiting, missed = dict(jobs), dict.fromkeys(jobs, 0)
+        while waiting:
+            states = self._states(waiting)
+            for name, job in list(waiting.items()):
+                missed[name] = missed[name] + 1 if states[name] in self.OVER else 0
+                if job.paths.result_pickle.exists():
+                    del waiting[name]
+                # Three looks: a network file system may show the result late, and between the end
+                # of a life and its place in line SLURM calls a requeued job COMPLETED.
+                elif missed[name] == 3:
+                    endings[name] = f"job {job.job_id} ended without a result: {states[name]}"
+                    log.warning("%s: %s", name, endings[name])
+                    del waiting[name]
+            time.sleep(self.patience if waiting else 0)
+        return endings
+
+    def _states(self, jobs: Mapping[str, "submitit.Job"]) -> dict[str, str]:
+        """The state of each job, by the cell's name.
+
+        submitit asks `sacct`, which needs an accounting database: where there is none, it never
+        sees the end of a cancelled job. `squeue` knows jobs for some minutes after their end.
+
+        Raises ValueError when SLURM does not answer.
+        """
+        if self.cluster == "local":
+            return {name: "FAILED" if job.done() else "RUNNING" for name, job in jobs.items()}
+        numbers = ",".join(sorted({job.job_id.split("_")[0] for job in jobs.values()}))
+        command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
+        environment = {name: v for name, v in os.environ.items() if not name.startswith("SQUEUE_")}
+        done = subprocess.run(
+            [*command, f"--jobs={numbers}"], capture_output=True, text=True, env=environment
+        )
+        if done.returncode != 0 and "Invalid job id" not in done.stderr:
+            raise ValueError(f"squeue does not answer: {done.stderr.strip()}")
+        known = dict(line.strip().split(maxsplit=1) for line in done.stdout.splitlines())
+        return {name: known.get(job.job_id, self.OVER[-1]) for name, job in jobs.items()}

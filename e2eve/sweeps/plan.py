@@ -1,92 +1,162 @@
-"""What a sweep will run, and what is there already."""
+"""What a study will run: its cells, and before them what makes the folders that they read."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
-from e2eve.sweeps.cells import Cell
-from e2eve.sweeps.needs import Needs, exists, find_needs, readings
-from e2eve.sweeps.shared_validation import shared_folder
-from e2eve.sweeps.sweep import Sweep
-from e2eve.training.occupancy import is_occupied
-from e2eve.training.run_folder import settings_of
+from e2eve.evaluation.settings import check_numbers
+from e2eve.sweeps.study import FAILED, JOINED, TODO, Cell, Study, key_of, parsed, quoted, without
 
-TODO, DONE, FAILED = "to run", "done", "failed before"
-JOINED, RUNNING = "job under way", "running elsewhere"
+# Choices for the cells that tokenizers are trained with too: images, networks, machine …
+FOR_TOKENIZERS = (
+    *("dataset", "image_size", "driver_size", "vqgan", "tokenizer_loss"),
+    *("trainer", "loader", "compute", "callbacks", "logger"),
+)
+# … but these of them are meant for the cells: experiments have their own.
+OF_THE_EDITOR = (
+    *("steps", "validate_every", "checkpoint_every", "trainer.max_steps"),
+    *("trainer.val_check_interval", "callbacks.last.every_n_steps"),
+)
+
+NAMES_THE_RUN = ("experiment", "sweep", "study", "task", "name", "run_dir", "init_from")
+
+VALIDATION = "validation_set"
+NUMBERS = ("num_inputs", "num_distractors", "seed")  # of one that is there: as they are asked for
 
 
-@dataclass(frozen=True)
+class Reading(NamedTuple):
+    """A folder that a training run reads: the key that names it, where it is, what makes it."""
+
+    key: str
+    where: str
+    task: str
+
+
 class Plan:
-    """
+    """What is to happen with each cell, and what comes before.
+
     Args:
-        states: what is to happen with each cell.
-        reads: folders that each cell reads, by the cell's name.
-        validation: the folder of a validation set that all cells share.
+        joined: names of cells that jobs of an earlier command still work at.
+
+    Raises ValueError when something is missing that no experiment makes, or the shared validation
+    set has no folder or was built for other numbers.
     """
 
-    sweep: Sweep
-    states: dict[Cell, str]
-    reads: dict[str, list[str]]
-    needs: Needs
-    validation: Path | None
-
-    @classmethod
-    def of(cls, sweep: Sweep, cells: Sequence[Cell], under_way: Collection[str]) -> "Plan":
-        """
-        Args:
-            under_way: names of cells that jobs of an earlier command still work at.
-        """
-        configs = {cell: sweep.compose(cell.overrides) for cell in cells}
-        retry = sweep.settings.retry_failed
-        states = {
-            cell: JOINED if cell.name in under_way else state_of(cell, config, retry)
-            for cell, config in configs.items()
+    def __init__(self, study: Study, cells: Sequence[Cell], joined: Collection[str]) -> None:
+        self.study, retry = study, study.settings.retry_failed
+        self.configs = {cell: study.compose(cell.overrides) for cell in cells}
+        self.states = {
+            cell: JOINED if cell.name in joined else cell.state(config, retry)
+            for cell, config in self.configs.items()
         }
-        started = [configs[cell] for cell, state in states.items() if state == TODO]
-        return cls(
-            sweep=sweep,
-            states=states,
-            reads={cell.name: [one.where for one in readings(configs[cell])] for cell in cells},
-            needs=find_needs(sweep, started),
-            validation=shared_folder(sweep, list(configs.values())),
-        )
+        self.existing: dict[Reading, None] = {}
+        self.waves: list[list[Cell]] = []
+        self._find_needs([self.configs[cell] for cell in self.cells(TODO)])
 
-    @property
-    def todo(self) -> list[Cell]:
-        return [cell for cell, state in self.states.items() if state == TODO]
-
-    @property
-    def joined(self) -> list[Cell]:
-        return [cell for cell, state in self.states.items() if state == JOINED]
+    def cells(self, *states: str) -> list[Cell]:
+        return [cell for cell, state in self.states.items() if state in states]
 
     def lacking(self, cell: Cell) -> list[str]:
-        """What the cell reads and is not there."""
-        return [where for where in self.reads[cell.name] if not exists(where)]
+        """Folders that the cell reads and that are not there."""
+        reads = readings(self.configs[cell])
+        return [one.where for one in reads if not exists(self.study, one)]
 
-    def lines(self) -> Iterator[str]:
-        over = " × ".join(self.sweep.keys) or "nothing"
-        yield f"Sweep in {self.sweep.folder}: {len(self.states)} cells over {over}"
-        for reading in self.needs.existing:
-            yield f"  exists      {reading.where}  ({reading.key})"
-        for training in self.needs.trainings:
-            yield f"  trained first  {training.folder}  ({' '.join(training.overrides)})"
-        if self.validation is not None:
-            there = (self.validation / "manifest.json").exists()
-            yield f"  {'exists' if there else 'built first'}  {self.validation}  (validation set)"
-        for cell, state in self.states.items():
-            yield f"  {state}  {cell.name}"
+    def lines(self) -> list[str]:
+        """What a person reads of it: `  to run  seed-0`."""
+        rows = [("exists", f"{one.where}  ({one.key})") for one in self.existing]
+        first = [cell for wave in self.waves for cell in wave]
+        rows += [("made first", f"{one.folder}  ({' '.join(one.overrides)})") for one in first]
+        rows += [(state, cell.name) for cell, state in self.states.items()]
         if FAILED in self.states.values():
-            yield "  Those that failed are left alone; sweep.retry_failed=true runs them again."
+            rows.append((FAILED, "is left alone; study.retry_failed=true runs it again"))
+        return [f"  {what}  {which}" for what, which in rows]
+
+    def _find_needs(self, configs: Sequence[DictConfig]) -> None:
+        """What training runs with these configs read exists, or is made by one wave before them."""
+        while configs:
+            read = dict.fromkeys(one for config in configs for one in readings(config))
+            self.existing |= dict.fromkeys(one for one in read if exists(self.study, one))
+            wave = [maker(self.study, one) for one in read if one not in self.existing]
+            self.waves = [wave, *self.waves] if wave else self.waves
+            configs = [self.study.compose(cell.overrides) for cell in wave if not cell.module]
 
 
-def state_of(cell: Cell, config: DictConfig, retry_failed: bool) -> str:
-    """What is to happen with a cell: it goes on where it stopped, and nothing is done twice."""
-    if is_occupied(cell.folder):
-        return RUNNING
-    if cell.run.result_of(settings_of(config)) is not None:
-        return DONE
-    if cell.run.status()["state"] == "failed" and not retry_failed:
-        return FAILED
-    return TODO
+def readings(config: DictConfig) -> list[Reading]:
+    """What a training run reads; packaged and untrained networks are left out.
+
+    Raises ValueError where the validation set of a study has no folder.
+    """
+    found, editor = [], config.task in ("editor", "evaluation")
+    if config.init_from is not None:
+        found = [Reading("init_from", config.init_from, "editor" if editor else config.task)]
+    elif editor:
+        tokenizers = [(role, config.tokenizer[role]) for role in ("source", "driver")]
+        found = [Reading(f"tokenizer.{r}", where, f"{r}_tokenizer") for r, where in tokenizers]
+    found = [one for one in found if one.where not in (None, "untrained")]
+    found = [one for one in found if not one.where.startswith("package:")]
+    if config.study.validation is not None and config.evaluation.enabled:
+        if config.evaluation.validation_set is None:
+            raise ValueError(
+                "study.validation describes a validation set that cells share, and "
+                "evaluation.validation_set is null: name a folder there."
+            )
+        key = "evaluation.validation_set"
+        found.append(Reading(key, config.evaluation.validation_set, VALIDATION))
+    return found
+
+
+def exists(study: Study, reading: Reading) -> bool:
+    """Raises ValueError for a validation set that was built for other numbers."""
+    if reading.task == VALIDATION:
+        is_there = Path(reading.where, "manifest.json").exists()
+        if is_there:
+            asked = study.compose(validation_choices(study)).evaluation
+            check_numbers(Path(reading.where), {name: asked[name] for name in NUMBERS})
+        return is_there
+    from e2eve.bundle import locate  # PyTorch takes seconds
+
+    try:
+        return bool(locate(reading.where))
+    except ValueError:
+        return False
+
+
+def maker(study: Study, reading: Reading) -> Cell:
+    """The command that builds the validation set, or trains the experiment of that run folder.
+
+    Raises ValueError when there is no such experiment.
+    """
+    folder = Path(reading.where)
+    if reading.task == VALIDATION:
+        overrides = (*validation_choices(study), f"out={quoted(folder)}")
+        return Cell(folder.name, folder, overrides, study.flags, "e2eve.validation_set")
+    if folder.name in study.loader.get_group_options("experiment"):
+        choices = choices_for(study, reading.task)
+        overrides = (*study.hydra_overrides, f"+experiment={folder.name}", *choices)
+        config = study.compose(overrides)
+        if Path(config.run_dir) == folder and config.task == reading.task:
+            return Cell(folder.name, folder, overrides, study.flags)
+    raise ValueError(
+        f"The sweep reads {reading.key}={folder}, which is no trained network, and no experiment "
+        f"makes it (one called {folder.name} with that run folder would): train it first, or give "
+        f"another {reading.key}."
+    )
+
+
+def choices_for(study: Study, task: str) -> list[str]:
+    """What the command says about images, networks and machine."""
+    given = without(study.given, NAMES_THE_RUN)
+    if task == "editor":
+        return given
+    own = list(study.settings.tokenizers)
+    taken = without(given, (*OF_THE_EDITOR, *map(key_of, parsed(own))))
+    return [text for text in taken if key_of(*parsed([text])).split(".")[0] in FOR_TOKENIZERS] + own
+
+
+def validation_choices(study: Study) -> list[str]:
+    """What the command says about images, and how the shared validation set is built."""
+    own = [*study.settings.validation, "evaluation.validation_set=null"]
+    dropped = ("sweep", "study", "task", "init_from", *map(key_of, parsed(own)))
+    return [*without(study.given, dropped), *own]

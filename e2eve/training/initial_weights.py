@@ -38,7 +38,7 @@ def open_initial_editor(
     shape, wish = asdict(model.config), asdict(transformer)
     if transformer.codebook_size is None:
         wish["codebook_size"] = shape["codebook_size"]
-    for name in shape.keys() - set(model.initial):
+    for name in (name for name in shape if name not in model.initial):
         made[f"transformer.{name}"], asked[f"transformer.{name}"] = shape[name], wish[name]
     check_agreement(made, asked, where)
     log.info("Transformer and tokenizers start as those of %s.", where)

@@ -50,6 +50,15 @@ class Conditioning(NamedTuple):
     empty_driver_ids: Int[Tensor, "driver"] | None = None
     codebook_size: int | None = None
 
+    def repeated(self, num_samples: int) -> "Conditioning":
+        """A row for each sample, those of an input together."""
+        each = {
+            name: ids.repeat_interleave(num_samples, dim=0)
+            for name, ids in self._asdict().items()
+            if isinstance(ids, Tensor) and ids.ndim == 2
+        }
+        return self._replace(**each)
+
 
 class TokenNLL(NamedTuple):
     """Negative log-likelihoods in nats, and their means.

@@ -1,44 +1,56 @@
-"""`python -m e2eve.benchmark`: every part runs, is compared, and says what the floor is made of."""
+"""`python -m e2eve.benchmark`: every part runs, and says what its roofline is made of."""
 
 import functools
+import itertools
 import json
 
 import pytest
 import torch
 
 from e2eve.benchmark import benchmark
-from e2eve.benchmarks.floors import tokenizer_work
-from e2eve.benchmarks.registry import PARTS
-from e2eve.benchmarks.setting import PRESETS, Setting
-from e2eve.benchmarks.timing import CLOCKS, Case, timings
+from e2eve.benchmarks import networks, pipeline
+from e2eve.benchmarks.setting import PARTS, Setting, on_meta, operations_of
+from e2eve.benchmarks.timing import CLOCKS, Variant, timings
 from tests.factories import compose
 
 CPU = torch.device("cpu")
-PLAIN = set(PARTS) - {"loader", "passes", "validation"}
+OWN = [
+    name
+    for name, build in PARTS.items()
+    if build.__module__ in (networks.__name__, pipeline.__name__)
+]
+
+
+@pytest.fixture(autouse=True)
+def _few_images(monkeypatch):
+    monkeypatch.setattr(pipeline, "REFERENCES", 12)
+    monkeypatch.setattr(pipeline, "DISTRACTORS", 8)
 
 
 def run(*overrides: str) -> list[dict]:
     settings = ["preset=tiny", "device=cpu", "rounds=1", "workers=0", *overrides]
-    return [json.loads(line) for line in benchmark(compose(*settings, config_name="benchmark"))]
+    return benchmark(compose(*settings, config_name="benchmark"))
 
 
-@pytest.mark.parametrize("part", sorted(set(PARTS) - {"sample", "drafts"}))
-def test_a_part_is_timed_beside_its_plain_way_and_its_floor(part):
+@pytest.mark.parametrize("part", OWN)
+def test_a_part_is_timed_beside_its_roofline(part):
     (found,) = run(f"parts=[{part}]", "batch=2")
     assert (found["part"], found["batch"]) == (part, 2)
     assert found["seconds"] > 0
-    assert (found["speedup"] is not None) == (part in PLAIN)
-    assert found["above_floor"] == pytest.approx(found["seconds"] / found["floor"]["seconds"])
-    assert found["floor"]["arithmetic"]
+    assert found["speedup"] is None, "without references there is no baseline"
+    assert found["above_roofline"] == pytest.approx(found["seconds"] / found["roofline"]["seconds"])
+    assert found["roofline"]["arithmetic"]
 
 
-def test_sampling_is_timed_beside_other_ways():
-    pytest.importorskip("transformers")
-    (found,) = run("parts=[sample]")
-    ways = [way["name"] for way in found["ways"]]
-    assert ways[0] == "uncached loop"
-    assert any("GPT-2" in name for name in ways)
-    assert found["speedup"] == pytest.approx(found["ways"][0]["seconds"] / found["seconds"])
+def test_the_parts_of_the_default_are_there():
+    assert set(compose(config_name="benchmark").parts) == set(OWN)
+
+
+def test_any_family_of_token_models_can_be_timed(monkeypatch):
+    monkeypatch.setattr(networks, "GPT", type("Another", (), {}))
+    (found,) = run("parts=sample")
+    assert [one["name"] for one in found["variants"]] == ["e2eve", "preserve=tokens"]
+    assert found["roofline"] is None
 
 
 def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
@@ -50,35 +62,34 @@ def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
     assert [json.loads(line) for line in out.read_text().splitlines()] == found
 
 
-def test_one_part_and_one_way_need_no_brackets():
-    (found,) = run("parts=encode", "ways=exact convolutions")
-    assert [way["name"] for way in found["ways"]] == ["ours", "exact convolutions"]
+@pytest.mark.parametrize("names", ["bfloat16", "[bfloat16]"])
+def test_only_the_variants_that_are_named_are_timed(names):
+    (found,) = run("parts=sample", f"variants={names}")
+    assert [one["name"] for one in found["variants"]] == ["e2eve", "bfloat16"]
 
 
-def test_only_the_ways_that_are_named_are_timed():
-    (found,) = run("parts=[encode]", "ways=['exact convolutions']")
-    assert [way["name"] for way in found["ways"]] == ["ours", "exact convolutions"]
-    assert found["speedup"] is None
+def test_what_was_measured_before_a_part_failed_is_printed(capsys, monkeypatch):
+    def fail(setting):
+        raise ValueError("no")
 
-
-def test_what_was_measured_before_a_part_failed_is_printed(capsys):
-    with pytest.raises(ValueError, match="needs a trained editor"):
-        run("parts=[encode,drafts]")
+    monkeypatch.setitem(PARTS, "decode", fail)
+    with pytest.raises(ValueError, match="no"):
+        run("parts=[encode,decode]")
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["part"] == "encode"
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["parts=[sampel]"], 'A part is "sampel".*did you mean "sample"'),
+        (["parts=[sampel]"], 'parts is "sampel".*did you mean "sample"'),
         (["preset=huge"], 'preset is "huge"'),
         (["precision=fp8"], 'precision is "fp8"'),
-        (["batch=0"], "batch is 0: give 1 or more"),
+        (["batch=0"], "batch is 0: give at least 1"),
         (["rounds=0"], "rounds is 0"),
-        (["threads=0"], "threads is 0: give 1 or more"),
-        (["batch=[1,two]"], "batch is two: give 1 or more"),
-        (["parts=[mask]", "ways=[plane]"], 'A way of mask is "plane".*did you mean "plain"'),
-        (["parts=[drafts]"], "needs a trained editor: give editor="),
+        (["threads=0"], "threads is 0: give at least 1"),
+        (["batch=[1,two]"], 'batch is "two": give a whole number'),
+        (["parts=[encode]", "variants=[exat]"], 'variants is "exat"'),
+        (["+way=plain"], "way is no setting"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(overrides, message):
@@ -87,11 +98,19 @@ def test_what_is_wrong_is_one_sentence(overrides, message):
 
 
 def test_the_published_tokenizer_works_as_much_as_is_known():
-    tokenizer = Setting(PRESETS["large"]).editor.source_tokenizer
-    encoding, decoding = tokenizer_work(tokenizer, 256)
-    assert encoding.all == pytest.approx(138e9, rel=0.03)
-    assert decoding.all == pytest.approx(253e9, rel=0.03)
-    assert encoding.least() < encoding.all / 2
+    network = on_meta(Setting("base").network.source_tokenizer)
+    image = torch.zeros(1, 3, 256, 256, device="meta")
+    ids = torch.zeros(1, 256, dtype=torch.long, device="meta")
+    encoding = operations_of(lambda: network.latent(image))
+    assert encoding == pytest.approx(138e9, rel=0.03)
+    assert operations_of(lambda: network.decode(ids)) == pytest.approx(253e9, rel=0.03)
+    assert operations_of(lambda: network.latent(image), winograd=True) < encoding / 2
+
+
+def test_training_is_counted_at_every_preset():
+    for preset in ("tiny", "small"):
+        learning, encoding = networks.training_work(Setting(preset))
+        assert operations_of(learning) > operations_of(encoding) > 0
 
 
 class Clock:
@@ -106,17 +125,26 @@ class Clock:
         self.now += seconds
 
 
-def test_shares_are_scaled_up_and_ways_take_turns(monkeypatch):
+def test_shares_are_scaled_up_and_variants_take_turns(monkeypatch):
     clock = Clock(monkeypatch)
-    ways = [Case(name, functools.partial(clock.wait, name, 0.25), share=0.5) for name in "ab"]
-    found = timings(ways, rounds=2, device=CPU, clock="test")
-    assert clock.waits == ["a", "b"] * 3
-    assert [timing.seconds for timing in found] == [0.5, 0.5]
+    both = [Variant(name, functools.partial(clock.wait, name, 0.25), share=0.5) for name in "ab"]
+    found = timings(both, rounds=2, device=CPU, clock="test")
+    assert [name for name, _ in itertools.groupby(clock.waits)] == ["a", "b", "a", "b"]
+    assert [one["seconds"] for one in found] == [0.5, 0.5]
 
 
-def test_quick_ways_are_called_often_enough_to_be_timed(monkeypatch):
+def test_quick_variants_are_called_often_enough_to_be_timed(monkeypatch):
     clock = Clock(monkeypatch)
-    quick = Case("quick", functools.partial(clock.wait, "quick", 0.001))
+    quick = Variant("quick", functools.partial(clock.wait, "quick", 0.001))
     (found,) = timings([quick], rounds=1, device=CPU, clock="test")
     assert len(clock.waits) > 100
-    assert found.seconds == pytest.approx(0.001)
+    assert found["seconds"] == pytest.approx(0.001)
+
+
+def test_pytorch_keeps_its_number_of_threads(monkeypatch):
+    threads = []
+    torch.set_num_threads(2)
+    variant = Variant("e2eve", lambda: threads.append(torch.get_num_threads()))
+    timings([variant], rounds=1, device=CPU)
+    assert set(threads) == {2}
+    assert torch.get_num_threads() == 2

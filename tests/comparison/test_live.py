@@ -34,7 +34,7 @@ def get(port: int, path: str, host: str | None = None) -> tuple[int, dict[str, s
 
 @pytest.fixture
 def runs(tmp_path):
-    write_run(tmp_path / "runs" / "a", Made({"tokenizer": "a"}, pictured=2))
+    write_run(tmp_path / "runs" / "a", Made({"tokenizer": "a"}, saved=2))
     write_run(tmp_path / "runs" / "b", Made({"tokenizer": "b"}, state="running"))
     return tmp_path / "runs"
 
@@ -79,7 +79,7 @@ def test_other_names_are_refused_whatever_they_ask_for(port):
 def test_only_files_that_the_page_leads_to_are_handed_out(port, runs):
     page = get(port, "/")[2].decode()
     data = page.partition('id="data">')[2].partition("</script>")[0]
-    link = json.loads(data)["cells"][0]["runs"][0]["strips"]["00000"]["link"]
+    link = json.loads(data)["configurations"][0]["runs"][0]["strips"]["00000"]["link"]
     status, headers, body = get(port, f"/{link}")
     assert (status, headers["Content-Type"]) == (200, "image/png")
     assert body == (runs / "a" / "samples" / "inputs" / "00000.png").read_bytes()
@@ -127,11 +127,11 @@ def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, wat
     page.goto(f"http://127.0.0.1:{port}/")
     page.wait_for_selector("body[data-ready]")
     page.locator("#input-00001").check()
-    page.locator("#cells-table [data-column=recall_5] button").click()
-    write_run(runs / "c", Made({"tokenizer": "c"}, pictured=2))
-    page.wait_for_selector("#cells-table tr:nth-child(3)")
+    page.locator("#results-table [data-column=recall_5] button").click()
+    write_run(runs / "c", Made({"tokenizer": "c"}, saved=2))
+    page.wait_for_selector("#results-table tr:nth-child(3)")
     page.wait_for_selector("body[data-ready]")
     assert page.locator("#input-00001").is_checked()
-    header = page.locator("#cells-table thead [data-column=recall_5]")
+    header = page.locator("#results-table thead [data-column=recall_5]")
     assert header.get_attribute("aria-sort") == "descending"
     assert page.locator("#cards .card").count() == 2  # b still runs

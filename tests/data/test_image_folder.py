@@ -3,12 +3,15 @@
 import logging
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from e2eve.data.image_folder import ImageFolder
+from e2eve.data.image_folder import ImageFolder, split_folder
+from e2eve.data.splits import Splits, build_splits
+from tests.factories import compose
 
 
 def paint(path, level: int = 0, width: int = 6) -> None:
@@ -38,7 +41,7 @@ def test_recursive_sorted_any_case_native_size(root):
     assert folder[0].dtype == np.uint8 and (folder[0] == 40).all()
 
 
-def test_other_suffixes_and_hidden_files_are_no_pictures(root):
+def test_other_suffixes_and_hidden_files_are_no_images(root):
     for name in (".hidden.png", ".cache/e.png", "._a.png"):
         paint(root / name)
     (root / "notes.txt").write_text("no picture")
@@ -85,7 +88,7 @@ def test_nothing_found_says_what_was_looked_for_and_where(tmp_path):
     with pytest.raises(ValueError, match=rf"below {tmp_path} .*JPEG, PNG and WebP"):
         ImageFolder(tmp_path)
     (tmp_path / "train.txt").write_text("\n")
-    with pytest.raises(ValueError, match=r"named by .*train\.txt"):
+    with pytest.raises(ValueError, match=r"named by train\.txt"):
         ImageFolder(tmp_path, "train.txt")
 
 
@@ -100,7 +103,7 @@ def test_files_without_a_signature_are_named_and_left_out(root, caplog):
     assert "empty.jpg, page.png" in record.message
 
 
-def test_a_damaged_picture_is_named_once_and_replaced(root, caplog):
+def test_a_damaged_image_is_named_once_and_replaced(root, caplog):
     truncate(root / "b.png")
     folder = ImageFolder(root)
     assert folder.name(1) == "b.png"
@@ -121,7 +124,7 @@ def test_all_damaged_is_an_error(tmp_path):
     truncate(tmp_path / "b.png")
     folder = ImageFolder(tmp_path)
     for _ in range(2):
-        with pytest.raises(ValueError, match="All 2 pictures"):
+        with pytest.raises(ValueError, match="All 2 images"):
             folder[0]
 
 
@@ -130,24 +133,102 @@ def test_workers_can_receive_it(root):
     assert np.array_equal(copy[2], ImageFolder(root)[2])
 
 
-def test_train_and_val_share_the_pictures_without_overlap(tmp_path):
-    for n in range(23):
-        Image.new("RGB", (4, 4)).save(tmp_path / f"{n:02d}.png")
-    parts = {part: ImageFolder(tmp_path, part=part).names for part in ("all", "train", "val")}
-    assert sorted(parts["train"] + parts["val"]) == parts["all"]
-    assert len(parts["val"]) == 3
+def many(root, count: int = 23):
+    for n in range(count):
+        Image.new("RGB", (4, 4)).save(root / f"{n:02d}.png")
+    return root
 
 
-def test_another_part_is_refused(tmp_path):
-    with pytest.raises(ValueError, match='part is "test", choose one of: all, train, val'):
-        ImageFolder(tmp_path, part="test")
+def names(splits: Splits) -> tuple[list[str], list[str]]:
+    return splits.train.names, splits.val.names  # type: ignore[attr-defined]
+
+
+def test_train_and_val_share_the_images_without_overlap(tmp_path):
+    train, val = names(split_folder(many(tmp_path)))
+    assert sorted(train + val) == ImageFolder(tmp_path).names
+    assert val == ["00.png", "10.png", "20.png"]
 
 
 @pytest.mark.parametrize("named", ["train", "val"])
 def test_one_list_leaves_the_others_to_the_other_part(root, named):
     (root / "list.txt").write_text("sub/d.JPEG\n./b.png\n")
-    other = {"train": "val", "val": "train"}[named]
-    listed = ImageFolder(root, "list.txt", named)
-    rest = ImageFolder(root, None, other, "list.txt")
-    assert listed.names == ["sub/d.JPEG", "b.png"]
+    splits = split_folder(root, **{f"{named}_list": "list.txt"})._asdict()
+    rest = splits.pop({"train": "val", "val": "train"}[named])
+    assert splits[named].names == ["sub/d.JPEG", "b.png"]
     assert rest.names == ["a.PNG", "sub/deep/c.webp"]
+
+
+def other_names(root, kind: str) -> list[str]:
+    """Two images of the folder by other names than a walk finds."""
+    found = ImageFolder(root).names[:2]
+    if kind == "absolute":
+        return [str(root / name) for name in found]
+    if kind == "through the parent":
+        return [f"../{root.name}/{name}" for name in found]
+    for name in found:
+        link = root / kind / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(root / name) if kind == "links" else os.link(root / name, link)
+    return [f"{kind}/{name}" for name in found]
+
+
+@pytest.mark.parametrize("kind", ["absolute", "through the parent", "links", "hard links"])
+@pytest.mark.parametrize("named", ["train", "val"])
+def test_no_image_is_in_both_parts_whatever_its_name(root, kind, named):
+    listed = other_names(root, kind)
+    (root / "list.txt").write_text("\n".join(listed))
+    splits = split_folder(root, **{f"{named}_list": "list.txt"})._asdict()
+    rest = splits.pop({"train": "val", "val": "train"}[named])
+    assert splits[named].names == listed
+    assert rest.names == ["sub/d.JPEG", "sub/deep/c.webp"]
+
+
+@pytest.mark.parametrize("kind", ["absolute", "through the parent", "links", "hard links"])
+def test_an_image_that_two_lists_name_is_refused(root, kind):
+    (root / "train.txt").write_text("\n".join(ImageFolder(root).names[1:]))
+    listed = other_names(root, kind)
+    (root / "val.txt").write_text("\n".join(listed))
+    with pytest.raises(ValueError, match=r"1 of the 2 images named by val\.txt") as refusal:
+        split_folder(root, "train.txt", "val.txt")
+    assert f"too, first {listed[1]}: take" in str(refusal.value)
+
+
+def test_one_list_for_both_parts_is_refused(root):
+    (root / "list.txt").write_text("a.PNG\nb.png\n")
+    with pytest.raises(ValueError, match=r"2 of the 2 images named by list.txt .* first a.PNG"):
+        split_folder(root, "list.txt", "list.txt")
+
+
+def test_links_within_a_folder_are_one_image(tmp_path):
+    many(tmp_path)
+    os.symlink("00.png", tmp_path / "05b.png")
+    os.link(tmp_path / "05.png", tmp_path / "05c.png")
+    train, val = names(split_folder(tmp_path))
+    one, other = ({(tmp_path / name).stat().st_ino for name in part} for part in (train, val))
+    assert not one & other
+
+
+def test_a_part_of_which_nothing_is_left_is_named(root):
+    (root / "all.txt").write_text("\n".join(str(root / name) for name in ImageFolder(root).names))
+    with pytest.raises(ValueError, match="No readable image left below"):
+        split_folder(root, val_list="all.txt")
+
+
+def test_both_parts_take_one_walk_and_open_each_file_once(root, monkeypatch):
+    opened, walks, open_file, walk = [], [], Path.open, os.walk
+    monkeypatch.setattr(Path, "open", lambda p, *a, **k: opened.append(p) or open_file(p, *a, **k))
+    monkeypatch.setattr(os, "walk", lambda *a, **k: walks.append(a) or walk(*a, **k))
+    split_folder(root)
+    assert len(walks) == 1
+    assert len(opened) == len(set(opened)) == 4
+
+
+def test_the_config_builds_both_parts_at_once(root):
+    node = compose("dataset=image_folder", f"dataset.root={root}").dataset
+    train, val = names(build_splits(node))
+    assert (train, val) == (["b.png", "sub/d.JPEG", "sub/deep/c.webp"], ["a.PNG"])
+
+
+def test_the_config_may_name_each_part():
+    splits = build_splits(compose("dataset.train.length=5", "dataset.val.length=3").dataset)
+    assert (len(splits.train), len(splits.val)) == (5, 3)

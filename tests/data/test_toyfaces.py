@@ -28,7 +28,7 @@ def test_drawing_is_pure() -> None:
     assert all(map(np.array_equal, there, reversed(back)))
 
 
-def test_splits_share_no_picture() -> None:
+def test_splits_share_no_image() -> None:
     drawn = [
         ToyFaces(split, size=32)[index].tobytes()
         for split in ("train", "val", "test")
@@ -38,9 +38,9 @@ def test_splits_share_no_picture() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 50, 64, 256, 512])
-def test_pictures_have_the_size_asked(size: int) -> None:
-    picture = ToyFaces(size=size)[0]
-    assert picture.shape == (size, size, 3) and picture.dtype == np.uint8
+def test_images_have_the_size_asked(size: int) -> None:
+    image = ToyFaces(size=size)[0]
+    assert image.shape == (size, size, 3) and image.dtype == np.uint8
 
 
 @pytest.mark.parametrize("index", range(FACES))

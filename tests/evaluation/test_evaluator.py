@@ -11,11 +11,13 @@ from einops import rearrange, repeat
 from PIL import Image
 from torch import nn
 
-from e2eve.editor import Conditioning, Editor
+from e2eve.conditioning import region_cells
+from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import SYSTEMS, mismatch_shift
 from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import EditTokens, SamplingSettings, TokenNLL
 from tests.factories import tiny_editor
 
 CELL, LEVELS = 4, 8
@@ -42,7 +44,7 @@ class Mosaic(Tokenizer):
 
 
 class FakeEditor(Editor):
-    """Returns the source itself, or noise; likes its own driver's mean colours in `logits`."""
+    """Returns the source itself, or noise; predicts its own driver's mean colours."""
 
     image_size = 32
     device = torch.device("cpu")
@@ -52,30 +54,29 @@ class FakeEditor(Editor):
         self.noisy, self.driver_size = noisy, driver_size
         self.shared, self.source_tokenizer = True, Mosaic()
 
-    def condition(self, sources, regions, drivers):
-        return Conditioning(
-            self.driver_tokenizer.encode(drivers), self.source_tokenizer.encode(sources)
-        )
+    def settings(self, given=None):
+        return given or SamplingSettings()
 
-    def draft(self, *inputs):
-        return None
-
-    def sample(self, driver_ids, source_ids, *, num_samples=4, seed=0, **options):
+    def draw(self, inputs, *, num_samples, seeds, settings, pastes):
+        source_ids = self.source_tokenizer.encode(inputs.sources)
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:
-            for row, one in zip(ids, seed, strict=True):
+            for row, one in zip(ids, seeds, strict=True):
                 generator = torch.Generator().manual_seed(one)
                 row[:] = torch.randint(LEVELS**3, row.shape, generator=generator)
-        return ids
+        return self.decode(ids)
 
     def decode(self, ids):
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
 
-    def logits(self, driver_ids, source_ids, target_ids):
-        logits = torch.zeros(*target_ids.shape, LEVELS**3)
-        liked = repeat(driver_ids, "b d -> b t d", t=target_ids.shape[1])
-        return logits.scatter_add(2, liked, torch.ones(liked.shape))
+    def tokenize(self, inputs):
+        driver_ids, ids = map(self.driver_tokenizer.encode, (inputs.drivers, inputs.sources))
+        return EditTokens(driver_ids, ids, ids, region_cells(inputs.regions, 32 // CELL))
+
+    def nll(self, tokens):
+        liked = (tokens.target_ids[:, :, None] == tokens.driver_ids[:, None]).any(-1)
+        return TokenNLL(torch.where(liked, 1.0, 2.0), tokens.region_cells)
 
 
 class LargeEditor(FakeEditor):

@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from e2eve.evaluation.curves import curve_charts, read_curves
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.report import driver_matters, findings, write_report
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_page import validation_page
 from e2eve.metrics.base import estimate
+from e2eve.reporting.charts import curve_charts
+from e2eve.runs import read_curves
 from tests.factories import tiny_editor
 
 CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recall_5
@@ -90,7 +91,7 @@ def test_curves_leave_out_empty_cells_and_group_by_metric(tmp_path):
     (tmp_path / "metrics.csv").write_text(CURVES)
     curves = read_curves(tmp_path / "metrics.csv")
     assert curves["val/loss"] == ([10.0], [6.1])
-    charts = curve_charts(tmp_path / "metrics.csv")
+    charts = curve_charts(curves)
     assert [chart.layout.title.text for chart in charts] == ["Loss", "Recall 5", "Learning rate"]
     assert [line.name for line in charts[0].data] == ["train", "val"]
 

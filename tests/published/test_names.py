@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from e2eve.editor import Editor
+from e2eve.published.conversion import editor_state
 from e2eve.published.names import (
     MASK,
     causal_mask,
     gpt_from_published,
+    gpt_shape,
     gpt_to_published,
     tokenizer_from_published,
+    tokenizer_shape,
     tokenizer_to_published,
 )
-from e2eve.published.shapes import gpt_shape, tokenizer_shape
-from e2eve.published.writing import editor_state
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout
 from tests.published_files import full_size, plain_editor, plain_tokenizer
@@ -39,9 +40,9 @@ def test_a_full_size_editor_is_covered_both_ways():
     masks = theirs.keys() - weights.keys()
     assert masks == {f"blocks.{layer}.attn.mask" for layer in range(24)}
     assert all(theirs[name].shape == causal_mask(530).shape for name in masks)
-    assert gpt_shape(weights, 16, "gpt_ffhq") == GPTConfig(positions=530)
+    assert gpt_shape(weights, 16, "gpt_ffhq") == GPTConfig(codebook_size=1024, positions=530)
     with torch.device("meta"):
-        ours = GPT(GPTConfig(positions=530), SequenceLayout()).state_dict()
+        ours = GPT(GPTConfig(codebook_size=1024, positions=530), SequenceLayout()).state_dict()
     assert shapes(gpt_to_published(ours)) == shapes(weights)
     assert shapes(gpt_from_published(weights, ours)) == shapes(ours)
 
@@ -50,7 +51,9 @@ def test_a_full_size_editor_file_has_all_its_parts():
     tokenizers = full_size("vqgan_source_256"), full_size("vqgan_driver_64")
     with torch.device("meta"):
         source, driver = (Tokenizer(VQGANConfig(image_size=side)) for side in (256, 64))
-        ours = editor_state(Editor(source, driver, GPTConfig(positions=530), 64))
+        ours = editor_state(
+            Editor(source, driver, GPTConfig(codebook_size=1024, positions=530), 64)
+        )
     theirs = {
         f"{part}.{name}": value
         for part, weights in {

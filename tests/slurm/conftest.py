@@ -20,7 +20,7 @@ PATIENCE = 900.0
 """Seconds that anything may take; a busy machine is slow."""
 
 LAUNCHER = (
-    "hydra/launcher=submitit_slurm hydra.launcher.partition=main hydra.launcher.mem_gb=1 "
+    "hydra/launcher=e2eve_slurm hydra.launcher.partition=main hydra.launcher.mem_gb=1 "
     "hydra.launcher.gpus_per_node=null hydra.launcher.cpus_per_task=1 "
     "hydra.launcher.timeout_min=60 hydra.launcher.signal_delay_s=60"
 ).split()
@@ -55,7 +55,7 @@ class SlurmSweep:
         self.process: subprocess.Popen | None = None
 
     def start(self, *more: str) -> None:
-        command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={self.folder}"]
+        command = [sys.executable, "-m", "e2eve.train", "-m", f"study.dir={self.folder}"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with self.output.open("w") as output:
             self.process = subprocess.Popen(

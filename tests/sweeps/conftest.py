@@ -1,4 +1,4 @@
-"""Sweeps of stub trainings, started as a person starts them."""
+"""Sweeps of stub training runs, started as a person starts them."""
 
 import json
 import os
@@ -10,19 +10,24 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STUBBED = (
-    "import e2eve.sweeps.processes; e2eve.sweeps.processes.MODULE = 'tests.sweeps.stub_training'\n"
-    "from e2eve.train import main; main()"
+    "import e2eve.sweeps.study; e2eve.sweeps.study.MODULE = 'tests.sweeps.stub_training'\n"
+    "from tests.sweeps.stub_training import main; main()"
 )
 
 
 class StubSweep:
-    """`python -m e2eve.train -m …` in a folder of its own, with the stub in place of trainings."""
+    """`python -m e2eve.train -m …` in a folder of its own, with the stub in place of training runs.
+
+    By processes of their own unless another launcher is named.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, os.environ["PATH"]
 
     def start(self, *overrides: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", STUBBED, "-m", f"sweep.dir={self.folder}"]
+        command = [sys.executable, "-c", STUBBED, "-m", f"study.dir={self.folder}"]
+        if not any(one.startswith(("hydra/launcher", "+sweep")) for one in overrides):
+            command.append("hydra/launcher=e2eve_local")
         return subprocess.Popen(
             [*command, "evaluation=off", "logger=csv", *overrides],
             cwd=self.folder.parent,

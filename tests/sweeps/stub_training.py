@@ -1,7 +1,7 @@
-"""Stands in for `e2eve.train` in tests of sweeps: a run folder in milliseconds, without PyTorch.
+"""Stands in for `e2eve.train` in tests of sweeps: a run folder in milliseconds, no training.
 
 Seed 7 fails unless a file `healed` lies in the sweep's folder; seed 8 is killed; seed 9 waits to be
-ended; a tokenizer's training leaves a bundle unless its batch size is 13.
+ended; a tokenizer's run leaves a bundle unless its batch size is 13.
 """
 
 import os
@@ -10,16 +10,29 @@ import sys
 import time
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from e2eve.config import command
-from e2eve.training.run_folder import RunFolder, settings_of
+from e2eve.runs import RunFolder, run_settings
+from e2eve.sweeps.hooks import train_cell
 
 
 @command("train")
-def main(config: DictConfig) -> None:
-    folder, settings = Path(config.sweep.dir), settings_of(config)
-    run = RunFolder(config.run_dir).open(settings)
+def main(config: DictConfig) -> float | None:
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return train_cell(config, train)
+    train(config)
+    return None
+
+
+def train(config: DictConfig) -> Path:
+    folder, settings = Path(config.study.dir), run_settings(config)
+    run = RunFolder(config.run_dir)
+    if (done := run.result_of(settings)) is not None:
+        return done
+    run.open(settings)
     run.mark("running")
     with (run / "lives.txt").open("a") as file:
         file.write("started\n")
@@ -29,6 +42,7 @@ def main(config: DictConfig) -> None:
         run.note_failure(error)
         raise
     run.mark("done", result="result.txt")
+    return run / "result.txt"
 
 
 def behave(config: DictConfig, folder: Path, run: RunFolder) -> None:

@@ -21,17 +21,17 @@ def composed(*overrides: str) -> DictConfig:
 
 def test_there_are_the_promised_sweeps_and_launchers():
     assert {"ablation", "driver", "size", "sampling", "search"} == set(SWEEPS)
-    assert {"local", "joblib", "submitit_local", "submitit_slurm"} == set(LAUNCHERS)
+    assert {"e2eve_local", "e2eve_submitit_local", "e2eve_slurm"} == set(LAUNCHERS)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_sweep_goes_with_every_experiment(sweep, experiment):
     config = composed(f"+experiment={experiment}", f"+sweep={sweep}", "++dataset.root=.")
-    assert config.sweep.dir == f"runs/{experiment}_{sweep}"
-    assert config.hydra.sweep.dir == config.sweep.dir
-    assert config.evaluation.validation_set == f"{config.sweep.dir}/validation_set"
-    assert config.sweep.validation is not None
+    assert config.study.dir == f"runs/{experiment}_{sweep}"
+    assert config.hydra.sweep.dir == config.study.dir
+    assert config.evaluation.validation_set == f"{config.study.dir}/validation_set"
+    assert config.study.validation is not None
     OmegaConf.to_container(
         OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
     )
@@ -55,7 +55,7 @@ def test_every_launcher_composes(launcher):
 
 
 def test_a_slurm_job_has_a_process_for_each_device():
-    config = composed("hydra/launcher=submitit_slurm", "trainer=ddp", "trainer.nodes=2")
+    config = composed("hydra/launcher=e2eve_slurm", "trainer=ddp", "trainer.num_nodes=2")
     launcher = config.hydra.launcher
     assert (launcher.nodes, launcher.tasks_per_node, launcher.gpus_per_node) == (2, 4, 4)
 

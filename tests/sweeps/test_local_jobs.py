@@ -15,8 +15,9 @@ from tests.factories import TINY
 
 ROOT = Path(__file__).parents[2]
 TRAINING = (
-    "tokenizer=shared tokenizer.source=untrained trainer.max_steps=800 trainer.workers=0 "
-    "trainer.checkpoint_every=100000 trainer.validate_every=100000 trainer.log_every=20"
+    "tokenizer=shared tokenizer.source=untrained trainer.max_steps=800 loader.workers=0 "
+    "callbacks.last.every_n_steps=100000 trainer.val_check_interval=100000 "
+    "trainer.log_every_n_steps=20"
 ).split()
 
 
@@ -30,9 +31,9 @@ def wait_for(path: Path, lines: int) -> None:
 @pytest.mark.slow
 def test_usr2_saves_and_the_job_goes_on_there(tmp_path):
     folder = tmp_path / "sweep"
-    command = [sys.executable, "-m", "e2eve.train", "-m", f"sweep.dir={folder}", "seed=0"]
+    command = [sys.executable, "-m", "e2eve.train", "-m", f"study.dir={folder}", "seed=0"]
     sweep = subprocess.Popen(
-        [*command, *TINY, *TRAINING, "hydra/launcher=submitit_local"],
+        [*command, *TINY, *TRAINING, "hydra/launcher=e2eve_submitit_local"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
@@ -52,7 +53,7 @@ PHOTOS = "+experiment=photos_block dataset.root=pictures tokenizer=shared,separa
 
 def test_jobs_are_told_from_cells_and_failures_named(stub_sweep):
     """Tokenizers that cells need are jobs too, and no cells of the sweep."""
-    code, output = stub_sweep.run(*PHOTOS, "hydra/launcher=submitit_local")
+    code, output = stub_sweep.run(*PHOTOS, "hydra/launcher=e2eve_submitit_local")
     assert code == 1
     assert sorted(stub_sweep.states().values()) == ["done", "done", "failed", "failed"]
     assert "2 of 4 cells are done" in output
@@ -65,7 +66,7 @@ def test_jobs_are_told_from_cells_and_failures_named(stub_sweep):
 
 
 def test_a_job_that_is_killed_is_a_failed_cell_and_not_awaited(stub_sweep):
-    code, output = stub_sweep.run("seed=8,0", "hydra/launcher=submitit_local")
+    code, output = stub_sweep.run("seed=8,0", "hydra/launcher=e2eve_submitit_local")
     assert code == 1
     assert stub_sweep.states() == {"seed-0": "done", "seed-8": "failed"}
     assert "ended without a result" in output

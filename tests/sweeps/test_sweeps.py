@@ -7,9 +7,9 @@ import time
 import pytest
 import yaml
 
-from e2eve.evaluation.files import check_numbers
-from e2eve.sweeps.cells import Cell
-from e2eve.training.occupancy import occupied
+from e2eve.evaluation.settings import check_numbers
+from e2eve.runs import lock_run_dir
+from e2eve.sweeps.study import Cell
 
 TWO_BY_TWO = ["tokenizer=shared,separate", "seed=0,1"]
 
@@ -44,9 +44,9 @@ def test_a_failed_cell_is_retried_on_request_in_its_folder(stub_sweep):
     (stub_sweep.folder / "healed").touch()
     code, output = stub_sweep.run("seed=7,0")
     assert code == 1
-    assert "sweep.retry_failed=true" in output
+    assert "study.retry_failed=true" in output
     assert stub_sweep.lives() == {"seed-0": 1, "seed-7": 1}
-    code, _ = stub_sweep.run("seed=7,0", "sweep.retry_failed=true")
+    code, _ = stub_sweep.run("seed=7,0", "study.retry_failed=true")
     assert code == 0
     assert stub_sweep.lives() == {"seed-0": 1, "seed-7": 2}
     code, _ = stub_sweep.run("seed=7,0")
@@ -61,7 +61,7 @@ def test_other_steps_make_a_done_cell_go_on(stub_sweep):
 
 
 def test_a_dry_run_touches_nothing(stub_sweep):
-    code, output = stub_sweep.run(*TWO_BY_TWO, "sweep.dry_run=true")
+    code, output = stub_sweep.run(*TWO_BY_TWO, "study.dry_run=true")
     assert code == 0
     assert output.count("  to run  ") == 4
     assert stub_sweep.states() == {}
@@ -81,7 +81,9 @@ def test_sigterm_ends_the_cell_under_way_and_starts_no_other(stub_sweep):
 
 
 def test_several_at_a_time_each_with_its_own_output(stub_sweep):
-    code, _output = stub_sweep.run("seed=0,1,7", "hydra/launcher=joblib", "hydra.launcher.n_jobs=3")
+    code, _output = stub_sweep.run(
+        "seed=0,1,7", "hydra/launcher=e2eve_local", "hydra.launcher.n_jobs=3"
+    )
     assert code == 1
     assert stub_sweep.states() == {"seed-0": "done", "seed-1": "done", "seed-7": "failed"}
     assert "no luck" in (stub_sweep.folder / "seed-7" / "output.log").read_text()
@@ -92,22 +94,22 @@ PHOTOS = ["+experiment=photos_block", "dataset.root=pictures", *TWO_BY_TWO]
 
 def test_tokenizers_that_cells_share_are_trained_once_before_them(stub_sweep):
     tokenizers = [f"runs/photos_{role}_tokenizer" for role in ("source", "driver")]
-    code, output = stub_sweep.run(*PHOTOS, "trainer.max_steps=5", "sweep.tokenizers=['seed=3']")
+    code, output = stub_sweep.run(*PHOTOS, "trainer.max_steps=5", "study.tokenizers=['seed=3']")
     assert code == 0, output
     for place in tokenizers:
-        assert output.count(f"trained first  {place}") == 1
+        assert output.count(f"made first  {place}") == 1
         config = yaml.safe_load((stub_sweep.folder.parent / place / "config.yaml").read_text())
         assert (config["dataset"]["root"], config["seed"]) == ("pictures", 3)
         assert config["trainer"]["max_steps"] > 5  # what is given is for the cells
     assert set(stub_sweep.states().values()) == {"done"}
     _, output = stub_sweep.run(*PHOTOS, "trainer.max_steps=6")
     for place in tokenizers:
-        assert output.count(f"exists      {place}") == 1
+        assert output.count(f"exists  {place}") == 1
         assert len((stub_sweep.folder.parent / place / "lives.txt").read_text().splitlines()) == 1
 
 
 def test_cells_whose_tokenizer_fails_are_not_started(stub_sweep):
-    code, output = stub_sweep.run(*PHOTOS, "sweep.tokenizers=['batch_size=13']")
+    code, output = stub_sweep.run(*PHOTOS, "study.tokenizers=['batch_size=13']")
     assert code == 1
     assert stub_sweep.states() == {}
     assert output.count("not started, runs/photos_source_tokenizer") == 4
@@ -121,15 +123,16 @@ def test_what_nobody_makes_is_said_before_anything_runs(stub_sweep):
 
 
 def test_an_editor_is_trained_before_its_sampling_is_evaluated(stub_sweep):
-    code, output = stub_sweep.run("+sweep=sampling", "sweep.dry_run=true", "evaluation=standard")
+    code, output = stub_sweep.run("+sweep=sampling", "study.dry_run=true", "evaluation=standard")
     assert code == 0, output
-    assert "trained first  runs/toyfaces_block  (+experiment=toyfaces_block" in output
+    assert "made first  runs/toyfaces_block  (+experiment=toyfaces_block" in output
     assert output.count("  to run  temperature-") == 12
 
 
-def test_a_search_goes_after_its_metric_and_repeats_itself(stub_sweep):
+def test_a_search_goes_after_its_objective_and_repeats_itself(stub_sweep):
     pytest.importorskip("optuna")
-    search = ["+sweep=search", "sweep.metric=val/loss", "hydra.sweeper.n_trials=6"]
+    search = ["+sweep=search", "study.objective=val/loss", "hydra.sweeper.n_trials=6"]
+    search.append("hydra.sweeper.direction=minimize")
     rates = "hydra.sweeper.params={optimizer.base_learning_rate: 'choice(1e-5,3e-5,9e-5)'}"
     code, output = stub_sweep.run(*search, rates)
     assert code == 0, output
@@ -141,13 +144,14 @@ def test_a_search_goes_after_its_metric_and_repeats_itself(stub_sweep):
     assert stub_sweep.lives() == lives
 
 
-def test_a_metric_that_there_is_not_fails_the_search_by_name(stub_sweep):
+def test_an_objective_that_there_is_not_fails_the_search_by_name(stub_sweep):
     pytest.importorskip("optuna")
     code, output = stub_sweep.run(
-        "+sweep=search", "sweep.metric=val/los", "hydra.sweeper.n_trials=1"
+        *("+sweep=search", "study.objective=val/los", "hydra.sweeper.n_trials=1"),
+        "hydra.sweeper.direction=minimize",
     )
     assert code != 0
-    assert 'sweep.metric is "val/los"' in output
+    assert 'study.objective is "val/los"' in output
 
 
 def test_the_record_says_which_cells_there_are(stub_sweep):
@@ -159,10 +163,14 @@ def test_the_record_says_which_cells_there_are(stub_sweep):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["hydra/launcher=submitit_slurm"], "sbatch, which is not to be found"),
-        (["hydra/launcher=submitit_local", "trainer.devices=2"], "give hydra/launcher=local"),
-        (["sweep.validation=[]", "evaluation=standard"], "name one folder there"),
-        (["hydra/launcher=basic"], "give hydra/launcher=local"),
+        (["hydra/launcher=e2eve_slurm"], "sbatch, which is not to be found"),
+        (
+            ["hydra/launcher=e2eve_submitit_local", "trainer.devices=2"],
+            "hydra/launcher=e2eve_local",
+        ),
+        (["study.validation=[]", "evaluation=standard"], "name a folder there"),
+        (["hydra/launcher=basic", "trainer.devices=2"], "give hydra/launcher=e2eve_local"),
+        (["hydra/launcher=basic", "study.validation=[]", "evaluation=standard"], "e2eve_local"),
     ],
 )
 def test_what_cannot_run_is_one_sentence(stub_sweep, overrides, message):
@@ -183,13 +191,13 @@ def test_a_done_cell_that_refuses_other_settings_is_named(stub_sweep):
     assert stub_sweep.run("seed=0,1")[0] == 0
 
 
-def test_a_process_that_was_refused_says_nothing_of_the_training_under_way(tmp_path):
+def test_a_process_that_was_refused_says_nothing_of_the_run_under_way(tmp_path):
     cell = Cell("a", tmp_path / "a", ())
-    with occupied(cell.folder):
+    with lock_run_dir(cell.folder):
         cell.run.mark("running")
-        cell.ended_badly("its process ended with exit code 1")
+        cell.note_failure("its process ended with exit code 1")
         assert cell.run.status()["state"] == "running"
-    cell.ended_badly("its process ended with exit code 1")
+    cell.note_failure("its process ended with exit code 1")
     assert cell.run.status()["state"] == "failed"
 
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
+from e2eve.runs import RunFolder
 from e2eve.training import tasks
 from e2eve.training.loggers import SECONDS_KEPT_BACK, membership, wants_wandb
 from e2eve.training.run import train
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 from tests.training.wandb_files import OfflineRun, read_offline
 
 ROOT = Path(__file__).parents[2]
-CELL = ["sweep.dir=runs/some_sweep", "sweep.cell=tokenizer-shared+seed-0"]
+CELL = ["study.dir=runs/some_sweep", "study.cell=tokenizer-shared+seed-0"]
 
 
 @pytest.fixture
@@ -66,12 +66,12 @@ def test_a_run_keeps_its_id_and_another_folder_has_another(tmp_path):
 
 def test_cells_are_grouped_by_sweep_and_tagged_by_choices():
     config = compose(*TINY, *CELL)
-    assert membership(config, config.sweep) == (
+    assert membership(config, config.study) == (
         "some_sweep",
         ["editor", "tokenizer-shared", "seed-0"],
     )
     alone = compose(*TINY)
-    assert membership(alone, alone.sweep) == (None, ["editor"])
+    assert membership(alone, alone.study) == (None, ["editor"])
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from e2eve.evaluate import evaluate
-from e2eve.sweeps.metric import final_values
+from e2eve.evaluation.results import read_results
 from e2eve.tokenizers import Tokenizer
-from e2eve.training.run_folder import RunFolder
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 
@@ -23,8 +22,8 @@ TWO = (
 ).split()
 
 SHARED = [
-    "sweep.validation=['edit_simulation=mixed']",
-    "evaluation.validation_set=${sweep.dir}/validation_set",
+    "study.validation=['edit_simulation=mixed']",
+    "evaluation.validation_set=${study.dir}/validation_set",
 ]
 
 pytestmark = pytest.mark.slow
@@ -49,7 +48,14 @@ def sweep(tmp_path_factory) -> Path:
     """A sweep of two cells with one validation set, each trained by two processes."""
     folder = tmp_path_factory.mktemp("two") / "sweep"
     output = trained(
-        f"sweep.dir={folder}", "seed=0,1", *UNTRAINED, *SMALL, *TWO, *SHARED, flags=["-m"]
+        f"study.dir={folder}",
+        "hydra/launcher=e2eve_local",
+        "seed=0,1",
+        *UNTRAINED,
+        *SMALL,
+        *TWO,
+        *SHARED,
+        flags=["-m"],
     )
     assert output.count("Sweep in") == 2  # its plan and its report
     return folder
@@ -65,7 +71,7 @@ def test_both_processes_evaluate_as_one_does(sweep, tmp_path):
     settings = ["device=cpu", "num_samples=2", "batch_size=2", f"out={tmp_path}", f"run={run}"]
     inputs = f"validation_set={sweep / 'validation_set'}"
     evaluate(compose(*settings, inputs, config_name="evaluate"))
-    two, one = final_values(RunFolder(run)), final_values(RunFolder(tmp_path))
+    two, one = read_results(run).numbers(), read_results(tmp_path).numbers()
     assert two == pytest.approx(one, rel=1e-5, abs=1e-5)
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from e2eve.benchmarks.reference_sampling import Cached, sample_plainly
 from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.key_value_cache import Decoder
 from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, window_ends, window_of
 from tests.factories import CODES, random_ids
+from tests.references.sampling import Cached, sample_plainly
 
 LAYOUT = SequenceLayout(driver=4, source=16)
 NOTHING = torch.zeros(16, dtype=torch.bool)

@@ -6,9 +6,9 @@ import sys
 import pytest
 import torch
 
-from e2eve.benchmarks.reference_sampling import filter_logits
 from e2eve.transformer import SamplingSettings
 from e2eve.transformer.sampling import draw, gumbel_noise
+from tests.references.sampling import filter_logits
 
 SETTINGS = [
     SamplingSettings(top_p=None),

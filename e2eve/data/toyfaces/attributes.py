@@ -51,10 +51,10 @@ Colour = Literal[
 
 @dataclass(frozen=True, slots=True)
 class FaceAttributes:
-    """One face. Lengths are in hundredths of the picture's side, angles in degrees.
+    """One face. Lengths are in hundredths of the image's side, angles in degrees.
 
     Raises:
-        ValueError: when a named choice does not exist.
+        ValueError: if a named choice does not exist.
     """
 
     background: Background

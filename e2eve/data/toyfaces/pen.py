@@ -1,7 +1,8 @@
-"""Antialiased filled shapes and strokes, in units that do not depend on the picture's size."""
+"""Antialiased filled shapes and strokes, in units that do not depend on the image's size."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ from e2eve.data.toyfaces.curves import (
     ribbon,
 )
 from e2eve.data.toyfaces.palette import RGB
+
+Marks = Sequence[tuple[Any, ...]]
+"""What `Pen.draw` draws, one after the other."""
 
 _FRACTION_BITS = 4  # sub-pixel precision of OpenCV's drawing functions
 _UNIT = 1 << _FRACTION_BITS
@@ -48,6 +52,29 @@ class Pen:
         """A pen whose origin, unit and axes are moved, scaled and turned clockwise."""
         turn = self._turn * scale * complex(np.exp(1j * np.deg2rad(degrees)))
         return Pen(self.pixels, turn, self._origin + self._turn * complex(right, down))
+
+    def draw(self, marks: Marks, **colours: RGB) -> None:
+        """Draws each mark: the name of a method of the pen, and its arguments.
+
+        Args:
+            marks: in ("inside", outline, marks) and ("moved", right, down, …, marks) the last
+                argument is drawn inside the outline, or by the moved pen.
+            colours: stand in for their names among the arguments.
+        """
+        for method, *given in marks:
+            if method == "inside":
+                with self.inside(given[0]):
+                    self.draw(given[1], **colours)
+            elif method == "moved":
+                self.moved(*given[:-1]).draw(given[-1], **colours)
+            else:
+                named = (colours.get(one, one) if isinstance(one, str) else one for one in given)
+                getattr(self, method)(*named)
+
+    def gradient(self, top: RGB, bottom: RGB) -> None:
+        """Covers everything with colours that change from top to bottom."""
+        share = np.linspace(0, 1, len(self.pixels))[:, None, None]
+        self.pixels[:] = np.rint(np.array(top) * (1 - share) + np.array(bottom) * share)
 
     def fill(self, outline: Points, colour: RGB, opacity: Number = 1) -> None:
         """Fills a polygon; `opacity` from 0 to 1."""

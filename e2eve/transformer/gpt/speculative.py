@@ -21,7 +21,7 @@ from torch import Tensor
 from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
 from e2eve.transformer.gpt.network import CausalTransformer
 from e2eve.transformer.gpt.packed import PRECISIONS, packed
-from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw
+from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw, guided
 
 WIDEST, TOKENS = 16, 32
 """A window's tokens, and those of all rows together: beyond them a pass costs more than it saves.
@@ -155,7 +155,7 @@ class Guided:
         rows = torch.cat([tokens.rows, twins])
         ids, columns, offsets = (part.repeat(2) for part in (tokens.ids, *tokens[2:]))
         given, empty = self.decoder.read(Tokens(ids, rows, columns, offsets)).chunk(2)
-        return empty + self.guidance * (given - empty)
+        return guided(given, empty, self.guidance)
 
 
 def _each(of_inputs: Tensor, num_samples: int) -> Tensor:

@@ -1,0 +1,179 @@
+"""The folder of a run: its files, its state, and whether it may be resumed."""
+
+import json
+import re
+import secrets
+import traceback
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+FORMAT = 2
+"""Version of what a run folder holds. 1: written before Lightning's own names in `trainer`."""
+
+# What may change when a run is resumed: it says how long, how often and where, not what is trained.
+# The decay of the learning rate follows the number of steps, and the driver's tokenizer is the one
+# of the group `tokenizer`.
+FREE = frozenset(
+    "trainer loader compute callbacks evaluation sampling metrics logger tags steps validate_every "
+    "checkpoint_every ckpt_path export optimizer.decay_steps source_tokenizer driver_tokenizer "
+    "tokenizer.allow_untrained".split()
+)
+# But images of a step, which have been seen, and what gradients become, follow from these.
+FIXED = frozenset(
+    "trainer.devices trainer.num_nodes trainer.accumulate_grad_batches trainer.gradient_clip_val "
+    "trainer.gradient_clip_algorithm trainer.limit_train_batches trainer.overfit_batches "
+    "loader.batch_limit".split()
+)
+
+
+class RunFolder:
+    """Names every file of a run.
+
+    config.yaml, status.json, train.log, metrics.csv, metrics.json, report.html, samples/,
+    checkpoints/, bundle/ and validation_set/.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints, self.bundle = self / "checkpoints", self / "bundle"
+        self.log, self.report = self / "train.log", self / "report.html"
+        self.curves = self / "metrics.csv"
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The link to it or, where a process was killed before it could renew that, the newest."""
+        if (self.checkpoints / "last.ckpt").exists():
+            return self.checkpoints / "last.ckpt"
+        steps = sorted(self.checkpoints.glob("step_*.ckpt"), key=lambda path: path.stat().st_mtime)
+        return steps[-1] if steps else None
+
+    def open(self, settings: Mapping[str, Any], unrelated: Collection[str] = ()) -> "RunFolder":
+        """Create the folder, or resume in it.
+
+        Args:
+            settings: see `run_settings`.
+            unrelated: parts of the settings that this kind of training run does not read.
+
+        Raises:
+            ValueError: if it holds a run with other settings, or one of another version.
+        """
+        if (self / "config.yaml").exists():
+            self._check_format()
+            free = {*FREE, *unrelated}
+            changed = [
+                name
+                for name in differing(self.settings(), settings)
+                if name in FIXED or not free & {name, name.split(".")[0]}
+            ]
+            if changed:
+                raise ValueError(
+                    f"{self.path} holds a run with other settings ({', '.join(changed[:4])}): "
+                    "give this one another name=… or remove that folder."
+                )
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self / "status.json").exists():
+            self.mark("new")
+        self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
+        return self
+
+    def _check_format(self) -> None:
+        found = self.status().get("format", 1)
+        if found != FORMAT and (self / "status.json").exists():
+            raise ValueError(
+                f"{self.path} holds a run of another version of e2eve (format {found}, and this "
+                f"one writes {FORMAT}): finish it with the version that it was started with, or "
+                "give this one another name=…; once finished, its bundle can be used here."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What config.yaml says."""
+        settings = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
+        assert isinstance(settings, dict)  # as `open` has written
+        return settings
+
+    def check_length(self, max_steps: int) -> None:
+        """Raises ValueError if more optimiser steps have been trained; -1: as many as may be."""
+        last = self.last_checkpoint
+        steps = re.fullmatch(r"step_(\d+)", last.resolve().stem) if last else None
+        if steps and 0 <= max_steps < int(steps[1]):
+            raise ValueError(
+                f"{self.path} was trained for {int(steps[1])} steps and trainer.max_steps is "
+                f"{max_steps}: give the shorter run another name=… or remove that folder."
+            )
+
+    def result_of(self, settings: Mapping[str, Any]) -> Path | None:
+        """What the run ended with, if it is done with these very settings."""
+        status = self.status()
+        if status["state"] != "done" or not (self / status["result"]).exists():
+            return None
+        return None if differing(self.settings(), settings) else self / status["result"]
+
+    def remove_old_evaluation(self) -> None:
+        """Remove the metrics and the report of weights that have been trained further since."""
+        last, metrics = self.last_checkpoint, self / "metrics.json"
+        if last and metrics.exists() and metrics.stat().st_mtime < last.stat().st_mtime:
+            metrics.unlink()
+            self.report.unlink(missing_ok=True)
+
+    def status(self) -> dict[str, Any]:
+        path = self / "status.json"
+        return json.loads(path.read_text()) if path.exists() else {"state": "new"}
+
+    def mark(self, state: str, **facts: object) -> None:
+        """Note `new`, `running`, `done`, `failed` or `interrupted`, with the time and any facts."""
+        time = datetime.now(UTC).isoformat(timespec="seconds")
+        status = {"state": state, "time": time, "format": FORMAT, **facts}
+        self._write("status.json", json.dumps(status, indent=2) + "\n")
+
+    def note_failure(self, error: BaseException) -> None:
+        """Append the traceback to the run's own log, and keep the sentence in its status."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+        self.mark("failed", error=f"{type(error).__name__}: {error}")
+
+    def title(self, name: str) -> str:
+        """The run's name for people, and its folder where that says more."""
+        return name if self.path.name in ("", name) else f"{name}, {self.path.name}"
+
+    def wandb_id(self) -> str:
+        """The id that is made once and kept with the run: whoever resumes it resumes this id."""
+        path = self / "wandb_id.txt"
+        if not path.exists():
+            readable = re.sub(r"[^\w.+-]", "_", self.path.resolve().name)[-60:]
+            self._write(path.name, f"{readable}-{secrets.token_hex(4)}\n")
+        return path.read_text().strip()
+
+    def _write(self, name: str, text: str) -> None:
+        """In one piece: nobody reads half a file."""
+        partial = self / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self / name)
+
+
+def run_settings(config: DictConfig) -> dict[str, Any]:
+    """What a run is: the config resolved, without the study that it is part of.
+
+    Only these are compared and kept; a run that was a cell of a study may be resumed by itself.
+    """
+    settings = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(settings, dict)  # what a DictConfig becomes
+    return {str(name): value for name, value in settings.items() if name not in ("study", "sweep")}
+
+
+def differing(before: object, after: object, prefix: str = "") -> list[str]:
+    """Dotted names of the leaves that differ between two nested dictionaries."""
+    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
+        return [] if before == after else [prefix.rstrip(".")]
+    names = sorted({*before, *after}, key=str)
+    return [
+        name
+        for key in names
+        for name in differing(before.get(key), after.get(key), f"{prefix}{key}.")
+    ]

@@ -1,0 +1,217 @@
+"""What Hydra calls: before a sweep, for each cell that a stock launcher runs, and after it."""
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from e2eve.config import choose, instantiate
+from e2eve.evaluation.results import METRICS, current_name, read_results
+from e2eve.runs import RunFolder, read_curves
+from e2eve.sweeps.study import (
+    FAILED,
+    Cell,
+    cell_name,
+    check_command,
+    fixed_keys,
+    open_record,
+    quoted,
+)
+
+log = logging.getLogger(__name__)
+
+OURS = "hydra_plugins.e2eve_launchers"
+
+# For hydra.sweep.subdir in conf/train.yaml; workers of stock launchers import this module as well.
+OmegaConf.register_new_resolver("cell_name", cell_name, replace=True)
+
+
+class StudyCallback(Callback):
+    """Checks a sweep before its first cell, and reports at its end what is not done, and why.
+
+    Hydra makes warnings of exceptions in callbacks: what is refused ends the command by itself.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            prepare(config)
+        except Exception as error:
+            log.error("%s", error, exc_info=not isinstance(error, ValueError))
+            sys.exit(1)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        with open_record(folder) as record:
+            cells = record["cells"].items()
+        endings = {name: ending(RunFolder(folder / name), note) for name, note in cells}
+        remaining = {name: why for name, why in endings.items() if why != "done"}
+        done = len(endings) - len(remaining)
+        log.info("Sweep in %s: %d of %d cells are done.", folder, done, len(endings))
+        for name, why in remaining.items():
+            log.error("  %s: %s\n    %s", name, why, RunFolder(folder / name).log)
+        if remaining:
+            sys.exit(1)
+
+
+def prepare(config: DictConfig) -> None:
+    """Check what a sweep needs, and tell its cells how they are named.
+
+    Raises ValueError for another command than train, packages that are not installed, and what the
+    launcher cannot do.
+    """
+    check_command(config)
+    for plugin in (config.hydra.sweeper, config.hydra.launcher):
+        if "missing" in plugin:
+            raise ValueError(
+                f"This sweep needs the package {plugin.missing}, which is not installed: pip "
+                f"install 'e2eve[{plugin.extra}]'."
+            )
+    check_direction(config)
+    if config.study.dry_run:
+        config.hydra.launcher = {"_target_": f"{OURS}.LocalLauncher"}
+    elif not config.hydra.launcher._target_.startswith(OURS):
+        check_stock_launcher(config)
+    names = config.hydra.job.config.override_dirname
+    names.exclude_keys = [*names.exclude_keys, *fixed_keys(config)]
+    # Stock launchers compose the config of each cell anew, from these overrides and its own.
+    keys = ",".join(quoted(key) for key in names.exclude_keys)
+    override = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
+    config.hydra.overrides.hydra.append(override)
+    if not config.study.dry_run:
+        with open_record(Path(config.hydra.sweep.dir)) as record:
+            record["cells"] = {}
+
+
+def check_direction(config: DictConfig) -> None:
+    """Set the sweeper's direction where it is null, by what the metric says.
+
+    Raises ValueError where it is the metric's opposite, or the search has no objective.
+    """
+    sweeper, objective = config.hydra.sweeper, config.study.objective
+    if "direction" not in sweeper:  # one that makes no use of results
+        return
+    if objective is None:
+        raise ValueError("A search needs study.objective, such as editor/nll_inside.")
+    key = current_name(objective).rpartition("/")[2]
+    infos = [instantiate(node).info for node in config.metrics.values()]
+    best = next((info.best for info in infos if info.key == key), None)
+    known = {"low": "minimize", "high": "maximize"}.get(best or "")
+    given = getattr(sweeper.direction, "name", sweeper.direction) or known
+    if given is None or known not in (None, given):
+        raise ValueError(
+            f"hydra.sweeper.direction is {given} and study.objective {objective}: give minimize or "
+            f"maximize{f', here {known}' if known else ''}."
+        )
+    sweeper.direction = given
+
+
+def check_stock_launcher(config: DictConfig) -> None:
+    """Raises ValueError for what a launcher that knows nothing of training runs cannot do."""
+    launcher = config.hydra.runtime.choices["hydra/launcher"]
+    check_single_process(config, launcher)
+    wanted, folder = config.study.validation, config.evaluation.get("validation_set")
+    is_there = folder is not None and Path(folder, "manifest.json").exists()
+    if wanted is not None and config.evaluation.enabled and not is_there:
+        raise ValueError(
+            "study.validation describes a validation set that is built before the cells, and "
+            f"hydra/launcher={launcher} runs nothing but cells: give hydra/launcher=e2eve_local or "
+            "e2eve_slurm, or study.validation=null."
+        )
+
+
+def ending(run: RunFolder, note: str | None) -> str:
+    """How a cell has ended: `done`, or why not."""
+    status = run.status()
+    return note or (f"failed, {status['error']}" if "error" in status else status["state"])
+
+
+def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float | None:
+    """Train a cell in its folder; the study's objective, for the sweeper.
+
+    Failures end in the report of the sweep: the basic sweeper would stop at the first of them and
+    show a traceback. Only a sweeper that is after an objective is told.
+    """
+    hydra, study = HydraConfig.get(), config.study
+    study.dir, study.cell = hydra.sweep.dir, hydra.sweep.subdir
+    cell = Cell(study.cell, Path(study.dir, study.cell), tuple(hydra.overrides.task))
+    config.run_dir = str(cell.folder)
+    with open_record(Path(study.dir)) as record:
+        record["cells"][cell.name] = None
+    try:
+        check_single_process(config, hydra.runtime.choices["hydra/launcher"])
+        if cell.state(config, study.retry_failed) == FAILED:
+            raise ValueError(f"{cell.name} failed before: study.retry_failed=true runs it again.")
+        with process_state_restored():
+            train(config)
+        return read_objective(cell.run, study.objective)
+    except Exception as error:
+        with open_record(Path(study.dir)) as record:
+            record["cells"][cell.name] = cell.note_failure(f"{type(error).__name__}: {error}")
+        if study.objective:
+            raise
+        log.error("%s", error, exc_info=not isinstance(error, ValueError))
+        return None
+
+
+def read_objective(run: RunFolder, name: str | None, note: str | None = None) -> float | None:
+    """`system/metric` of metrics.json, or the last value in a column of metrics.csv.
+
+    Raises ValueError when the run has no such number, is not done, or there is a `note` on why its
+    numbers are not those that are asked for.
+    """
+    if name is None:
+        return None
+    if note or run.status()["state"] != "done":
+        raise ValueError(f"{run.path} has no {name}, since it is not done.")
+    numbers = {column: values[-1] for column, (_, values) in read_curves(run.curves).items()}
+    if (run / METRICS).exists():
+        numbers |= read_results(run.path).numbers()
+    return choose(current_name(name), numbers, "study.objective")
+
+
+def check_single_process(config: DictConfig, launcher: str) -> None:
+    """Raises ValueError for training runs of several processes: a stock launcher starts one a cell.
+
+    Lightning starts the others by the command line of this one, which is that of the sweep.
+    """
+    devices, nodes = config.trainer.devices, config.trainer.num_nodes
+    if (len(devices) if isinstance(devices, ListConfig) else devices, nodes) != (1, 1):
+        ours = "e2eve_slurm" if "slurm" in launcher else "e2eve_local"
+        raise ValueError(
+            f"trainer.devices is {devices} and trainer.num_nodes {nodes}, and hydra/launcher="
+            f"{launcher} runs cells of one process: give hydra/launcher={ours}, or one device."
+        )
+
+
+@contextmanager
+def process_state_restored() -> Iterator[None]:
+    """Leave the process as it was, so that no cell depends on those before it.
+
+    Each training run sets its seeds itself. What else it sets for the whole process would outlive
+    it: the number of threads and the choice of kernels change sums, and compiled networks count
+    against torch.compile's limit of recompilations, after which a network runs uncompiled. A
+    sweeper in this process may draw from the global generators, which all cells seed alike.
+    """
+    import torch
+    from pytorch_lightning.utilities.seed import isolate_rng
+
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    try:
+        with isolate_rng():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(deterministic)
+        if "torch._dynamo" in sys.modules:
+            torch.compiler.reset()
+        gc.collect()  # a Trainer and its networks refer to each other in circles
+        torch.cuda.empty_cache()

@@ -1,0 +1,116 @@
+"""Run folders: resumed with the same settings, refused with others, read whatever their age."""
+
+import json
+import os
+
+import pytest
+from omegaconf import OmegaConf
+
+from e2eve.runs import Curves, RunFolder, read_curves, run_settings
+from e2eve.runs.folder import differing
+
+
+def steps(count: int) -> dict:
+    follows = {"decay_steps": "${trainer.max_steps}"}
+    config = {"seed": 1, "trainer": {"max_steps": count}, "optimizer": follows}
+    return run_settings(OmegaConf.create(config))
+
+
+def test_a_run_is_resumed_with_the_same_settings_and_more_steps(tmp_path):
+    RunFolder(tmp_path / "run").open(steps(5))
+    run = RunFolder(tmp_path / "run")
+    run.open(steps(9))
+    assert run.settings()["optimizer"]["decay_steps"] == 9
+
+
+def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):
+    config = {"transformer": {"width": 32}}
+    RunFolder(tmp_path).open(config)
+    with pytest.raises(ValueError, match=r"other settings \(transformer.width\)"):
+        RunFolder(tmp_path).open({"transformer": {"width": 64}})
+
+
+def test_status_says_what_was_marked_last(tmp_path):
+    run = RunFolder(tmp_path)
+    assert run.status()["state"] == "new"
+    run.mark("failed", error="out of luck")
+    assert run.status()["error"] == "out of luck"
+
+
+def test_differences_are_named_by_their_leaves():
+    before, after = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 9}, "e": 4}
+    assert differing(before, after) == ["a.c", "d", "e"]
+
+
+def test_curves_continue_after_an_interruption(tmp_path):
+    """What was logged after the last checkpoint is written over."""
+    first = Curves(tmp_path / "metrics.csv")
+    first.add(1, {"train/loss": 3.0})
+    first.add(2, {"train/loss": 2.0})
+    first.save()
+    second = Curves(tmp_path / "metrics.csv")
+    second.add(2, {"train/loss": 1.5, "val/loss": 9.0})
+    second.save()
+    lines = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert lines == ["step,train/loss,val/loss", "1,3.0,", "2,1.5,9.0"]
+    assert read_curves(second.path)["train/loss"] == ([1.0, 2.0], [3.0, 1.5])
+    assert read_curves(second.path)["val/loss"] == ([2.0], [9.0])
+
+
+def test_parts_that_a_training_does_not_read_may_change(tmp_path):
+    before, after = ({"seed": 1, "transformer": {"width": width}} for width in (32, 64))
+    RunFolder(tmp_path).open(before)
+    with pytest.raises(ValueError, match=r"transformer\.width"):
+        RunFolder(tmp_path).open(after)
+    RunFolder(tmp_path).open(after, unrelated=["transformer"])
+    assert RunFolder(tmp_path).settings() == after
+
+
+@pytest.mark.parametrize("name", ["devices", "num_nodes", "accumulate_grad_batches"])
+def test_what_decides_the_images_per_step_stays(tmp_path, name):
+    RunFolder(tmp_path).open({"trainer": {name: 1, "log_every_n_steps": 1}})
+    with pytest.raises(ValueError, match=rf"other settings \(trainer.{name}\)"):
+        RunFolder(tmp_path).open({"trainer": {name: 2, "log_every_n_steps": 2}})
+
+
+@pytest.fixture
+def older(tmp_path) -> RunFolder:
+    """A run folder as it was before it said its format."""
+    run = RunFolder(tmp_path).open({"seed": 1, "trainer": {"max_steps": 2}})
+    run.mark("done", result="bundle")
+    run.bundle.mkdir()
+    status = run.status()
+    del status["format"]
+    (run / "status.json").write_text(json.dumps(status))
+    return run
+
+
+def test_a_run_of_another_format_is_read_and_not_resumed(older):
+    settings = older.settings()
+    assert older.result_of(settings) == older.bundle
+    with pytest.raises(ValueError, match=r"another version .*\(format 1, .* writes 2\): finish it"):
+        older.open(settings)
+
+
+def test_a_longer_run_is_not_taken_for_a_shorter_one(tmp_path):
+    run = RunFolder(tmp_path)
+    run.check_length(5)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step_000009.ckpt").touch()
+    (run.checkpoints / "last.ckpt").symlink_to("step_000009.ckpt")
+    run.check_length(9)
+    run.check_length(-1)
+    with pytest.raises(ValueError, match=r"for 9 steps and trainer\.max_steps is 5: give"):
+        run.check_length(5)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_an_evaluation_of_weights_that_were_trained_further_goes(tmp_path, older):
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    for path in (run / "metrics.json", run.report, run.checkpoints / "step_000009.ckpt"):
+        path.touch()
+    moment = (run.checkpoints / "step_000009.ckpt").stat().st_mtime
+    os.utime(run / "metrics.json", (moment, moment - 9 if older else moment + 9))
+    run.remove_old_evaluation()
+    assert (run / "metrics.json").exists() == run.report.exists() == (not older)
