@@ -179,7 +179,7 @@ class EditorTask(Task):
         cache = TokenCache.at(
             Path(self.run / f"token_cache/{split}.safetensors"),
             self.editor,
-            edits.pictures,
+            edits.images,
             count=count,
             seed=edits.seed,
             simulation=self.settings.edit_simulation,
