@@ -9,7 +9,8 @@ from tests.factories import TINY, UNTRAINED, compose
 
 SMALL = (
     "evaluation=standard evaluation.enabled=true evaluation.num_inputs=4 "
-    "evaluation.num_references=8 evaluation.num_distractors=4 evaluation.num_samples=2 evaluation.every_n_epochs=1 "
+    "evaluation.num_references=8 evaluation.num_distractors=4 evaluation.num_samples=2 "
+    "evaluation.every_n_epochs=1 "
     "dataset.train.length=4 dataset.val.length=16 trainer.max_steps=4"
 ).split()
 
