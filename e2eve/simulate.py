@@ -1,10 +1,23 @@
 """Look at simulated edits before training: `python -m e2eve.simulate [edit_simulation=…]`."""
 
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import choose, command, instantiate, plain
+from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """Keys of conf/simulate.yaml beside the groups."""
+
+    run_dir: str
+    seed: NonNegative
+    split: Literal["train", "val"]
+    num_shown: Positive
+    num_measured: Positive
 
 
 @command("simulate")
@@ -23,34 +36,29 @@ def simulate(config: DictConfig) -> Path:
     from e2eve.data.splits import build_splits
     from e2eve.reporting.simulation_page import SimulatedEdits, edit_sheet, simulation_page
 
-    pictures = choose(config.split, build_splits(config.dataset)._asdict(), "split")
-    simulation = instantiate(config.edit_simulation)
+    names = [field.name for field in fields(SimulateSettings)]
+    settings = read_settings({name: config[name] for name in names}, SimulateSettings)
+    images = getattr(build_splits(config.dataset), settings.split)
+    simulation = instantiate(config.edit_simulation, "edit_simulation")
     edits = SimulatedEdits()
-    indices = _spread(len(pictures), config.num_measured)
-    shown = set(indices[i] for i in _spread(len(indices), config.num_shown))
+    indices = _spread(len(images), settings.num_measured)
+    shown = {indices[i] for i in _spread(len(indices), settings.num_shown)}
     for index in track(indices, "simulating edits"):
-        edit = simulation(pictures[index], generator_for(config.seed, (0, index)))
-        edits.add(pictures.name(index), edit, show=index in shown)
-    folder = Path(config.run_dir)
+        edit = simulation(images[index], generator_for(settings.seed, (0, index)))
+        edits.add(images.name(index), edit, show=index in shown)
+    folder = Path(settings.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     sheet = edit_sheet(edits)
     sheet.save(folder / "simulate.png")
-    return simulation_page(edits, sheet, _settings(config)).write(folder / "simulate.html")
+    makes = ("image_size", "driver_size", "seed", "split", "dataset", "edit_simulation")
+    made = OmegaConf.to_yaml({name: plain(config)[name] for name in makes})
+    return simulation_page(edits, sheet, made).write(folder / "simulate.html")
 
 
 def _spread(length: int, count: int) -> list[int]:
     """`count` indices spread evenly over `length` items; all of them where there are fewer."""
-    if count < 1:
-        raise ValueError(f"{count} edits are nothing to look at, ask for 1 or more.")
     count = min(length, count)
     return [i * length // count for i in range(count)]
-
-
-def _settings(config: DictConfig) -> str:
-    """The part of the configuration that makes the edits, as YAML."""
-    names = ("image_size", "driver_size", "seed", "split", "dataset", "edit_simulation")
-    settings = plain(config)
-    return OmegaConf.to_yaml(OmegaConf.create({name: settings[name] for name in names}))
 
 
 if __name__ == "__main__":
