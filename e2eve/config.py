@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 # imported and not when a command starts: workers of stock launchers unpickle them without one.
 sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
+FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
+"""As the user gave it: while Hydra runs it is 1."""
+
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -90,7 +93,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        full_error = os.environ.get("HYDRA_FULL_ERROR", "0")
+        full_error = FULL_ERROR  # pickled with the task: workers inherit another value
 
         @functools.wraps(main)
         def task(config: DictConfig) -> Any:

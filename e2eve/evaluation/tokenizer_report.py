@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from e2eve.data.images import to_uint8
-from e2eve.evaluation.curves import curve_charts
+from e2eve.reporting.charts import curve_charts
 from e2eve.reporting.grid import picture_grid
 from e2eve.reporting.page import Highlight, Page
 from e2eve.runs import RunFolder, read_curves
@@ -54,7 +54,7 @@ def tokenizer_report(
     grid = reconstruction_grid(tokenizer.eval(), images)
     page.section("Reconstructions").picture(grid, "Validation images, none chosen.")
     page.section("Training")
-    for chart in curve_charts(run.curves):
+    for chart in curve_charts(read_curves(run.curves)):
         page.chart(chart)
     config = (run / "config.yaml").read_text(encoding="utf-8")
     page.section("Configuration").details("config.yaml", config)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.tokenizer_report import reconstruction_grid
-from e2eve.reporting.progress import house_bars
+from e2eve.reporting.progress import labelled_bars
 from e2eve.training.loggers import log_image
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         self.steps = trainer.max_steps if trainer.max_steps > 0 else self._estimated(trainer)
         console = Console(stderr=True)
         if console.is_terminal and trainer.is_global_zero:
-            self.bar = house_bars(console)
+            self.bar = labelled_bars(console)
             done = trainer.global_step
             self.task = self.bar.add_task("training", total=self.steps, completed=done, note="")
             self.bar.start()

@@ -9,7 +9,6 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.tokenizer_report import tokenizer_report
 from e2eve.features import build_perceptual
-from e2eve.reporting.progress import progress_bars
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.discriminator import PatchDiscriminator
@@ -39,16 +37,8 @@ from e2eve.training.editor_module import EditorModule
 from e2eve.training.initial_weights import load_initial_tokenizer, open_initial_editor
 from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.settings import TrainSettings
+from e2eve.training.token_cache import CachedTokens, TokenCache
 from e2eve.training.tokenizer_module import TokenizerModule
-from e2eve.training.tokens import (
-    CachedTokens,
-    cached_size,
-    edit_batches,
-    encode_all,
-    load_tokens,
-    save_tokens,
-)
-from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 
@@ -186,25 +176,17 @@ class EditorTask(Task):
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
-        path = self.run / f"token_cache/{split}.safetensors"
-        origin = {"count": count, "split": split, "of": cache_settings(self.settings)}
-        if is_rank_zero() and load_tokens(path, origin) is None:
-            save_tokens(path, self._encoded(edits, split, count), origin)
-
-        def read() -> EditTokens:
-            tokens = load_tokens(path, origin)
-            assert tokens is not None  # saved above, before any process asks for a batch
-            return tokens
-
-        return CachedTokens(count, read)
-
-    def _encoded(self, edits: Simulated, split: str, count: int) -> EditTokens:
-        size = cached_size(self.editor, count) / 1e6
-        log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
-        keys = [(n // len(edits), n % len(edits)) for n in range(count)]
-        batches = edit_batches(edits, keys, 64, self.settings.workers)
-        with progress_bars() as report:
-            return encode_all(self.editor, batches, report)
+        cache = TokenCache.at(
+            Path(self.run / f"token_cache/{split}.safetensors"),
+            self.editor,
+            edits.images,
+            count=count,
+            seed=edits.seed,
+            simulation=self.settings.edit_simulation,
+        )
+        if is_rank_zero():
+            cache.prepare(self.editor, edits, count, self.settings.workers)
+        return CachedTokens(cache, count)
 
 
 class EvaluationTask(Task):
@@ -329,12 +311,3 @@ def open_tokenizer(settings: TrainSettings, role: str, side: int) -> Tokenizer:
             f"{key} is {side}: set {key}={tokenizer.image_size} or give another tokenizer."
         )
     return tokenizer
-
-
-def cache_settings(settings: TrainSettings) -> dict[str, Any]:
-    """All that cached ids depend on."""
-    names = ("dataset", "edit_simulation", "image_size", "driver_size", "seed")
-    choice = asdict(settings.tokenizer)
-    del choice["allow_untrained"]
-    origin = settings.init_from or choice  # weights to start from bring their tokenizers
-    return {"tokenizer": origin, **{name: getattr(settings, name) for name in names}}
