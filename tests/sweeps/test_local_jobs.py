@@ -62,7 +62,7 @@ def test_jobs_are_told_from_cells_and_failures_named(stub_sweep):
     assert set(record["cells"]) == set(stub_sweep.states())
     tokenizers = {"photos_source_tokenizer", "photos_driver_tokenizer"}
     assert set(record["jobs"]) == {*record["cells"], *tokenizers}
-    assert all(Path(job["output"]).is_file() for job in record["jobs"].values())
+    assert all((stub_sweep.folder / ".submitit" / job).is_dir() for job in record["jobs"].values())
 
 
 def test_a_job_that_is_killed_is_a_failed_cell_and_not_awaited(stub_sweep):
