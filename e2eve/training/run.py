@@ -152,7 +152,7 @@ def fit(
     trainer = build_trainer(settings, task, run, loggers)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
-        log.info("Resuming from %s.", last)
+        log.info("Resuming from %s.", Path(last).resolve())  # the step, not the link
     trainer.fit(task.module, datamodule=task.data, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
