@@ -72,7 +72,7 @@ def _settings(config: DictConfig) -> str:
 
 
 class Spread(NamedTuple):
-    """Percentages of one edit: region of image area, centre of image side, driver of region side."""
+    """Percentages of an edit: region of image area, centre of image side, driver of region side."""
 
     area: float
     centre_x: float

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -10,7 +11,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from e2eve.benchmarks.networks import training_work
@@ -27,21 +28,22 @@ from e2eve.edit_simulation import (
     RandomView,
 )
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluator import evaluate
-from e2eve.evaluation.measuring import Instruments, measure, summary
-from e2eve.evaluation.systems import EvaluationSettings, input_batch
+from e2eve.evaluation.evaluator import by_key, evaluate
+from e2eve.evaluation.settings import DrawingSettings
+from e2eve.evaluation.systems import input_batch
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
-from e2eve.features.pooled import PooledMaps
+from e2eve.features.base import PooledMaps
+from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.training.data_module import Simulated
 
 # Floating-point operations a second that a training run makes an H100 do, in bf16: 40 % of its
 # peak of 989e12.
 H100 = 400e12
 
+# Edits of an input, crops that a driver has to be found among, real images.
 SAMPLES, DISTRACTORS, REFERENCES = 4, 100, 200
-"""Edits of an input, crops that a driver has to be found among, real images."""
 
 
 @part
@@ -106,25 +108,34 @@ def loader(setting: Setting) -> Part:
 def metrics(setting: Setting) -> Part:
     """All metrics of edits of a system; the batch is the number of inputs, at least two."""
     count = max(2, setting.batch)
-    validation, instruments = validation_of(setting, count)
-    inputs = input_batch(validation, range(count), 1, setting.seed, torch.device(setting.device))
+    validation, networks = validation_of(setting, count)
+    inputs = input_batch(validation, range(count), 1, torch.device(setting.device))
     generator = torch.Generator(setting.device).manual_seed(setting.seed)
     size = (count, SAMPLES, *inputs.sources.shape[1:])
     noise = torch.randn(size, generator=generator, device=setting.device) / 10
     edits = (inputs.sources[:, None] + noise).clamp(-1, 1)
-    extractor, retrieval, perceptual = instruments
-    assert perceptual is not None
-    crops = [inputs.drivers[:1].expand(16, -1, -1, -1)] * -(-14 * count * SAMPLES // 16)
-    work = (*[(extractor, edits[:, 0])] * 2, *((retrieval, crop) for crop in crops))
-    work = (*work, *((perceptual.maps, samples) for samples in edits))
-    # On as many images of the sizes that they are given.
-    networks = torch.no_grad()(lambda: [network(images) for network, images in work])
-    ours = torch.no_grad()(
-        lambda: summary(measure(edits, inputs, inputs.sources, instruments), validation.features)
-    )
-    roofline = {"feature networks alone, measured": setting.fastest(networks)}
-    subject = (edits, inputs, instruments, validation.features)
-    return Part([Variant("e2eve", ours)], roofline, subject=subject, batch=count)
+    batch = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
+    assert networks.perceptual is not None
+    maps: Callable[..., Any] = networks.perceptual.maps
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        fresh, found = replace(batch, shared={}), by_key(None)
+        for metric in found.values():
+            metric.update(fresh)
+        return {key: metric.compute() for key, metric in found.items()}
+
+    @torch.no_grad()
+    def look() -> None:  # at as many images of the sizes that metrics look at
+        crops = inputs.drivers[:1].expand(16, -1, -1, -1)
+        work: list[tuple[Callable[..., Any], Tensor]] = [(networks.extractor, edits[:, 0])] * 2
+        work += [(networks.retrieval, crops)] * -(-14 * count * SAMPLES // 16)
+        work += [(maps, samples) for samples in edits]
+        for network, images in work:
+            network(images)
+
+    roofline = {"feature networks alone, measured": setting.fastest(look)}
+    return Part([Variant("e2eve", measure)], roofline, subject=(batch,), batch=count)
 
 
 @part
@@ -133,11 +144,11 @@ def validation(setting: Setting) -> Part:
 
     The roofline is what of its time goes into drawing edits and into networks.
     """
-    count = max(2, setting.batch)
-    inputs, (extractor, _, perceptual) = validation_of(setting, count)
-    settings = EvaluationSettings(num_samples=SAMPLES, batch_size=count)
-    editor = setting.network.eval()
-    run = partial(evaluate, editor, inputs, extractor, perceptual, settings=settings)
+    count, editor = max(2, setting.batch), setting.network.eval()
+    inputs, networks = validation_of(setting, count)
+    drawing = DrawingSettings(num_samples=SAMPLES, batch_size=count)
+    run = partial(evaluate, editor, inputs, networks.extractor, networks.perceptual)
+    run = partial(run, settings=drawing)
     inside, whole = min(split_seconds(run, CLOCKS[setting.clock]) for _ in range(setting.rounds))
     roofline = {"drawing edits and networks, measured": inside}
     facts = {"share outside of networks": 1 - inside / whole}
@@ -168,7 +179,7 @@ def split_seconds(run: Callable[[], Any], now: Callable[[], float]) -> tuple[flo
         return spent, now() - began
 
 
-def validation_of(setting: Setting, inputs: int) -> tuple[ValidationSet, Instruments]:
+def validation_of(setting: Setting, inputs: int) -> tuple[ValidationSet, MetricNetworks]:
     """Of ToyFaces of the preset's size."""
     sides = setting.sides
     extractor = build_extractor("efficientnet_lite0").to(setting.device)
@@ -185,7 +196,7 @@ def validation_of(setting: Setting, inputs: int) -> tuple[ValidationSet, Instrum
         num_distractors=DISTRACTORS,
         seed=setting.seed,
     )
-    return validation, Instruments(extractor, PooledMaps(perceptual), perceptual)
+    return validation, MetricNetworks(extractor, PooledMaps(perceptual), perceptual)
 
 
 def _simulation(setting: Setting, free_form: bool) -> EditSimulation:

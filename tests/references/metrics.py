@@ -12,12 +12,12 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.nn import functional
 
-from e2eve.evaluation.measuring import KS, Instruments
-from e2eve.evaluation.systems import Edits, InputBatch
-from e2eve.evaluation.validation_set import ReferenceFeatures
 from e2eve.features import FeatureExtractor, PerceptualDistance
 from e2eve.geometry import Box
-from e2eve.metrics import sweep_boxes
+from e2eve.metrics.base import EvaluatedBatch
+from e2eve.metrics.retrieval import sweep_boxes
+
+KS = (1, 5, 10, 20)
 
 
 def frechet_distance(a: Float[Tensor, "count_a dim"], b: Float[Tensor, "count_b dim"]) -> float:
@@ -105,11 +105,10 @@ def driver_rank(
 
 
 @torch.no_grad()
-def metrics(
-    edits: Edits, inputs: InputBatch, instruments: Instruments, reference: ReferenceFeatures
-) -> dict[str, float]:
-    """Means over inputs and samples, one picture after the other, named as in `summary`."""
-    extractor, retrieval, perceptual = instruments
+def metrics(batch: EvaluatedBatch) -> dict[str, float]:
+    """Means over inputs and samples, one image after the other, by the metrics' keys."""
+    edits, inputs, reference = batch.edits, batch.inputs, batch.references
+    extractor, retrieval, perceptual = batch.networks
     assert perceptual is not None
     whole, regions, ranks, outside, differ, differ_inside = [], [], [], [], [], []
     for n, (samples, box, region) in enumerate(

@@ -10,7 +10,8 @@ from scipy.stats import ks_2samp
 from e2eve.benchmarks import pipeline
 from e2eve.benchmarks.setting import Setting
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation, FreeForm
-from e2eve.metrics import frechet_distance, kernel_distance
+from e2eve.metrics.frechet import frechet_distance
+from e2eve.metrics.kernel import kernel_distance
 from scripts.benchmark_references import REFERENCES, loss_curves
 from tests.factories import random_ids, random_images, tiny_editor, tiny_tokenizer
 from tests.references import edits, metrics, networks

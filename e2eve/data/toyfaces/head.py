@@ -4,8 +4,6 @@ Head coordinates: the origin is between the eyes, x to the right, y down; the sk
 26 units wide on each side, its top near y = -32 and the chin near y = 30.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
@@ -240,9 +238,17 @@ def draw_moustache(pen: Pen, face: FaceAttributes) -> None:
 
 
 def draw_eyes(pen: Pen, face: FaceAttributes) -> None:
+    skin, dot = SKIN[face.skin], 0.8 * face.gaze_x
+    lid = mix(skin, skin_shade(skin), 0.7)
     for side in (-1, 1):
         eye = pen.moved(side * face.eye_distance, -1, face.eye_scale)
-        _EYES[face.eyes](eye, face, side)
+        kind = "round" if face.eyes == "wink" and side < 0 else face.eyes
+        if kind in _EYEBALLS:
+            left, right, radius = _EYEBALLS[kind]
+            _eyeball(eye, face, left if side < 0 else right, radius)
+        if kind == "dots":
+            eye.draw([("ellipse", dot, 0, 3.5, 4.4, INK), ("disc", dot - 1.1, -1.7, 1.2, WHITE)])
+        eye.draw(_LIDS[side].get(kind, ()), lid=lid)
 
 
 def _iris(eye: Pen, face: FaceAttributes, radius: Number) -> None:
@@ -266,63 +272,38 @@ _WIDE = ellipse(0, 0, 7.6, 8)
 _ALMOND = closed_curve("-7.2,1.2 -4,-3.6 1,-4.8 5.4,-3 7.4,-1.2 4,3.6 -2,4.2")
 _TOPS = "-7,-3 0,-8.2 7,-3"
 
-
-def _round_eye(eye: Pen, face: FaceAttributes, side: int) -> None:
-    _eyeball(eye, face, _ROUND, 4.1)
-
-
-def _wide_eye(eye: Pen, face: FaceAttributes, side: int) -> None:
-    _eyeball(eye, face, _WIDE, 3.6)
-
-
-def _almond(eye: Pen, face: FaceAttributes, side: int) -> None:
-    shape = _ALMOND if side > 0 else mirrored(_ALMOND)
-    _eyeball(eye, face, shape, 4)
-    lid = points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2")
-    eye.stroke(lid * (side, 1), INK, 1.3)
-
-
-def _dot(eye: Pen, face: FaceAttributes, side: int) -> None:
-    eye.ellipse(0.8 * face.gaze_x, 0, 3.5, 4.4, INK)
-    eye.disc(0.8 * face.gaze_x - 1.1, -1.7, 1.2, WHITE)
-
-
-def _happy(eye: Pen, face: FaceAttributes, side: int) -> None:
-    eye.stroke("-6,2.4 -3.6,-2 0,-3.6 3.6,-2 6,2.4", INK, 2.5)
-
-
-def _sleepy(eye: Pen, face: FaceAttributes, side: int) -> None:
-    _round_eye(eye, face, side)
-    lid = "-7.2,0.2 -6.4,-5 0,-7.8 6.4,-5 7.2,0.2 0,0.8"
-    eye.blob(lid, mix(SKIN[face.skin], skin_shade(SKIN[face.skin]), 0.7))
-    eye.stroke("-6.8,0.2 0,0.9 6.8,0.2", INK, 1.5)
-
-
-def _wink(eye: Pen, face: FaceAttributes, side: int) -> None:
-    if side > 0:
-        eye.stroke("-6,-1.5 -3,1.6 0,2.4 3,1.6 6,-1.5", INK, 2.5)
-    else:
-        _round_eye(eye, face, side)
-
-
-def _lashes(eye: Pen, face: FaceAttributes, side: int) -> None:
-    _round_eye(eye, face, side)
-    lid = points("-6,-2.6 -3,-6.3 2,-6.6 6.4,-2.4")
-    eye.stroke(lid * (side, 1), INK, 1.8)
-    for x, y in ((8.6, -4.6), (6.8, -7.4), (3.6, -9.2)):
-        eye.stroke([(0.66 * x * side, 0.66 * y), (x * side, y)], INK, 1.4, 0.7)
-
-
-_EYES: dict[str, Callable[[Pen, FaceAttributes, int], None]] = {
-    "round": _round_eye,
-    "wide": _wide_eye,
-    "almond": _almond,
-    "dots": _dot,
-    "happy": _happy,
-    "sleepy": _sleepy,
-    "wink": _wink,
-    "lashes": _lashes,
+# Outlines of the left and the right eye, and the radius of the iris.
+_EYEBALLS = {
+    "round": (_ROUND, _ROUND, 4.1),
+    "wide": (_WIDE, _WIDE, 3.6),
+    "almond": (mirrored(_ALMOND), _ALMOND, 4),
+    "sleepy": (_ROUND, _ROUND, 4.1),
+    "lashes": (_ROUND, _ROUND, 4.1),
 }
+
+
+def _lids(side: int) -> dict[str, Marks]:
+    """What is drawn over the eye, or in its place."""
+    almond = points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2") * (side, 1)
+    return {
+        "almond": [("stroke", almond, INK, 1.3)],
+        "happy": [("stroke", "-6,2.4 -3.6,-2 0,-3.6 3.6,-2 6,2.4", INK, 2.5)],
+        "sleepy": [
+            ("blob", "-7.2,0.2 -6.4,-5 0,-7.8 6.4,-5 7.2,0.2 0,0.8", "lid"),
+            ("stroke", "-6.8,0.2 0,0.9 6.8,0.2", INK, 1.5),
+        ],
+        "wink": [("stroke", "-6,-1.5 -3,1.6 0,2.4 3,1.6 6,-1.5", INK, 2.5)],
+        "lashes": [
+            ("stroke", points("-6,-2.6 -3,-6.3 2,-6.6 6.4,-2.4") * (side, 1), INK, 1.8),
+            *(
+                ("stroke", [(0.66 * x * side, 0.66 * y), (x * side, y)], INK, 1.4, 0.7)
+                for x, y in ((8.6, -4.6), (6.8, -7.4), (3.6, -9.2))
+            ),
+        ],
+    }
+
+
+_LIDS = {side: _lids(side) for side in (-1, 1)}
 
 # Right eyebrow, from the nose outwards, and its width at both ends.
 _BROWS = {
