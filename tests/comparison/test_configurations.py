@@ -97,7 +97,7 @@ def test_only_settings_that_differ_are_listed(tmp_path):
     assert found.T.to_dict("list") == {"new.leaf": ["[1, 2]", ABSENT]}
 
 
-def test_a_list_is_one_setting_and_an_empty_group_too(tmp_path):
+def test_a_list_is_one_setting(tmp_path):
     run = read_run(write_run(tmp_path / "a", Made(inputs=3)))
-    run = replace(run, config={"a": {"b": [1], "c": {}, "e": True}, "d": 2, "f": None})
-    assert run.leaves == {"a.b": "[1]", "a.c": "{}", "a.e": "true", "d": "2", "f": ABSENT}
+    run = replace(run, config={"a": {"b": [1], "c": True}, "d": 2, "f": None})
+    assert run.leaves == {"a.b": "[1]", "a.c": "true", "d": "2", "f": ABSENT}
