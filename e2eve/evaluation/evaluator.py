@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 
 from e2eve.config import conf_dir, instantiate
 from e2eve.data.images import to_uint8
-from e2eve.data.pictures import Pictures
+from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation, SystemResult
@@ -60,7 +60,7 @@ class Evaluator:
         self,
         settings: EvaluationSettings,
         sampling: SamplingSettings | Mapping[str, Any],
-        images: Pictures,
+        images: Images,
         simulation: EditSimulation,
         folder: str | Path,
         name: str,

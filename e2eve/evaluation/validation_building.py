@@ -13,7 +13,7 @@ from torch import Tensor
 
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
-from e2eve.data.pictures import Pictures
+from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.inputs import as_mask
 from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
@@ -85,13 +85,13 @@ def draw_plan(
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures as their largest centred squares, and places of edits on them.
+    """Images as their largest centred squares, and places of edits on them.
 
     Picture `index` always gets the same place. With `masks`, input n is edited in mask n, from the
     first again where they run out.
     """
 
-    pictures: Pictures
+    pictures: Images
     simulation: EditSimulation
     seed: int
     masks: Sequence[Bool[np.ndarray, "side side"]] | None = None
@@ -110,7 +110,7 @@ class Scenes:
 
 
 def build_validation_set(
-    pictures: Pictures,
+    pictures: Images,
     simulation: EditSimulation,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None = None,
@@ -154,7 +154,7 @@ def build_validation_set(
         log.warning("The validation set is built again without the damaged pictures.")
 
 
-def distinct(pictures: Pictures) -> list[int]:
+def distinct(pictures: Images) -> list[int]:
     """Indices of different pictures: where one is known to be damaged, another stands in for it."""
     return list({pictures.name(index): index for index in range(len(pictures))}.values())
 
