@@ -131,8 +131,9 @@ def test_training_on_older_tokenizers_gives_the_losses_that_it_gave(older):
 def test_an_older_run_is_not_resumed_and_left_as_it_is(older, run, caplog):
     before = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
     caplog.set_level(logging.WARNING)
-    with pytest.raises(ValueError, match=r"name=|run_dir=") as refusal:
-        train(compose(*TINY, "tokenizer.source=source_tokenizer", f"run_dir={run}", f"name={run}"))
+    settings = ["trainer.max_steps=1000", "tokenizer.source=source_tokenizer"]
+    with pytest.raises(ValueError, match="a run of another version of e2eve") as refusal:
+        train(compose(*TINY, *settings, f"run_dir={run}", f"name={run}"))
     assert str(refusal.value).count("\n") == 0
     after = {path: path.read_bytes() for path in Path(run).rglob("*") if path.is_file()}
     assert {path: after[path] for path in before} == before
