@@ -30,12 +30,12 @@ from e2eve.edit_simulation import (
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import by_key, evaluate
 from e2eve.evaluation.settings import DrawingSettings
-from e2eve.evaluation.systems import input_batch, paired_nll
+from e2eve.evaluation.systems import input_batch
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import build_extractor, build_perceptual
 from e2eve.features.base import PooledMaps
-from e2eve.metrics.batch import EvaluatedBatch, MetricNetworks
+from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.training.data_module import Simulated
 
 # Floating-point operations a second that a training run makes an H100 do, in bf16: 40 % of its
@@ -109,14 +109,12 @@ def metrics(setting: Setting) -> Part:
     """All metrics of edits of a system; the batch is the number of inputs, at least two."""
     count = max(2, setting.batch)
     validation, networks = validation_of(setting, count)
-    inputs = input_batch(validation, range(count), 1, setting.seed, torch.device(setting.device))
+    inputs = input_batch(validation, range(count), 1, torch.device(setting.device))
     generator = torch.Generator(setting.device).manual_seed(setting.seed)
     size = (count, SAMPLES, *inputs.sources.shape[1:])
     noise = torch.randn(size, generator=generator, device=setting.device) / 10
     edits = (inputs.sources[:, None] + noise).clamp(-1, 1)
-    given = (inputs, inputs.sources, validation.features, networks, None)
-    likelihood = partial(paired_nll, setting.network, inputs)  # which an editor alone has
-    batch = EvaluatedBatch("editor", edits, *given, likelihood)
+    batch = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
     assert networks.perceptual is not None
     maps: Callable[..., Any] = networks.perceptual.maps
 

@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from e2eve.comparison.comparison import Comparison, with_deviation
+from e2eve.comparison.comparison import Comparison, leading, with_deviation
 from e2eve.comparison.configurations import Configuration
 from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.charts import CURVES, PALETTE
@@ -69,8 +69,9 @@ def bar_chart(comparison: Comparison, metric: MetricInfo) -> go.Figure:
     )
 
 
-def front_chart(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> go.Figure:
+def front_chart(comparison: Comparison) -> go.Figure:
     """Better to the right and upwards; the line joins the configurations that no other beats."""
+    across, up = leading(comparison.natural), leading(comparison.faithful)
     figure = px.scatter(
         _shown(comparison, x=across, y=up), x="x", y="y", color="place", symbol="place",
         error_x="x_deviation", error_y="y_deviation", custom_data=["head", "y_text", "x_text"],

@@ -17,8 +17,7 @@ from e2eve.reporting.page import Highlight
 RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
 MISSING = "\N{EN DASH}"
 
-FAITHFUL, NATURAL = "faithfulness", "naturalness"
-ASPECTS = (FAITHFUL, NATURAL, "fit", "locality")  # said of first, other packages' ones follow
+ASPECTS = ("faithfulness", "naturalness", "fit", "locality")  # then those of other packages
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,14 @@ class Comparison:
     values: pd.DataFrame
     ranked: tuple[int, ...]
     refusals: tuple[str, ...]
+
+    @property
+    def faithful(self) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == ASPECTS[0]]
+
+    @property
+    def natural(self) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == ASPECTS[1]]
 
     @property
     def over_seeds(self) -> bool:
@@ -72,11 +79,11 @@ class Comparison:
         NaN where a run lacks the metric; the deviation also where there is one run.
         """
         groups = self.values.groupby(["configuration", "metric"])["value"]
-        table = {"mean": groups.mean(skipna=False), "deviation": groups.std(skipna=False)}
+        table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
         keys = [metric.key for metric in self.metrics]
         places = range(len(self.configurations))
         every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
-        return pd.DataFrame(table).reindex(every)
+        return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
 
     @cached_property
     def pairs(self) -> dict[str, pd.DataFrame]:
@@ -179,10 +186,6 @@ def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) 
     ]
     wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *metrics])
     return wide.melt(RUN_COLUMNS, var_name="metric", value_name="value").astype({"value": float})
-
-
-def by_aspect(metrics: Sequence[MetricInfo], aspect: str) -> list[MetricInfo]:
-    return [metric for metric in metrics if metric.aspect == aspect]
 
 
 def leading(metrics: Sequence[MetricInfo]) -> MetricInfo:

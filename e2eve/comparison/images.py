@@ -50,6 +50,12 @@ class SideBySide(NamedTuple):
     missing: Mapping[Path, str]
     left_out: int  # inputs that would have made the page too large
 
+    @property
+    def samples(self) -> int:
+        """Samples of an input, at most."""
+        strips = (strip for strips in self.strips.values() for strip in strips.values())
+        return max((len(strip.samples) for strip in strips), default=0)
+
 
 def side_by_side(
     runs: Sequence[Run], link: Link, side: int, count: int, progress: Report = silent

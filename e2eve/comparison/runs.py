@@ -59,6 +59,13 @@ class Run:
         last = max((int(steps[-1]) + 1 for steps, _ in self.curves.values() if steps), default=0)
         return last, self.config.get("trainer", {}).get("max_steps")
 
+    @property
+    def report(self) -> Path | None:
+        """The run's own page, where it has one."""
+        path = self.folder / "report.html"
+        return path if path.exists() else None
+
+    @property
     def remark(self) -> str:
         """Why the run is not in the tables, or what went wrong with it; empty where it is."""
         said = [self.error, self.problem]
@@ -81,11 +88,14 @@ def find_runs(places: Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in map(str, places):
-        below = [run for folder in _folders(place) for run in _runs_below(folder)]
+        matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
+        folders = [Path(match) for match in matches if Path(match).is_dir()]
+        below = [run for folder in folders for run in _runs_below(folder)]
         if not below:
+            lack = f"holds no run (no folder with a status.json or a {METRICS})"
             raise ValueError(
-                f"{place} holds no run (no folder with a status.json or a {METRICS}): give "
-                "runs=[<folders of training runs or sweeps>]."
+                f"{place} {lack if folders else 'is no folder'}: give runs=[<folders of training "
+                "runs or sweeps>]."
             )
         found |= {run.resolve(): run for run in below}
     return list(found.values())
@@ -126,14 +136,6 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
         problem=problem,
         curves=_kept(read_curves, folder / "metrics.csv"),
     )
-
-
-def _folders(place: str) -> list[Path]:
-    matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
-    folders = [Path(match) for match in matches if Path(match).is_dir()]
-    if not folders:
-        raise ValueError(f"{place} is no folder: give runs=[<folders of training runs or sweeps>].")
-    return folders
 
 
 def _runs_below(top: Path) -> Iterator[Path]:
