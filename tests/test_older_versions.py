@@ -7,7 +7,6 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ from e2eve import Box, Editor, Tokenizer
 from e2eve.dashboard import dashboard
 from e2eve.data.images import read_image, to_tensor
 from e2eve.evaluate import evaluate
+from e2eve.evaluation.results import read_results
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.training.run import train
 from tests.factories import TINY, compose
@@ -40,17 +40,6 @@ def images(kind: str) -> torch.Tensor:
     """The `sources` or `drivers` of the validation set."""
     files = sorted((OLDER / "validation_set" / kind).iterdir())
     return to_tensor(np.stack([read_image(path) for path in files]))
-
-
-def numbers(tree: Any, prefix: str = "") -> dict[str, float]:
-    """Every number of a tree of dictionaries and lists, by its dotted name."""
-    if isinstance(tree, dict):
-        leaves = tree.items()
-    elif isinstance(tree, list):
-        leaves = {row["key"]: row for row in tree}.items()
-    else:
-        return {prefix: float(tree)} if isinstance(tree, int | float) else {}
-    return {k: v for key, leaf in leaves for k, v in numbers(leaf, f"{prefix}/{key}").items()}
 
 
 @pytest.mark.parametrize("run", EDITORS)
@@ -89,10 +78,12 @@ def test_an_older_editor_paints_the_same_edits(run, kind, options):
 def test_an_older_editor_is_measured_the_same_on_an_older_validation_set(older, run):
     options = ["validation_set=validation_set", "num_samples=2", "out=out"]
     evaluate(compose(f"run={run}", *options, config_name="evaluate"))
-    found = json.loads(Path("out/metrics.json").read_text())
-    expected = numbers({part: VALUES["metrics"][run][part] for part in ("systems", "nll")})
-    found = numbers({part: found[part] for part in ("systems", "nll")})
-    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    Path("recorded").mkdir()
+    Path("recorded/metrics.json").write_text(json.dumps(VALUES["metrics"][run]))
+    expected, found = (read_results(folder) for folder in ("recorded", "out"))
+    compared = {name: found.numbers()[name] for name in expected.numbers()}
+    assert compared == pytest.approx(expected.numbers(), rel=1e-4, abs=1e-4)
+    assert {info.key for info in expected.infos} <= {info.key for info in found.infos}
 
 
 def test_an_older_runs_own_validation_set_is_found(older):

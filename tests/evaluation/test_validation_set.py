@@ -139,7 +139,7 @@ def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not empty"):
         build_validation().save(tmp_path)
-    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 pictures"):
+    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 images"):
         build_validation(num_inputs=13)
     with pytest.raises(ValueError, match="too small"):
         build_validation(num_inputs=1)
@@ -161,7 +161,7 @@ def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_be
     assert len(pictures) == len(noise) + 3
     if read_before:
         assert len([pictures[n] for n in range(len(pictures))]) == len(pictures)
-    with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 pictures"):
+    with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 images"):
         build(images=pictures, num_references=14)
     assert len(build(images=pictures, num_references=15).reference_names) == 12
     found = build(images=pictures)
