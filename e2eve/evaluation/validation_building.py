@@ -168,23 +168,32 @@ def _built(
     name: str,
     progress: Report,
 ) -> ValidationSet:
-    simulation = scenes.simulation
+    simulation, names = scenes.simulation, scenes.names(plan.inputs)
     sources = np.stack([scenes.view(index) for index in plan.inputs])
     places = [scenes.place(index, n) for n, index in enumerate(plan.inputs)]
-    origin_boxes = [
-        (place if same_place else places[origin]).driver_box
-        for place, origin in zip(places, plan.origins, strict=True)
-    ]
-    drivers = _cut(simulation, sources[plan.origins], origin_boxes)
+    pairs = list(zip(places, plan.origins, strict=True))
+    boxes = [(place if same_place else places[origin]).driver_box for place, origin in pairs]
+    drivers = _cut(simulation, sources[plan.origins], boxes)
     retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
     features = ReferenceFeatures(
         *_reference_features(scenes, plan, extractor, progress),
         sources=features_of(extractor, sources),
         drivers=features_of(retrieval, drivers),
-        distractors=_distractor_features(scenes, plan, origin_boxes, retrieval, progress),
+        distractors=_distractor_features(scenes, plan, boxes, retrieval, progress),
+    )
+    inputs = tuple(
+        ValidationInput(
+            id=f"{n:05d}",
+            source=names[n],
+            driver=names[origin],
+            region_box=place.region.box,
+            driver_box=boxes[n],
+            paired_driver_box=place.driver_box,
+        )
+        for n, (place, origin) in enumerate(pairs)
     )
     return ValidationSet(
-        inputs=_inputs(plan, scenes.names(plan.inputs), places, origin_boxes),
+        inputs=inputs,
         sources=sources,
         regions=np.stack([place.region.mask for place in places]),
         drivers=drivers,
@@ -198,24 +207,17 @@ def _built(
             "extractor": extractor.name,
             "retrieval": retrieval.name,
             "same_place": same_place,
-            **_manifest(scenes, plan),
+            "inputs": len(plan.inputs),
+            "distractors": len(plan.distractors) - 2,
+            "references": len(plan.references),
+            "references_that_are_sources": len(set(plan.inputs) & set(plan.references)),
+            "image_size": simulation.image_size,
+            "driver_size": simulation.driver_size,
+            "seed": scenes.seed,
+            "given_masks": None if scenes.masks is None else len(scenes.masks),
+            "region": described(simulation.region),
+            "driver": described(simulation.driver),
         },
-    )
-
-
-def _inputs(
-    plan: Plan, names: Sequence[str], places: Sequence[Placement], driver_boxes: Sequence[Box]
-) -> tuple[ValidationInput, ...]:
-    return tuple(
-        ValidationInput(
-            id=f"{n:05d}",
-            source=names[n],
-            driver=names[origin],
-            region_box=places[n].region.box,
-            driver_box=driver_boxes[n],
-            paired_driver_box=places[n].driver_box,
-        )
-        for n, origin in enumerate(plan.origins)
     )
 
 
@@ -261,30 +263,11 @@ def _distractor_features(
     return torch.stack(result)
 
 
-def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
-    shared = len(set(plan.inputs) & set(plan.references))
-    return {
-        "inputs": len(plan.inputs),
-        "distractors": len(plan.distractors) - 2,
-        "references": len(plan.references),
-        "references_that_are_sources": shared,
-        "image_size": scenes.simulation.image_size,
-        "driver_size": scenes.simulation.driver_size,
-        "seed": scenes.seed,
-        "given_masks": None if scenes.masks is None else len(scenes.masks),
-        "region": described(scenes.simulation.region),
-        "driver": described(scenes.simulation.driver),
-    }
-
-
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
     """Masks from the images below a folder, by name: white is edited, black or unpainted kept."""
     masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
-    return [square(_as_image(mask), side)[..., 0] > 127 for mask in masks]
-
-
-def _as_image(mask: Bool[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    return np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    images = (np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, 2) for mask in masks)
+    return [square(image, side)[..., 0] > 127 for image in images]
 
 
 def described(thing: Any) -> Any:

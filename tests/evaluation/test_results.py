@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     shutil.copy(OLDER / "metrics.json", tmp_path)
     text = (tmp_path / "metrics.json").read_text()
     (tmp_path / "metrics.json").write_text(text[: len(text) // 2])
-    with pytest.raises(ValueError, match="cannot be read .* evaluate the run again"):
+    with pytest.raises(ValueError, match=r"cannot be read .* evaluate the run again"):
         read_results(tmp_path)
     (tmp_path / "metrics.json").write_text(json.dumps({"format": 3}))
     with pytest.raises(ValueError, match="has the format 3, 1 to 2 are read"):

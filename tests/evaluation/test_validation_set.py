@@ -12,7 +12,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
 from e2eve.evaluation.validation_building import draw_plan, read_masks
-from e2eve.evaluation.validation_set import ValidationInput, ValidationSet
+from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features.crops import features_of
 from e2eve.geometry import Box
 from tests.evaluation.conftest import build
@@ -145,9 +145,11 @@ def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
         build_validation(num_inputs=1)
 
 
-def test_inputs_survive_their_line(build_validation):
-    item = replace(build_validation().inputs[0], source='quoted " 道')
-    assert ValidationInput.from_json(item.to_json()) == item
+def test_inputs_survive_their_line(tmp_path, build_validation):
+    first, *others = build_validation().inputs
+    inputs = (replace(first, source='quoted " 道'), *others)
+    folder = replace(build_validation(), inputs=inputs).save(tmp_path / "set")
+    assert ValidationSet.load(folder).inputs == inputs
 
 
 @pytest.mark.parametrize("read_before", [False, True])
