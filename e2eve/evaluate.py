@@ -55,7 +55,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report
-    from e2eve.evaluation.validation_set import ValidationSet
+    from e2eve.evaluation.validation import ValidationSet
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 

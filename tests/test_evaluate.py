@@ -7,7 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
 from e2eve.reporting.grid import mask_picture
 from e2eve.validation_set import build

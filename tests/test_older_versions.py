@@ -17,7 +17,7 @@ from e2eve.dashboard import dashboard
 from e2eve.data.images import read_image, to_tensor
 from e2eve.evaluate import evaluate
 from e2eve.evaluation.results import read_results
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.training.run import train
 from tests.factories import TINY, compose
 

@@ -16,9 +16,8 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.inputs import as_mask
-from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.base import PooledMaps
+from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
+from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
 from e2eve.features.crops import features_of, region_features
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
@@ -27,7 +26,7 @@ from e2eve.reporting.progress import Report, silent
 log = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
+class ImageRoles(NamedTuple):
     """Which images of the data set are used for what."""
 
     inputs: list[int]
@@ -35,17 +34,17 @@ class Plan(NamedTuple):
     references: list[int]
     distractors: list[int]  # two more than are needed at a time
 
-    def of(self, indices: Sequence[int]) -> "Plan":
+    def of(self, indices: Sequence[int]) -> "ImageRoles":
         """The plan for these images of a larger data set."""
         inputs, references, distractors = (
             [indices[n] for n in part] for part in (self.inputs, self.references, self.distractors)
         )
-        return Plan(inputs, self.origins, references, distractors)
+        return ImageRoles(inputs, self.origins, references, distractors)
 
 
 def draw_plan(
     length: int, num_inputs: int, num_distractors: int, num_references: int, seed: int
-) -> Plan:
+) -> ImageRoles:
     """Inputs come first in a random order; references and distractors are other images as long
     as there are any.
 
@@ -75,7 +74,7 @@ def draw_plan(
     origins = np.empty_like(cycle)
     origins[cycle] = np.roll(cycle, -1)
     others = np.roll(order, -num_inputs).tolist()
-    return Plan(
+    return ImageRoles(
         order[:num_inputs].tolist(),
         origins.tolist(),
         others[:num_references],
@@ -160,7 +159,7 @@ def distinct(images: Images) -> list[int]:
 
 
 def _built(
-    plan: Plan,
+    plan: ImageRoles,
     scenes: Scenes,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None,
@@ -229,7 +228,7 @@ def _cut(
 
 
 def _reference_features(
-    scenes: Scenes, plan: Plan, extractor: FeatureExtractor, progress: Report
+    scenes: Scenes, plan: ImageRoles, extractor: FeatureExtractor, progress: Report
 ) -> tuple[Float[Tensor, "references dim"], Float[Tensor, "references dim"]]:
     """Of whole images, and of a region of each."""
     whole, regions, step = [], [], 64
@@ -246,7 +245,7 @@ def _reference_features(
 
 def _distractor_features(
     scenes: Scenes,
-    plan: Plan,
+    plan: ImageRoles,
     boxes: Sequence[Box],
     retrieval: FeatureExtractor,
     progress: Report,

@@ -11,8 +11,8 @@ from PIL import Image
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import draw_plan, read_masks
-from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features.crops import features_of
 from e2eve.geometry import Box
 from tests.evaluation.conftest import build
