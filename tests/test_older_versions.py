@@ -13,11 +13,13 @@ import pytest
 import torch
 
 from e2eve import Box, Editor, Tokenizer
-from e2eve.dashboard import dashboard, settings_of
+from e2eve.comparison.page import write_dashboard
+from e2eve.dashboard import settings_of
 from e2eve.data.images import read_image, to_tensor
 from e2eve.evaluate import evaluate
 from e2eve.evaluation.results import read_results
 from e2eve.evaluation.validation import ValidationSet
+from e2eve.reporting.progress import silent
 from e2eve.training.run import train
 from tests.factories import TINY, compose
 
@@ -46,7 +48,7 @@ def images(kind: str) -> torch.Tensor:
 def compared(*runs: str) -> Path:
     """The dashboard's page of these runs."""
     overrides = (f"runs=[{','.join(runs)}]", "out=page.html")
-    return dashboard(settings_of(compose(*overrides, config_name="dashboard")))
+    return write_dashboard(settings_of(compose(*overrides, config_name="dashboard")), silent)
 
 
 @pytest.mark.parametrize("run", EDITORS)
