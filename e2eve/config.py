@@ -37,15 +37,42 @@ log = logging.getLogger(__name__)
 # imported and not when a command starts: workers of stock launchers unpickle them without one.
 sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
+FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
+"""As the user gave it: while Hydra runs it is 1."""
+
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-# Old name of a setting: its name today. Whole keys or groups, the longest match counts; a name
-# with spaces is a remedy in words.
-RENAMED: dict[str, str] = {}
+SAMPLING = "temperature top_k top_p guidance preserve precision draft".split()
+# Old name of a setting: its name today, or with spaces the remedy in words. A name stands for all
+# that is below it too.
+RENAMED = {
+    "trainer.nodes": "trainer.num_nodes",
+    "trainer.validate_every": "validate_every",
+    "trainer.checkpoint_every": "checkpoint_every",
+    "trainer.log_every": "trainer.log_every_n_steps",
+    "trainer.val_length": "loader.val_length",
+    "trainer.workers": "loader.workers",
+    "trainer.batch_limit": "loader.batch_limit",
+    "trainer.threads": "compute.threads",
+    "trainer.compile": "compute.compile",
+    "trainer.channels_last": "compute.channels_last",
+    "trainer.ema_decay": "a callback now: give callbacks=ema callbacks.ema.decay=…",
+    "trainer.untrained_tokenizers": "tokenizer.allow_untrained",
+    "trainer.evaluate": "evaluation.enabled",
+    "trainer.callbacks": "a group of its own: give +callbacks.<name>._target_=…",
+    "trainer.logger": "a group of its own: give logger=… or +logger.<name>._target_=…",
+    "logger.offline": "logger.wandb.offline",
+    "logger.project": "logger.wandb.project",
+    "sweep.metric": "study.objective",
+    "sweep": "study",
+    "window": "sampling.num_speculative_tokens",
+    **{name: f"sampling.{name}" for name in SAMPLING},
+    **{f"evaluation.{name}": f"sampling.{name}" for name in SAMPLING},
+}
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 Schema = TypeVar("Schema")
@@ -66,7 +93,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
-        full_error = os.environ.get("HYDRA_FULL_ERROR", "0")
+        full_error = FULL_ERROR  # pickled with the task: workers inherit another value
 
         @functools.wraps(main)
         def task(config: DictConfig) -> Any:
@@ -123,7 +150,7 @@ def _sentence_of(error: Exception, config_name: str | None) -> str:
         )
     if found := re.search(r"Could not override '([^']+)'", message):
         key = found[1]
-        return _unknown_key(key, _leaves(_composed_without(key, config_name)))
+        return unknown_key(key, _leaves(_composed_without(key, config_name)))
     if isinstance(error.__cause__, OmegaConfBaseException):
         message = f"{message} {error.__cause__}"
     return " ".join(line.strip() for line in message.splitlines() if line.strip())
@@ -147,11 +174,10 @@ def _leaves(node: Any, prefix: str = "") -> Iterable[str]:
         yield from _leaves(value, f"{prefix}{name}.")
 
 
-def _unknown_key(key: str, known: Iterable[str]) -> str:
+def unknown_key(key: str, known: Iterable[str]) -> str:
     """The sentence about a setting that there is not."""
-    for old in sorted(RENAMED, key=len, reverse=True):
-        if key == old or key.startswith(f"{old}."):
-            new = RENAMED[old]
+    for old, new in RENAMED.items():
+        if f"{key}.".startswith(f"{old}."):
             return f"{key} is {new if ' ' in new else f'called {new}{key[len(old) :]} now'}."
     near = difflib.get_close_matches(key, list(known), n=1)
     hint = f"did you mean {near[0]}?" if near else "see --cfg job for those that there are."
@@ -196,19 +222,18 @@ def _mistake(key: str, error: Any, annotation: Any) -> str:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "unexpected_keyword_argument":
         parent = key.rpartition(".")[0]
-        return _unknown_key(key, [f"{parent}.{n}".lstrip(".") for n in _field_names(annotation)])
+        return unknown_key(key, [f"{parent}.{n}".lstrip(".") for n in _field_names(annotation)])
     if kind == "missing":
         return f"{key} is missing: give {key}=…."
     if kind == "value_error":  # by a class itself: its sentence is enough
         return str(context["error"])
+    if kind == "literal_error":
+        return _unknown(str(value), re.findall("'([^']*)'", context["expected"]), key)
     remedies = {
         "int": "a whole number",
         "float": "a number",
         "bool": "true or false",
         "string": "text",
-        "literal_error": f"one of {context.get('expected', '')}".replace("'", "").replace(
-            " or ", ", "
-        ),
         "greater_than_equal": f"at least {context.get('ge')}",
         "greater_than": f"more than {context.get('gt')}",
         "less_than_equal": f"at most {context.get('le')}",
@@ -252,22 +277,28 @@ def instantiate(node: Any, key: str = "", **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, ValueError):  # one of ours: its sentence is enough
             raise cause from None
-        if isinstance(cause, TypeError) or cause is None:
+        if isinstance(cause, TypeError | ImportError) or cause is None:
             what = f"{key}: " if key else ""
             raise ValueError(f"{what}{values['_target_']} fails: {cause or error}.") from error
         raise cause from error
 
 
 def _check_calls(node: Any, key: str) -> None:
-    """Compare the arguments of each call with the names and types of its signature."""
-    items = (node if isinstance(node, dict) else dict(enumerate(node))).items()
-    children = {f"{key}.{name}".lstrip("."): (str(name), value) for name, value in items}
-    for where, (_, value) in children.items():
+    """Check the arguments of each call, and that its target can be imported."""
+    for name, value in (node if isinstance(node, dict) else dict(enumerate(node))).items():
         if isinstance(value, dict | list):
-            _check_calls(value, where)
-    if not isinstance(node, dict) or "_target_" not in node:
-        return
-    target = _located(str(node["_target_"]), key)
+            _check_calls(value, f"{key}.{name}".lstrip("."))
+    if isinstance(node, dict) and "_target_" in node:
+        given = {name: value for name, value in node.items() if not name.startswith("_")}
+        check_arguments(_located(str(node["_target_"]), key), given, key)
+
+
+def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: str) -> None:
+    """Compare arguments that a config gives with the names and types of a signature.
+
+    Raises:
+        ValueError: with the nearest name, or with what a value should be.
+    """
     try:
         parameters = inspect.signature(target).parameters
         function = target.__init__ if inspect.isclass(target) else target
@@ -275,14 +306,13 @@ def _check_calls(node: Any, key: str) -> None:
     except (TypeError, ValueError, NameError):  # written in C, or with names that are not there
         return
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    for where, (name, value) in children.items():
-        if name[:1] == "_":  # Hydra's own
-            continue
+    for name, value in given.items():
+        where = f"{key}.{name}".lstrip(".")
         if name not in parameters and not takes_any:
-            raise ValueError(_unknown_key(where, [f"{key}.{p}".lstrip(".") for p in parameters]))
+            raise ValueError(unknown_key(where, [f"{key}.{p}".lstrip(".") for p in parameters]))
         # What pydantic knows nothing of, and what is built first, its class has to check.
         with suppress(PydanticUserError):
-            if not _names_target(value):
+            if not names_target(value):
                 _checked(value, hints.get(name, Any), where)
 
 
@@ -297,11 +327,11 @@ def _located(target: str, key: str) -> Any:
         ) from error
 
 
-def _names_target(value: Any) -> bool:
+def names_target(value: Any) -> bool:
     """Whether an object is to be built somewhere inside."""
     if isinstance(value, dict):
-        return "_target_" in value or any(map(_names_target, value.values()))
-    return isinstance(value, list) and any(map(_names_target, value))
+        return "_target_" in value or any(map(names_target, value.values()))
+    return isinstance(value, list) and any(map(names_target, value))
 
 
 def listed(value: Any) -> list[Any]:

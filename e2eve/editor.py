@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from e2eve.bundle import read_bundle, write_bundle
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.data.images import to_uint8
-from e2eve.editing import EditRequest, Edits, Picture, Region
+from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
 from e2eve.features import FeatureExtractor, build_perceptual
 from e2eve.features.base import PooledMaps
 from e2eve.tokenizers import Tokenizer
@@ -280,9 +280,9 @@ class Editor(nn.Module):
 
     def edit(
         self,
-        source: Picture,
-        driver: Picture,
-        region: Region,
+        source: ImageInput,
+        driver: ImageInput,
+        region: RegionInput,
         *,
         num_samples: int = 4,
         seed: int = 0,
@@ -307,9 +307,9 @@ class Editor(nn.Module):
             raise ValueError(f"seed is {seed}: use 0 or more.")
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
-        tensors = request.tensors(self.device, self.dtype)
+        inputs = request.inputs(self.device, self.dtype)
         ids = self.sample_ids(
-            self.condition(EditInputs(*tensors[:3]), settings, tensors.pastes),
+            self.condition(inputs, settings, request.pastes(self.device, self.dtype)),
             num_samples=num_samples,
             seeds=[seed],
             settings=settings,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Shaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +62,25 @@ class Box:
         return Box(self.left + right, self.top + down, self.right + right, self.bottom + down)
 
     def clipped(self, width: int, height: int) -> "Box":
-        """The part inside a picture of `width` × `height` pixels; an error where there is none."""
+        """The part inside an image of `width` × `height` pixels; an error where there is none."""
         return Box(
             max(self.left, 0), max(self.top, 0), min(self.right, width), min(self.bottom, height)
         )
 
     def scaled(self, horizontal: float, vertical: float) -> "Box":
-        """The box in a picture resized by these factors; never less than a pixel wide."""
+        """The box in an image resized by these factors; never less than a pixel wide."""
         left, top = round(self.left * horizontal), round(self.top * vertical)
         right = max(left + 1, round(self.right * horizontal))
         return Box(left, top, right, max(top + 1, round(self.bottom * vertical)))
 
     def mask(self, width: int, height: int) -> Bool[np.ndarray, "height width"]:
-        """True inside the box, in a picture of `width` × `height` pixels."""
+        """True inside the box, in an image of `width` × `height` pixels."""
         mask = np.zeros((height, width), dtype=bool)
         mask[self.top : self.bottom, self.left : self.right] = True
         return mask
 
     def crop(
-        self, image: UInt8[np.ndarray, "height width channels"]
-    ) -> UInt8[np.ndarray, "box_height box_width channels"]:
-        """The pixels inside the box (a view)."""
-        return image[self.top : self.bottom, self.left : self.right]
+        self, array: Shaped[np.ndarray, "height width *channels"]
+    ) -> Shaped[np.ndarray, "box_height box_width *channels"]:
+        """What the box holds of an image, mask or map (a view)."""
+        return array[self.top : self.bottom, self.left : self.right]

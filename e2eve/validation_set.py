@@ -1,13 +1,37 @@
 """Build a validation set: `python -m e2eve.validation_set [+experiment=…] out=FOLDER`."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from e2eve.config import choose, device_of, instantiate, verb
+from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
+from e2eve.evaluation.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from e2eve.evaluation.validation_set import ValidationSet
+    from e2eve.reporting.page import Page
 
 
-@verb("validation_set")
+@dataclass(frozen=True)
+class ValidationSetSettings:
+    """What the command reads of its configuration, which is that of a training run and more."""
+
+    out: str
+    split: Literal["train", "val"]
+    same_place: bool
+    retrieval: Literal["perceptual", "extractor"]
+    regions: str | None
+    device: str
+    image_size: Positive
+    dataset: dict[str, Any]
+    edit_simulation: dict[str, Any]
+    evaluation: EvaluationSettings
+
+
+@command("validation_set")
 def main(config: DictConfig) -> None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.console import Console
@@ -17,38 +41,83 @@ def main(config: DictConfig) -> None:
 
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
-    from e2eve.data.splits import build_splits
+    values = plain(config)
+    names = ValidationSetSettings.__dataclass_fields__
+    settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
+
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
-    from e2eve.evaluation.validation_page import validation_page
     from e2eve.evaluation.validation_set import check_is_new
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
-    folder, settings = check_is_new(config.out), config.evaluation
-    pictures = choose(config.split, build_splits(config.dataset)._asdict(), "split")
-    device = device_of(config.device)
-    extractor = build_extractor(settings.extractor, settings.extractor_weights).to(device)
-    compared = {"perceptual": settings.perceptual, "extractor": "none"}
-    perceptual = build_perceptual(
-        choose(config.retrieval, compared, "retrieval"), settings.perceptual_weights
-    )
+    folder, asked = check_is_new(settings.out), settings.evaluation
+    images = instantiate(settings.dataset[settings.split], f"dataset.{settings.split}")
+    device = device_of(settings.device)
+    perceptual = None
+    if settings.retrieval == "perceptual":
+        perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
+    masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
     with progress_bars() as report:
         validation = build_validation_set(
-            pictures,
-            instantiate(config.edit_simulation),
-            extractor,
+            images,
+            instantiate(settings.edit_simulation, "edit_simulation"),
+            build_extractor(asked.extractor, asked.extractor_weights).to(device),
             perceptual and perceptual.to(device),
-            num_inputs=settings.num_inputs,
-            num_references=settings.num_references,
-            num_distractors=settings.num_distractors,
-            seed=settings.seed,
-            same_place=config.same_place,
-            masks=read_masks(config.regions, config.image_size) if config.regions else None,
+            num_inputs=asked.num_inputs,
+            num_references=asked.num_references,
+            num_distractors=asked.num_distractors,
+            seed=asked.seed,
+            same_place=settings.same_place,
+            masks=masks,
             name=folder.name,
             progress=report,
         )
     validation.save(folder)
     return validation_page(validation).write(folder / "index.html")
+
+
+def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
+    """A validation set for people: its first inputs as images, and what it is made of."""
+    from e2eve.evaluation.systems import paste
+    from e2eve.reporting.grid import outlined, picture_grid
+    from e2eve.reporting.page import Column, Page
+
+    count, manifest = min(shown, len(validation)), validation.manifest
+    inputs, covered = validation.inputs[:count], validation.regions.mean((1, 2))
+    sources, regions = validation.sources[:count], validation.regions[:count]
+    boxes, drivers = validation.region_boxes[:count], validation.drivers[:count]
+    pastes, paired = paste(sources, regions, boxes, drivers), validation.paired_drivers
+    outlines = map(outlined, sources, regions)
+    rows = list(zip(outlines, regions, drivers, pastes, paired, strict=False))
+    labels = [f"{item.id}\n{item.source}" for item in inputs]
+    headings = ("source, region", "region", "driver", "paste", "paired driver")
+    facts = {
+        "Sizes": f"{validation.image_size} pixels, drivers {validation.driver_size} pixels",
+        "Regions": f"{covered.min():.0%} to {covered.max():.0%} of the image",
+        "Drivers are cut out": "where the region is"
+        if manifest["same_place"]
+        else "at a place of their own",
+        "Reference images": str(manifest["references"]),
+        "of them also sources": str(manifest["references_that_are_sources"]),
+        "Distractors of each driver": str(manifest["distractors"]),
+        "Features for distances of sets": manifest["extractor"],
+        "Features for finding drivers": manifest["retrieval"],
+        "Seed": str(manifest["seed"]),
+        "sha256": validation.content_hash,
+    }
+    page = Page(f"Validation set {validation.name}", f"{len(validation)} unpaired inputs")
+    page.text(
+        "The task is to show the **driver** in the **region** of the **source**. Drivers come from "
+        "other images; the paired driver is cut out of the source itself, and only serves to ask "
+        "how well an editor predicts the source."
+    )
+    page.section(f"The first {count} of {len(validation)} inputs")
+    page.picture(picture_grid([list(row) for row in rows], headings, labels, cell=128))
+    page.section("What it is made of").table(
+        [{"fact": name, "value": value} for name, value in facts.items()],
+        [Column("fact", ""), Column("value", "")],
+    )
+    return page.details("manifest.json", json.dumps(dict(manifest), indent=2, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from e2eve.editor import Editor
 from e2eve.evaluation.systems import input_batch, mismatch_shift
 from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.transformer import GPT
-from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
+from e2eve.transformer.gpt.network import KeyValueCache, PassTokens
 from e2eve.transformer.gpt.packed import PRECISIONS, PackedLinear, packed
 from e2eve.transformer.gpt.speculative import Sampled
 
@@ -45,12 +45,12 @@ def passes(setting: Setting) -> Part:
     gpt, samples, infer = gpt_of(setting.network.eval()), setting.batch, torch.inference_mode()
     half = gpt.layout.target // 2
     prefix = torch.zeros(1, gpt.layout.conditioning - 1, dtype=torch.long, device=setting.device)
-    read = infer(partial(Decoder, gpt, packed(gpt), prefix, samples, half + max(WIDTHS)))
+    read = infer(partial(KeyValueCache, gpt, packed(gpt), prefix, samples, half + max(WIDTHS)))
 
     def variant(name: str, width: int) -> Variant:
         rows = torch.arange(samples, device=setting.device).repeat_interleave(width)
         offsets = torch.arange(width, device=setting.device).repeat(samples)
-        tokens = Tokens(torch.zeros_like(rows), rows, half + offsets, offsets)
+        tokens = PassTokens(torch.zeros_like(rows), rows, half + offsets, offsets)
         return Variant(name, infer(partial(read().read, tokens)))
 
     wider = [variant(f"{width} tokens", width) for width in WIDTHS if width <= half]
@@ -74,7 +74,7 @@ def drafts(setting: Setting) -> Part:
     gpt = gpt_of(editor)
     validation = ValidationSet.load(setting.validation_set or setting.editor / "validation_set")
     rows, shift = range(min(INPUTS, len(validation))), mismatch_shift(validation)
-    given = input_batch(validation, rows, shift, setting.seed, torch.device(setting.device))
+    given = input_batch(validation, rows, shift, torch.device(setting.device))
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
@@ -84,7 +84,7 @@ def drafts(setting: Setting) -> Part:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
             draw = partial(gpt.sample_speculatively, conditioning, setting.batch)
-            found.append(partial(draw, [given.seeds[n]], settings))
+            found.append(partial(draw, [setting.seed + n], settings))
         return found
 
     paired = editor.tokenize(EditInputs(given.sources, given.regions, given.paired_drivers))

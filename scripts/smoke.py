@@ -10,7 +10,7 @@ TINY = (
     "driver_size=16 batch_size=4 token_cache=16 dataset.train.length=16"
 ).split()
 SMALL_EVALUATION = (
-    "trainer.evaluate=true evaluation.num_inputs=4 evaluation.num_distractors=4 "
+    "evaluation.enabled=true evaluation.num_inputs=4 evaluation.num_distractors=4 "
     "evaluation.num_references=8"
 ).split()
 

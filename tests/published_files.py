@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from e2eve.editor import Editor
-from e2eve.published.writing import editor_state
+from e2eve.published.conversion import editor_state
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPTConfig
 from tests.factories import CODES, DRIVER_SIDE, SIDE, tiny_tokenizer

@@ -60,7 +60,7 @@ def test_a_name_may_look_like_a_number():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"mode": "fsat"}, 'train.mode is "fsat": give one of fast, slow.'),
+        ({"mode": "fsat"}, 'train.mode is "fsat", the choices are fast, slow, did you mean "fast"'),
         ({"drawing": {"top_p": 2}}, "train.drawing.top_p is 2: give at most 1.0."),
         ({"drawing": {"topp": 1}}, "train.drawing.topp is no setting: did you mean"),
         ({"drawing": {"temperature": 11}}, "temperature is 11.0: give at most 10."),

@@ -1,4 +1,4 @@
-"""The verb, both ways, and trainings that start from what it wrote."""
+"""The command, both ways, and training runs that start from what it wrote."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from e2eve.convert import convert
 from e2eve.edit import edit
 from e2eve.editor import Editor
 from e2eve.published import write_published
-from e2eve.published.writing import editor_state
+from e2eve.published.conversion import editor_state
 from e2eve.training.run import train
 from tests.factories import TINY, compose, tiny_editor
 from tests.first_loss import first_loss, loss_on_the_first_batch
@@ -25,7 +25,7 @@ SIZED = [f"{name}={value}" for name, value in SIZES.items()]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A published editor and a picture in the working directory."""
+    """A published editor and an image in the working directory."""
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": editor_state(plain_editor())}, "editor.pth")
     rng = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def test_a_published_editor_becomes_a_bundle_that_edits(folder, capsys):
     assert out == Path("converted/editor")
     assert not list(folder.glob(".convert_*"))
     shown = capsys.readouterr().out
-    assert "38 positions of which 36 are used" in " ".join(shown.replace("│", " ").split())
+    assert "positions 38" in " ".join(shown.replace("│", " ").split())
     assert shown.splitlines()[-1].startswith("Next: python -m e2eve.edit model=converted/editor ")
     call = ["source=picture.png", "driver=picture.png", "box=[10,8,30,28]", "num_samples=1"]
     grid = edit(compose(f"model={out}", *call, config_name="edit"))

@@ -1,4 +1,4 @@
-"""The verb dashboard, from its command line to the files it leaves."""
+"""The command dashboard, from its command line to the files it leaves."""
 
 import subprocess
 import sys
@@ -6,44 +6,51 @@ from pathlib import Path
 
 import pytest
 
-from e2eve.dashboard import dashboard, places_of, title_of
+from e2eve.comparison.page import DashboardSettings, write_dashboard
+from e2eve.dashboard import settings_of
 from tests.comparison.factories import Made, write_run
 from tests.factories import compose
 
 ROOT = Path(__file__).parents[1]
 
 
-def config(*overrides: str):
-    return compose(*overrides, config_name="dashboard")
+def settings(*overrides: str) -> DashboardSettings:
+    return settings_of(compose(*overrides, config_name="dashboard"))
 
 
 def test_runs_may_be_one_folder_several_and_globs(tmp_path):
-    write_run(tmp_path / "one", Made(inputs=3, pictured=1))
-    write_run(tmp_path / "two", Made({"tokenizer": "b"}, inputs=3, pictured=1))
-    for runs, cells in ((tmp_path, 2), (f"[{tmp_path}/one]", 1), (f"['{tmp_path}/t*']", 1)):
-        path = dashboard(config(f"runs={runs}", f"out={tmp_path}/out/d.html"))
+    write_run(tmp_path / "one", Made(inputs=3, saved=1))
+    write_run(tmp_path / "two", Made({"tokenizer": "b"}, inputs=3, saved=1))
+    for runs, count in ((tmp_path, 2), (f"[{tmp_path}/one]", 1), (f"['{tmp_path}/t*']", 1)):
+        path = write_dashboard(settings(f"runs={runs}", f"out={tmp_path}/out/d.html"))
         assert path == tmp_path / "out" / "d.html"
-        assert f"{cells} cell" in path.read_text(encoding="utf-8")
+        assert f"{count} configuration" in path.read_text(encoding="utf-8")
 
 
 def test_what_is_missing_is_asked_for():
     for given in ((), ("runs=[]",)):
         with pytest.raises(ValueError, match="runs is missing: give runs="):
-            places_of(config(*given))
+            settings(*given)
 
 
 def test_a_folder_is_no_place_for_a_page(tmp_path):
     with pytest.raises(ValueError, match=r"is a folder: give the name of a file, such as .*\.html"):
-        dashboard(config(f"runs={tmp_path}", f"out={tmp_path}"))
+        write_dashboard(settings(f"runs={tmp_path}", f"out={tmp_path}"))
 
 
 def test_the_title_is_the_folders_unless_given():
-    assert title_of(config("runs=[a/sweep/,b]")) == "sweep, b"
-    assert title_of(config("runs=[a]", "title=Masks")) == "Masks"
+    assert settings("runs=[a/sweep/,b]").heading == "sweep, b"
+    assert settings("runs=[a]", "title=Masks").heading == "Masks"
+
+
+@pytest.mark.parametrize("change", ["thumbnail=4", "inputs=0", "port=70000", "refresh=0"])
+def test_numbers_out_of_range_are_refused(change):
+    with pytest.raises(ValueError, match=f"{change.replace('=', ' is ')}: give (at|more)"):
+        settings("runs=a", change)
 
 
 def test_the_command_says_where_the_page_is_or_what_is_wrong_in_one_sentence(tmp_path):
-    write_run(tmp_path / "run", Made(inputs=3, pictured=1))
+    write_run(tmp_path / "run", Made(inputs=3, saved=1))
 
     def call(*arguments: str) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "e2eve.dashboard", *arguments]
@@ -60,13 +67,10 @@ def test_the_command_says_where_the_page_is_or_what_is_wrong_in_one_sentence(tmp
 
 def test_a_run_is_compared_without_pytorch(tmp_path):
     """The page is for laptops too: what takes seconds to import is not needed."""
-    write_run(tmp_path / "run", Made(inputs=3, pictured=1))
+    write_run(tmp_path / "run", Made(inputs=3, saved=1))
     code = (
-        "import sys; from e2eve.comparison.comparison import compare\n"
-        "from e2eve.comparison.page import PageSettings, write_dashboard\n"
-        "from pathlib import Path\n"
-        f"write_dashboard(Path({str(tmp_path)!r}) / 'd.html', compare([{str(tmp_path)!r}]), "
-        "PageSettings('t'))\n"
+        "import sys; from e2eve.comparison.page import DashboardSettings, write_dashboard\n"
+        f"write_dashboard(DashboardSettings({str(tmp_path)!r}, {str(tmp_path / 'd.html')!r}))\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

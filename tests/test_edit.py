@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2eve.config import device_of
+from e2eve.config import device_of, read_settings
 from e2eve.data.images import read_image
-from e2eve.edit import edit
+from e2eve.edit import EditInput, EditSettings, edit, find_inputs
 from e2eve.geometry import Box
 from tests.factories import compose, tiny_editor
 
 FILES = {"edit_01.png", "edit_02.png", "edit.json", "grid.png", "region.png"}
 BOX = Box(10, 8, 30, 28)
+SMALL = Box(1, 2, 5, 6)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def run(*overrides: str) -> Path:
     return edit(compose("num_samples=2", *overrides, config_name="edit"))
 
 
-def test_one_picture(folder):
+def test_one_image(folder):
     grid = run("model=run", "source=sources/a.png", "driver=drivers/a.png", "box=[10,8,30,28]")
     assert grid == Path("edits/grid.png")
     assert {path.name for path in Path("edits").iterdir()} == FILES
@@ -53,7 +54,7 @@ def test_one_picture(folder):
         assert np.array_equal(read_image(f"edits/{sample['file']}")[~region], source[~region])
 
 
-def test_the_same_call_leaves_the_same_pictures(folder):
+def test_the_same_call_leaves_the_same_images(folder):
     call = ("model=run", "source=sources/a.png", "driver=drivers/b.jpg", "mask=mask.png", "seed=5")
     run(*call, "out=first")
     run(*call, "out=second")
@@ -106,6 +107,144 @@ def test_wrong_calls(folder, overrides, message):
     assert not Path("edits").exists()
 
 
+def contents() -> dict[Path, bytes]:
+    """Every file in the working directory."""
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("source=edits/edit_02.png", "driver=drivers/a.png", "mask=mask.png"),
+        ("source=edits/grid.png", "driver=drivers/a.png", "box=[1,1,90,90]"),
+        ("source=sources/a.png", "driver=edits/edit_01.png", "mask=edits/region.png"),
+        ("source=link.png", "driver=drivers/a.png", "mask=mask.png"),
+        ("source=sources/a.png", "driver=drivers/a.png", "mask=mask.png"),
+    ],
+)
+def test_an_edit_of_earlier_edits_leaves_them_as_they_are(folder, inputs):
+    run("model=run", "source=sources/a.png", "driver=drivers/a.png", "box=[10,8,30,28]")
+    Path("edits/edit_2025_holiday.png").write_bytes(b"mine")
+    Path("link.png").symlink_to("edits/edit_01.png")
+    before = contents()
+    assert run("model=run", *inputs, "num_samples=1") == Path("edits_2/grid.png")
+    after = contents()
+    assert after.items() >= before.items()
+    assert {path.parent for path in after.keys() - before.keys()} == {Path("edits_2")}
+
+
+@pytest.mark.parametrize("mine", ["grid.png", "edit_01.png", "edit.json", "region.png"])
+def test_files_of_another_are_no_place_for_edits(folder, mine):
+    Path(mine).write_bytes(b"mine")
+    before = contents()
+    call = ("model=run", "source=sources/a.png", "driver=drivers/a.png", "mask=mask.png")
+    with pytest.raises(ValueError, match=rf"holds {mine} already: give a new folder"):
+        run(*call, "out=.")
+    with pytest.raises(ValueError, match=r"mask\.png is a file: give another folder"):
+        run(*call, "out=mask.png")
+    with pytest.raises(ValueError, match=r"mask\.png is a file: give another folder"):
+        run(*call, "out=mask.png/edits")
+    assert contents() == before
+
+
+def test_a_folder_is_edited_again_into_a_new_folder(folder):
+    call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png")
+    assert run(*call, "out=sources/edits") == Path("sources/edits")
+    before = contents()
+    assert run(*call, "out=sources/edits") == Path("sources/edits_2")
+    assert run(*call, "out=sources") == Path("sources")
+    after = contents()
+    assert after.items() >= before.items()
+    assert len(after) - len(before) == 2 * 2 * 5  # the sources' edits were no sources
+
+
+def test_a_folder_of_edits_alone_has_no_sources(folder):
+    run("model=run", "source=sources/a.png", "driver=drivers/a.png", "mask=mask.png")
+    with pytest.raises(ValueError, match=r"edits holds edits only: give one of them as source="):
+        run("model=run", "source=edits", "driver=drivers/a.png", "mask=mask.png")
+
+
+def images(path: Path, *names: str) -> Path:
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (90, 20, 20)).save(path / name)
+    return path
+
+
+def test_single_files_are_one_input(tmp_path):
+    images(tmp_path, "a.jpg", "b.png")
+    source, driver = tmp_path / "a.jpg", tmp_path / "b.png"
+    assert find_inputs(source, driver, SMALL) == [EditInput("", source, driver, SMALL)]
+    assert find_inputs(source, driver, driver) == [EditInput("", source, driver, driver)]
+
+
+def test_files_of_folders_are_matched_by_name(tmp_path):
+    sources = images(tmp_path / "sources", "a.jpg", "deep/b.png", "c.d.webp")
+    drivers = images(tmp_path / "drivers", "a.png", "deep/b.jpg", "c.d.jpg", "unused.jpg")
+    masks = images(tmp_path / "masks", "a.png", "deep/b.png", "c.d.png")
+    assert find_inputs(sources, drivers, masks) == [
+        EditInput("a", sources / "a.jpg", drivers / "a.png", masks / "a.png"),
+        EditInput("c.d", sources / "c.d.webp", drivers / "c.d.jpg", masks / "c.d.png"),
+        EditInput("deep/b", sources / "deep/b.png", drivers / "deep/b.jpg", masks / "deep/b.png"),
+    ]
+
+
+def test_one_driver_and_one_region_serve_a_folder(tmp_path):
+    sources = images(tmp_path / "sources", "a.jpg", "b.png")
+    (driver,) = (images(tmp_path, "driver.png") / "driver.png",)
+    for region in (SMALL, driver):
+        inputs = find_inputs(sources, driver, region)
+        assert [item.name for item in inputs] == ["a", "b"]
+        assert {(item.driver, item.region) for item in inputs} == {(driver, region)}
+
+
+def test_files_that_are_not_there_are_named(tmp_path):
+    sources = images(tmp_path / "sources", "a.jpg", "b.png")
+    drivers = images(tmp_path / "drivers", "a.jpg")
+    with pytest.raises(ValueError, match=r"no image for 1 of 2 sources.*b.png: add one named b"):
+        find_inputs(sources, drivers, SMALL)
+    with pytest.raises(ValueError, match=r"nowhere.png is not a file: give the path of an image"):
+        find_inputs(sources, tmp_path / "nowhere.png", SMALL)
+    with pytest.raises(ValueError, match="drivers is not a file"):
+        find_inputs(sources / "a.jpg", drivers, SMALL)
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    sources = images(tmp_path / "sources", "a.jpg", "a.png")
+    with pytest.raises(ValueError, match=r"a.jpg and .*a.png differ in their suffix only"):
+        find_inputs(sources, sources, SMALL)
+
+
+def settings(*overrides: str) -> EditSettings:
+    parts = ("model=run", "source=a.png", "driver=b.png")
+    return read_settings(compose(*parts, *overrides, config_name="edit"), EditSettings)
+
+
+def test_a_region_is_a_box_or_a_mask():
+    assert settings("box=[1,2,5,6]").region == SMALL
+    assert settings("mask=mask.png").region == Path("mask.png")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ((), "Neither box nor mask is given: give the region as"),
+        (("box=[1,2,5,6]", "mask=mask.png"), "Both box and mask are given"),
+        (("box=[1,2,5]",), r"box is \[1, 2, 5\]: give \[left,top,right,bottom\]"),
+        (("box=[1,2,5,6.5]",), "box.* is 6.5: give a whole number"),
+        (("box=whole",), 'box is "whole": give a list'),
+        (("box=[5,2,1,6]",), "is empty: right must exceed left"),
+    ],
+)
+def test_other_regions_are_refused(overrides, message):
+    with pytest.raises(ValueError, match=message):
+        _ = settings(*overrides).region
+
+
+def test_numbers_are_names_where_names_are_asked_for():
+    assert settings("source=2024", "out=7").source == "2024"
+
+
 def test_devices(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert device_of("auto") == device_of("cpu") == "cpu"
@@ -117,12 +256,28 @@ def test_devices(monkeypatch):
     assert device_of("auto") == "cuda"
 
 
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("temperature=0.5", "temperature is called sampling.temperature now."),
+        ("preserve=tokens", "preserve is called sampling.preserve now."),
+        ("window=4", "window is called sampling.num_speculative_tokens now."),
+        ("sampling.temprature=1", "sampling.temprature is no setting: did you mean"),
+    ],
+)
+def test_a_setting_that_is_not_there_is_answered_with_its_name_today(tmp_path, word, sentence):
+    command = [sys.executable, "-m", "e2eve.edit", word]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stdout + done.stderr
+
+
 def test_the_command_says_what_is_missing_in_one_line_and_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "e2eve.edit", "model=run", "source=a.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     lines = (done.stdout + done.stderr).strip().splitlines()
     assert lines == [
-        "driver is missing: give driver=<a picture of what should appear in the region>."
+        "driver is missing: give driver=<an image of what should appear in the region>."
     ]
     assert list(tmp_path.iterdir()) == []

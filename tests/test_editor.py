@@ -159,6 +159,10 @@ def test_what_lies_in_the_region_changes_nothing(editor):
     first = editor.condition(EditInputs(sources, regions, drivers))
     second = editor.condition(EditInputs(others, regions, drivers))
     assert torch.equal(first.source_ids, second.source_ids)
+    one, two = (editor.tokenize(EditInputs(s, regions, drivers)) for s in (sources, others))
+    assert torch.equal(one.source_ids, two.source_ids)
+    assert torch.equal(one.source_ids, first.source_ids)
+    assert not torch.equal(one.target_ids, two.target_ids)
 
 
 @pytest.mark.parametrize("size", [(60, 44), (33, 90), (32, 32), (9, 7)])

@@ -24,6 +24,7 @@ from tests.factories import TINY, compose
 OLDER = Path(__file__).parent / "fixtures" / "older"
 EDITORS = ("editor_separate", "editor_shared")
 BOX = Box(8, 8, 24, 24)
+PARTS = ("source", "driver")
 VALUES = json.loads((OLDER / "values.json").read_text())
 HASH = "c1c1a386599f05d03bf23cf1262c643239c2fa1d3fc54febb1c4c6b3fc86a56a"
 
@@ -74,9 +75,9 @@ def test_an_older_editor_reads_computes_and_samples_the_same_ids(run):
     ("kind", "options"), [("plain", {}), ("kept", {"guidance": 2.0, "preserve": "tokens"})]
 )
 def test_an_older_editor_paints_the_same_edits(run, kind, options):
-    inputs = [OLDER / "validation_set" / part / "00000.png" for part in ("sources", "drivers")]
+    source, driver = (OLDER / "validation_set" / f"{part}s/00000.png" for part in PARTS)
     editor = Editor.from_pretrained(OLDER / run)
-    edits = editor.edit(*inputs, BOX, num_samples=2, seed=1, **options)
+    edits = editor.edit(source, driver, BOX, num_samples=2, seed=1, **options)
     recorded = VALUES["edits"][f"{run}_{kind}"]
     assert edits.numbers == recorded["numbers"]
     assert edits.scores == pytest.approx(recorded["scores"], rel=1e-4)

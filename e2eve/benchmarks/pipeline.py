@@ -30,8 +30,8 @@ from e2eve.edit_simulation import (
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, by_key, evaluate, networks_for
 from e2eve.evaluation.settings import EvaluationSettings
-from e2eve.evaluation.systems import input_batch, paired_nll
-from e2eve.metrics.batch import EvaluatedBatch, MetricNetworks
+from e2eve.evaluation.systems import input_batch
+from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.training.data_module import Simulated
 
 # Floating-point operations a second that a training run makes an H100 do, in bf16: 40 % of its
@@ -64,8 +64,8 @@ def _item(setting: Setting, *, free_form: bool) -> Part:
     edits, count = _edits(setting, free_form), itertools.count()
 
     def make() -> None:
-        for n in itertools.islice(count, setting.batch):
-            EditBatch.collate([edits[n, n % IMAGES]])
+        keys = itertools.islice(count, setting.batch)
+        EditBatch.collate([edits[n, n % IMAGES] for n in keys])
 
     least = setting.batch * setting.fastest(lambda: setting.images[0])
     roofline = {f"{setting.batch} × decoding the JPEG, measured": least}
@@ -99,13 +99,11 @@ def metrics(setting: Setting) -> Part:
     """All metrics of edits of a system; the batch is the number of inputs, at least two."""
     evaluator, networks = prepared(setting)
     rows, device = range(evaluator.settings.num_inputs), torch.device(setting.device)
-    inputs = input_batch(evaluator.validation, rows, 1, setting.seed, device)
+    inputs = input_batch(evaluator.validation, rows, 1, device)
     torch.manual_seed(setting.seed)
     noise = torch.randn(len(rows), SAMPLES, *inputs.sources.shape[1:], device=device) / 10
-    edits = (inputs.sources[:, None] + noise).clamp(-1, 1)
-    given = (inputs, inputs.sources, evaluator.validation.features, networks, None)
-    likelihood = partial(paired_nll, setting.network, inputs)  # which an editor alone has
-    batch = EvaluatedBatch("editor", edits, *given, likelihood)
+    given = (inputs, inputs.sources, evaluator.validation.features, networks)
+    batch = EvaluatedBatch((inputs.sources[:, None] + noise).clamp(-1, 1), *given)
 
     @torch.no_grad()
     def measure() -> dict[str, float]:
@@ -127,7 +125,8 @@ def validation(setting: Setting) -> Part:
 
 def _with_share(setting: Setting, run: Callable[[], Any], *subject: Any) -> Part:
     """The roofline is what of the time goes into drawing edits and into networks."""
-    inside, whole = min(split_seconds(run, CLOCKS[setting.clock]) for _ in range(setting.rounds))
+    found = [split_seconds(run, CLOCKS[setting.clock]) for _ in range(setting.rounds)]
+    inside, whole = min(found, key=lambda seconds: seconds[1])
     roofline = {"drawing edits and networks, measured": inside}
     facts = {"share outside of networks": 1 - inside / whole}
     variants, batch = [Variant("e2eve", run)], max(2, setting.batch)

@@ -1,1 +1,1 @@
-"""Many runs beside each other: cells over seeds, statistics, and the dashboard page."""
+"""Many runs beside each other: means over seeds, tests of differences, and the dashboard page."""

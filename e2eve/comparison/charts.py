@@ -1,272 +1,290 @@
-"""Charts of cells: one colour a cell in all of them, paler where it is not ranked.
+"""Charts of configurations, each in one colour throughout, paler where it is not ranked.
 
-They are plain dictionaries, which is what Plotly's script takes: its Python classes need seconds
-for the dozens of charts of a page. The tests have those classes check them.
+Plotly express draws each kind of chart once, for the metric or curve that is shown at first. The
+page's script replaces its numbers by those of another: a figure for every choice would take many
+times as long to make and as much room.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import plotly.express as px
+import plotly.graph_objects as go
 
-from e2eve.comparison.cells import Cell
-from e2eve.comparison.measures import Measure, with_deviation
-from e2eve.comparison.ranking import Ranking
-from e2eve.evaluation.curves import TITLES, Curve
-from e2eve.reporting.charts import PALETTE
-
-Chart = dict[str, Any]
-"""`data` and `layout` of a Plotly figure, without the template."""
-
-Charts = dict[str, dict[str, Chart]]
-"""By the name of the chart and by what may be chosen in it."""
+from e2eve.comparison.comparison import Comparison, leading, with_deviation
+from e2eve.comparison.configurations import Configuration
+from e2eve.metrics.info import MetricInfo
+from e2eve.reporting.charts import CURVES, PALETTE
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+# Systems that need no editor and are the same for all runs on one validation set.
 REFERENCES = {"paste": "paste", "poisson": "Poisson blend", "source": "source"}
-"""Systems that need no editor and are the same for all runs on one validation set."""
+POINTS = 200  # of a training curve, at most
+QUIET = "#9AA2B1"
+LEGEND_BELOW = {
+    "orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top",
+    "title": {"text": ""},
+}  # fmt: skip
 
-POINTS = 200
-"""Of a training curve, at most."""
-
-
-LEGEND_BELOW = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.2, "yanchor": "top"}
+# Steps and values of one curve, by place of the configuration and number of the run in it.
+Series = dict[str, list[list[float]]]
 
 
 def colour(place: int) -> str:
     return PALETTE[place % len(PALETTE)]
 
 
-def dash(number: int) -> str:
-    return DASHES[number % len(DASHES)]
+def metric_numbers(comparison: Comparison, metric: MetricInfo) -> dict[str, Any]:
+    """What the page's script puts into bars and points: lists over all configurations."""
+    rows = comparison.of(metric.key)
+    numbers = rows[["mean", "deviation"]].astype(object)
+    texts = [f"{metric.label}: {text}" for text in rows["text"]]
+    known = numbers.where(numbers.notna(), None).to_dict("list")
+    return {**known, "text": texts, "axis": _axis(metric)}
 
 
-def bar_chart(ranking: Ranking, measure: Measure) -> Chart:
+def bar_chart(comparison: Comparison, metric: MetricInfo) -> go.Figure:
     """Means with their deviation over seeds; the first factor groups the bars."""
-    shown = [(n, cell) for n, cell in enumerate(ranking.cells) if cell.results]
-    deviations = [_number(cell.deviation(measure.key)) for _, cell in shown]
-    bars = {
-        "type": "bar",
-        "x": _bar_names([cell for _, cell in shown]),
-        "y": [_number(cell.mean(measure.key)) for _, cell in shown],
-        "error_y": {"array": deviations, "thickness": 2, "width": 0},
-        "marker": {
-            "color": [colour(n) for n, _ in shown],
-            "opacity": [1 if n in ranking.ranked else 0.4 for n, _ in shown],
-        },
-        "hovertext": [_told(cell, measure) for _, cell in shown],
-        "hoverinfo": "text",
-    }
-    several = len(ranking.cells.factors) > 1
-    names = {"title": {"text": " · ".join(map(_safe, ranking.cells.factors))}}
-    layout = {
-        "height": 380,
-        "margin": {"t": 20},
-        "bargap": 0.35,
-        "yaxis": _axis(measure),
-        "xaxis": {**names, "type": "multicategory" if several else "category"},
-    }
-    return {"data": [bars], "layout": layout}
+    figure = px.bar(
+        _shown(comparison, y=metric), x="place", y="y", error_y="y_deviation", color="place",
+        color_discrete_map=_by_place(comparison, PALETTE), custom_data=["head", "y_text"],
+    )  # fmt: skip
+    figure.update_traces(error_y={"thickness": 2, "width": 0})
+    for place, trace in _named(figure, comparison):
+        first, *rest = map(_safe, comparison.configurations[place].factors.values() or [trace.name])
+        trace.update(x=[[first], [" · ".join(rest)]] if rest else [first])
+    factors = comparison.configurations[0].factors
+    names = {"text": " · ".join(map(_safe, factors))}
+    return figure.update_layout(
+        height=380,
+        margin={"t": 20},
+        bargap=0.35,
+        showlegend=False,
+        yaxis={**_axis(metric), "autorange": True},
+        xaxis={"title": names, "type": "multicategory" if len(factors) > 1 else "category"},
+    )
 
 
-def front_chart(ranking: Ranking, across: Measure, up: Measure) -> Chart:
-    """Better to the right and upwards; the line joins the cells that no other beats in both."""
-    on_front = ranking.front((across, up))
-    front = [cell for cell, on in zip(ranking.cells, on_front, strict=True) if on]
-    points = sorted((cell.mean(across.key), cell.mean(up.key)) for cell in front)
-    points = points[::-1] if across.best == "low" else points
-    line = {
-        "type": "scatter",
-        "x": [x for x, _ in points],
-        "y": [y for _, y in points],
-        "mode": "lines",
-        "line": {"color": "#9AA2B1", "dash": "dot", "shape": "vh"},
-        "name": "Pareto front",
-    }
-    cells = [
-        _point(n, cell, across, up, ranking, bool(on_front[n]))
-        for n, cell in enumerate(ranking.cells)
-        if cell.results
-    ]
-    layout = {
-        "height": 460,
-        "margin": {"t": 20},
-        "xaxis": {**_axis(across), "autorange": "reversed" if across.best == "low" else True},
-        "yaxis": {**_axis(up), "autorange": "reversed" if up.best == "low" else True},
-        "legend": LEGEND_BELOW,
-    }
-    data = [line, *cells] if front else cells
-    return {"data": [*data, *_references(ranking, across, up)], "layout": layout}
-
-
-def parallel_chart(ranking: Ranking, measures: Sequence[Measure]) -> Chart | None:
-    """One line a cell through its factors and means, better at the top; None below two cells.
-
-    Made of plain lines: parallel coordinates of Plotly's own kind need WebGL, which many machines
-    without a display lack.
-    """
-    used = [m for m in measures if sum(np.isfinite(c.mean(m.key)) for c in ranking.cells) > 1]
-    shown = [
-        n for n, c in enumerate(ranking.cells) if all(np.isfinite(c.mean(m.key)) for m in used)
-    ]
-    if len(shown) < 2 or not used:
-        return None
-    cells = [ranking.cells[n] for n in shown]
-    axes = [_choice_axis(cells, name) for name in ranking.cells.factors]
-    axes += [_measure_axis(cells, measure) for measure in used]
-    lines = [_parallel_line(n, place, cells[place], axes) for place, n in enumerate(shown)]
-    ticks = [_tick(n, *tick) for n, axis in enumerate(axes) for tick in axis.ticks.items()]
-    places = list(range(len(axes)))
-    layout = {
-        "height": 460,
-        "dragmode": "select",
-        "margin": {"t": 56},
-        "annotations": ticks,
-        "xaxis": {
-            "tickvals": places,
-            "ticktext": [axis.heading for axis in axes],
-            "side": "top",
-            "fixedrange": True,
-            "range": [-0.4, len(axes) - 0.6],
-        },
-        "yaxis": {"visible": False, "fixedrange": True, "range": [-0.1, 1.1]},
-        "legend": LEGEND_BELOW,
-    }
-    return {"data": lines, "layout": layout}
-
-
-def _parallel_line(place: int, row: int, cell: Cell, axes: Sequence["_Axis"]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "x": list(range(len(axes))),
-        "y": [axis.heights[row] for axis in axes],
-        "name": _safe(cell.label),
-        "mode": "lines+markers",
-        "line": {"color": colour(place), "width": 2, "dash": dash(place // len(PALETTE))},
-        "hovertext": [f"{axis.heading}: {axis.texts[row]}" for axis in axes],
-        "hovertemplate": "%{hovertext}",
-    }
-
-
-def curve_chart(cells: Sequence[Cell], metric: str) -> Chart:
-    """One line a run in the colour of its cell, dashes telling seeds apart."""
-    title, unit = TITLES.get(metric.rpartition("/")[2], (metric, ""))
-    lines: list[dict[str, Any]] = []
-    for n, cell in enumerate(cells):
-        having = [(place, run) for place, run in enumerate(cell.runs) if metric in run.curves]
-        for place, run in having:
-            steps, values = thinned(run.curves[metric])
-            lines.append({
-                "type": "scatter",
-                "x": steps,
-                "y": values,
-                "name": _safe(cell.label),
-                "legendgroup": str(n),
-                "showlegend": place == having[0][0],
-                "mode": "lines+markers" if len(steps) < 3 else "lines",
-                "opacity": 0.85,
-                "line": {"color": colour(n), "width": 1.6, "dash": dash(place)},
-                "hovertemplate": f"%{{y:.4g}} at step %{{x}}<br>{_safe(cell.label)}, "
-                f"seed {run.seed}<extra></extra>",
-            })  # fmt: skip
-    layout = {
-        "height": 440,
-        "margin": {"t": 20},
-        "xaxis": {"title": {"text": "step"}},
-        "yaxis": {"title": {"text": unit or title}},
-        "legend": LEGEND_BELOW,
-    }
-    return {"data": lines, "layout": layout}
-
-
-def thinned(curve: Curve, points: int = POINTS) -> Curve:
-    """Means over as many neighbouring steps as it takes to leave at most `points`."""
-    width = -(-len(curve[0]) // points)
-    groups = [[column[i : i + width] for i in range(0, len(column), width)] for column in curve]
-    steps = [float(np.mean(group)) for group in groups[0]]
-    return steps, [float(f"{np.mean(group):.5g}") for group in groups[1]]
-
-
-def _bar_names(cells: Sequence[Cell]) -> list[Any]:
-    """Names for an axis, on two levels where there are several factors."""
-    factors = [list(cell.factors.values()) for cell in cells]
-    if not factors or len(factors[0]) < 2:
-        return [" ".join(values) or cell.label for cell, values in zip(cells, factors, strict=True)]
-    return [[values[0] for values in factors], [" · ".join(values[1:]) for values in factors]]
-
-
-def _point(
-    place: int, cell: Cell, across: Measure, up: Measure, ranking: Ranking, front: bool
-) -> dict[str, Any]:
+def front_chart(comparison: Comparison) -> go.Figure:
+    """Better to the right and upwards; the line joins the configurations that no other beats."""
+    across, up = leading(comparison.natural), leading(comparison.faithful)
+    figure = px.scatter(
+        _shown(comparison, x=across, y=up), x="x", y="y", color="place", symbol="place",
+        error_x="x_deviation", error_y="y_deviation", custom_data=["head", "y_text", "x_text"],
+        color_discrete_map=_by_place(comparison, PALETTE),
+        symbol_map=_by_place(comparison, SYMBOLS, len(PALETTE)),
+    )  # fmt: skip
+    front = front_places(comparison, across, up)
     bars = {"thickness": 1.2, "width": 0}
-    return {
-        "type": "scatter",
-        "x": [_number(cell.mean(across.key))],
-        "y": [_number(cell.mean(up.key))],
-        "error_x": {"array": [_number(cell.deviation(across.key))], **bars},
-        "error_y": {"array": [_number(cell.deviation(up.key))], **bars},
-        "name": _safe(cell.label),
-        "mode": "markers",
-        "opacity": 1 if place in ranking.ranked else 0.4,
-        "marker": {
-            "color": colour(place),
-            "size": 12,
-            "symbol": SYMBOLS[place // len(PALETTE) % len(SYMBOLS)],
-            "line": {"width": 2.5 if front else 0, "color": "#9AA2B1"},
-        },
-        "hovertext": [f"{_told(cell, up)}<br>{_told(cell, across, named=False)}"],
-        "hoverinfo": "text",
-    }
+    for place, trace in _named(figure, comparison):
+        outline = {"width": 2.5 if place in front else 0, "color": QUIET}
+        trace.update(marker={"size": 12, "line": outline}, error_x=bars, error_y=bars)
+    line = go.Scatter(
+        x=comparison.of(across.key)["mean"][front],
+        y=comparison.of(up.key)["mean"][front],
+        mode="lines",
+        line={"color": QUIET, "dash": "dot", "shape": "vh"},
+        name="Pareto front",
+        meta="front",
+        visible=bool(front),
+    )
+    points = _reference_points(comparison, across, up)
+    layout = {"height": 460, "margin": {"t": 20}, "legend": LEGEND_BELOW}
+    figure.update_layout(**layout, xaxis=_axis(across), yaxis=_axis(up))
+    return go.Figure([line, *figure.data, *points], figure.layout)
 
 
-def _references(ranking: Ranking, across: Measure, up: Measure) -> list[dict[str, Any]]:
+def front_places(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> list[int]:
+    """Places of the configurations on the front, in the order in which the line joins them."""
+    means = comparison.of(across.key)["mean"][comparison.front(across, up)]
+    return means.sort_values(ascending=across.best != "low").index.tolist()
+
+
+def reference_systems(comparison: Comparison) -> dict[str, dict[str, float]]:
+    """Numbers of systems that need no editor, on the inputs of the ranked configurations."""
+    if not comparison.ranked:
+        return {}
+    results = comparison.configurations[comparison.ranked[0]].finished[0].results
+    return {key: results.systems[key] for key in REFERENCES if results and key in results.systems}
+
+
+def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.Figure | None:
+    """One line per configuration through its factors and means, better at the top.
+
+    None for fewer than two. Made of plain lines: parallel coordinates of Plotly's own kind need
+    WebGL, which many machines without a display lack.
+    """
+    means = comparison.means["mean"].unstack("metric")
+    used = [metric for metric in metrics if means[metric.key].notna().sum() > 1]
+    means = means.dropna(subset=[metric.key for metric in used])
+    if len(means) < 2 or not used:
+        return None
+    axes = []
+    for name in comparison.configurations[0].factors:
+        texts = [comparison.configurations[place].factors[name] for place in means.index]
+        kinds = pd.Series(pd.factorize(pd.Series(texts))[0], means.index)
+        axes.append(_parallel_axis(name, kinds, texts, low=True, every=True))
+    for metric in used:
+        texts = [with_deviation(mean, math.nan, metric.spec) for mean in means[metric.key]]
+        axes.append(_parallel_axis(metric.label, means[metric.key], texts, metric.best == "low"))
+    table = pd.concat([axis.assign(axis=n) for n, axis in enumerate(axes)])
+    figure = px.line(
+        table, x="axis", y="height", color="place", line_dash="place", markers=True,
+        custom_data=["heading", "text"],
+        color_discrete_map=_by_place(comparison, PALETTE),
+        line_dash_map=_by_place(comparison, DASHES, len(PALETTE)),
+    )  # fmt: skip
+    for _, trace in _named(figure, comparison):
+        trace.update(hovertemplate="%{customdata[0]}: %{customdata[1]}", opacity=1)
+    headings = table.drop_duplicates("axis")
+    ticks = {"tickvals": headings["axis"], "ticktext": headings["heading"]}
+    place = {"side": "top", "fixedrange": True, "range": [-0.4, len(axes) - 0.6], "title": None}
+    return figure.update_layout(
+        height=460,
+        dragmode="select",
+        margin={"t": 56},
+        annotations=[
+            _tick(*tick)
+            for tick in table.loc[table["tick"], ["axis", "height", "text"]].itertuples(index=False)
+        ],
+        xaxis={**ticks, **place},
+        yaxis={"visible": False, "fixedrange": True, "range": [-0.1, 1.1]},
+        legend=LEGEND_BELOW,
+    )
+
+
+def curve_series(comparison: Comparison) -> dict[str, Series]:
+    """Training curves of all runs by name, validation before training before the rest."""
+    found: dict[str, Series] = {}
+    for place, one in enumerate(comparison.configurations):
+        for number, run in enumerate(one.runs):
+            for name in (name for name in run.curves if "learning_rate" not in name):
+                found.setdefault(name, {})[f"{place}, {number}"] = thinned(*run.curves[name])
+    parts = ("val/", "train/")
+    order = sorted(found, key=lambda name: (*(not name.startswith(p) for p in parts), name))
+    return {name: found[name] for name in order}
+
+
+def thinned(
+    steps: Sequence[float], values: Sequence[float], points: int = POINTS
+) -> list[list[float]]:
+    """Means over as many neighbouring steps as it takes to leave at most `points`."""
+    starts = np.arange(0, len(steps), -(-len(steps) // points))
+    sums = np.add.reduceat(np.array([steps, values], dtype=np.float64), starts, axis=1)
+    means = sums / np.diff([*starts, len(steps)])
+    return [means[0].tolist(), [float(f"{value:.5g}") for value in means[1]]]
+
+
+def curve_chart(comparison: Comparison, curves: dict[str, Series]) -> go.Figure:
+    """One line per run in the colour of its configuration, dashes tell seeds apart.
+
+    The lines are those of the first curve; runs that have other curves only have an empty one.
+    """
+    first = next(iter(curves.values()))
+    tables = []
+    for run in dict.fromkeys(run for series in curves.values() for run in series):
+        steps, values = first.get(run, ([math.nan], [math.nan]))
+        place, number = run.split(", ")
+        tables.append(pd.DataFrame({"x": steps, "y": values, "place": place, "number": number}))
+    figure = px.line(
+        pd.concat(tables), x="x", y="y", color="place", line_dash="number",
+        color_discrete_map=_by_place(comparison, PALETTE),
+        line_dash_map={str(n): DASHES[n % len(DASHES)] for n in range(len(comparison.runs))},
+    )  # fmt: skip
+    for trace in figure.data:
+        place, number = map(int, trace.name.split(", "))
+        label = _safe(comparison.configurations[place].label)
+        seed = comparison.configurations[place].runs[number].seed
+        trace.update(meta=trace.name, name=label, legendgroup=str(place), opacity=0.85)
+        hover = f"%{{y:.4g}} at step %{{x}}<br>{label}, seed {seed}<extra></extra>"
+        trace.update(line={"width": 1.6}, hovertemplate=hover)
+    layout = {"height": 440, "margin": {"t": 20}, "legend": LEGEND_BELOW}
+    return figure.update_layout(**layout, xaxis_title="step")
+
+
+def curve_title(comparison: Comparison, name: str) -> str:
+    """The unit of a curve, or what it is called where it has none."""
+    last = name.rpartition("/")[2]
+    metrics = {metric.key: (metric.label, metric.unit) for metric in comparison.metrics}
+    title, unit = CURVES.get(last) or metrics.get(last) or (name, "")
+    return unit or title
+
+
+def _shown(comparison: Comparison, **metrics: MetricInfo) -> pd.DataFrame:
+    """Configurations with results; of each metric the mean, its deviation, and both as text."""
+    found = comparison.configurations
+    table = pd.DataFrame(index=[n for n, one in enumerate(found) if one.finished])
+    table["place"] = table.index.astype(str)
+    table["head"] = [described(found[place]) for place in table.index]
+    for name, metric in metrics.items():
+        rows = comparison.of(metric.key)
+        table[name], table[f"{name}_deviation"] = rows["mean"], rows["deviation"]
+        table[f"{name}_text"] = f"{metric.label}: " + rows["text"]
+    return table
+
+
+def described(one: Configuration) -> str:
+    """The first lines of what is said of a bar or point."""
+    seeds = "1 seed" if len(one.seeds) == 1 else f"{len(one.seeds)} seeds"
+    return f"<b>{_safe(one.label)}</b><br>{seeds}"
+
+
+def _by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dict[str, str]:
+    """Kinds in turn, each for so many configurations, by the name that express gives a trace."""
+    places = range(len(comparison.configurations))
+    return {str(place): kinds[place // each % len(kinds)] for place in places}
+
+
+def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any]]:
+    """Traces, drawn by the place of their configuration and now called as it is, with the place."""
+    for trace in figure.data:
+        place = int(trace.name.split(",")[0])
+        lines = "<br>".join(f"%{{customdata[{n}]}}" for n in range(len(trace.customdata[0])))
+        opacity = 1 if place in comparison.ranked else 0.4
+        label = _safe(comparison.configurations[place].label)
+        trace.update(
+            name=label, meta=place, opacity=opacity, hovertemplate=f"{lines}<extra></extra>"
+        )
+        yield place, trace
+
+
+def _reference_points(
+    comparison: Comparison, across: MetricInfo, up: MetricInfo
+) -> list[go.Scatter]:
     """What needs no editor, hidden until it is asked for in the legend."""
-    if not ranking.ranked:
-        return []
-    systems = ranking.cells[ranking.ranked[0]].results[0].systems
     return [
-        {
-            "type": "scatter",
-            "x": [systems[key][across.key]],
-            "y": [systems[key][up.key]],
-            "name": name,
-            "mode": "markers+text",
-            "text": [name],
-            "textposition": "top center",
-            "visible": "legendonly",
-            "marker": {"symbol": "x-thin-open", "color": "#7F7F7F"},
-        }
-        for key, name in REFERENCES.items()
-        if {across.key, up.key} <= systems.get(key, {}).keys()
+        go.Scatter(
+            x=[numbers.get(across.key)],
+            y=[numbers.get(up.key)],
+            name=REFERENCES[key],
+            meta=key,
+            mode="markers+text",
+            text=[REFERENCES[key]],
+            textposition="top center",
+            visible="legendonly",
+            marker={"symbol": "x-thin-open", "color": "#7F7F7F"},
+            hoverinfo="name",
+        )
+        for key, numbers in reference_systems(comparison).items()
     ]
 
 
-class _Axis(NamedTuple):
-    """Of parallel coordinates: where each cell stands, 0 to 1, and what is written at heights."""
-
-    heading: str
-    heights: list[float]
-    texts: list[str]
-    ticks: dict[float, str]
-
-
-def _choice_axis(cells: Sequence[Cell], factor: str) -> _Axis:
-    values = [_safe(cell.factors[factor]) for cell in cells]
-    kinds = list(dict.fromkeys(values))
-    heights = {kind: n / max(1, len(kinds) - 1) for n, kind in enumerate(reversed(kinds))}
-    ticks = {height: kind for kind, height in heights.items()}
-    return _Axis(_safe(factor), [heights[value] for value in values], values, ticks)
-
-
-def _measure_axis(cells: Sequence[Cell], measure: Measure) -> _Axis:
-    values = np.array([cell.mean(measure.key) for cell in cells])
-    texts = [with_deviation(value, None, measure.spec) for value in values]
-    low, high = int(values.argmin()), int(values.argmax())
-    worst, best = (high, low) if measure.best == "low" else (low, high)
-    span = values[best] - values[worst]
-    heights = (values - values[worst]) / span if span else np.full(len(values), 0.5)
-    ticks = {1.0: texts[best], 0.0: texts[worst]} if span else {0.5: texts[best]}
-    return _Axis(measure.heading, heights.tolist(), texts, ticks)
+def _parallel_axis(
+    heading: str, values: pd.Series, texts: Sequence[str], low: bool = False, every: bool = False
+) -> pd.DataFrame:
+    """Heights of lines on one axis, 0 to 1, with what is said there; `tick` where it is written."""
+    span = values.max() - values.min()
+    heights = (values - values.min()) / span if span else values * 0 + 0.5
+    heights = 1 - heights if low else heights
+    table = pd.DataFrame(
+        {"height": heights, "text": [*map(_safe, texts)], "heading": _safe(heading)}
+    )
+    ends = heights.isin([0, 1]) | every | (span == 0)
+    return table.assign(place=values.index.astype(str), tick=ends & ~heights.duplicated())
 
 
 def _tick(position: int, height: float, text: str) -> dict[str, Any]:
@@ -280,28 +298,15 @@ def _tick(position: int, height: float, text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _axis(measure: Measure) -> dict[str, Any]:
-    way = {"low": ", less is better", "high": ", more is better", None: ""}[measure.best]
-    return {"title": {"text": f"{measure.heading}{way}"}, "tickformat": _tick_format(measure)}
-
-
-def _tick_format(measure: Measure) -> str:
-    return ".1~%" if measure.spec.endswith("%") else ""
-
-
-def _told(cell: Cell, measure: Measure, named: bool = True) -> str:
-    number = with_deviation(cell.mean(measure.key), cell.deviation(measure.key), measure.spec)
-    line = f"{measure.heading}: {number}"
-    if not named:
-        return line
-    seeds = "1 seed" if len(cell.seeds) == 1 else f"{len(cell.seeds)} seeds"
-    return f"<b>{_safe(cell.label)}</b><br>{seeds}<br>{line}"
+def _axis(metric: MetricInfo) -> dict[str, Any]:
+    way = {"low": ", less is better", "high": ", more is better", None: ""}[metric.best]
+    return {
+        "title": {"text": f"{_safe(metric.label)}{way}"},
+        "tickformat": ".1~%" if metric.spec.endswith("%") else "",
+        "autorange": "reversed" if metric.best == "low" else True,
+    }
 
 
 def _safe(text: str) -> str:
-    """Plotly reads some HTML in hover texts."""
+    """Plotly reads some HTML in texts."""
     return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _number(value: float) -> float | None:
-    return value if np.isfinite(value) else None

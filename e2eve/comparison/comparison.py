@@ -1,26 +1,151 @@
-"""Everything a dashboard shows, read from run folders at one moment."""
+"""Runs compared: one long table of runs × metrics, its means over seeds, and what they show."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from e2eve.comparison.cells import Cells, grouped
-from e2eve.comparison.measures import Measure, measures_among
-from e2eve.comparison.ranking import Ranking, ranking
-from e2eve.comparison.runs import Run, find_runs, read_run
+import pandas as pd
+
+from e2eve.comparison import ranking
+from e2eve.comparison.configurations import Configuration, grouped
+from e2eve.comparison.runs import ABSENT, Run, find_runs, read_run
+from e2eve.metrics.info import MetricInfo
+from e2eve.reporting.page import Highlight
+
+RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
+MISSING = "\N{EN DASH}"
+
+ASPECTS = ("faithfulness", "naturalness", "fit", "locality")  # then those of other packages
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
-    """`runs` are all that were found, also those that are in no cell."""
+    """What was found at one moment.
+
+    Args:
+        runs: all of them, also those that are in no configuration.
+        repeated: runs left out, since a newer one has the same configuration and seed.
+        metrics: in the order of columns.
+        values: one row per finished run and metric: the place of its configuration, its number in
+            it, seed, name of its folder, hash of its validation set, metric and value, which is NaN
+            where the run lacks it.
+        ranked: places of the configurations that are compared, `refusals` say why others are not.
+    """
 
     runs: tuple[Run, ...]
-    cells: Cells
-    ranking: Ranking
-    measures: tuple[Measure, ...]
+    configurations: tuple[Configuration, ...]
+    repeated: tuple[Run, ...]
+    metrics: tuple[MetricInfo, ...]
+    values: pd.DataFrame
+    ranked: tuple[int, ...]
+    refusals: tuple[str, ...]
 
-    def count(self, state: str) -> int:
-        return sum(run.state == state for run in self.runs)
+    @property
+    def faithful(self) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == ASPECTS[0]]
+
+    @property
+    def natural(self) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == ASPECTS[1]]
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether differences are tested over seeds; with a single seed it is over inputs."""
+        return bool(self.ranked) and len(self.configurations[self.ranked[0]].finished) > 1
+
+    @property
+    def test(self) -> str:
+        """How differences were tested, and what that says, in one line."""
+        if not self.ranked:
+            return ""
+        return ranking.OVER_SEEDS if self.over_seeds else ranking.OVER_INPUTS
+
+    @cached_property
+    def unranked(self) -> dict[str, str]:
+        """Metrics that are not ranked although the configurations are, and why."""
+        found = {}
+        for metric in (metric for metric in self.metrics if metric.needs):
+            needed = {_needed(self.configurations[n], str(metric.needs)) for n in self.ranked}
+            if len(needed) > 1:
+                found[metric.key] = f"not ranked: {metric.needs} differs"
+        return found
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """`mean` and `deviation` over seeds (n − 1), by configuration and metric.
+
+        NaN where a run lacks the metric; the deviation also where there is one run.
+        """
+        groups = self.values.groupby(["configuration", "metric"])["value"]
+        table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
+        keys = [metric.key for metric in self.metrics]
+        places = range(len(self.configurations))
+        every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
+        return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
+
+    @cached_property
+    def pairs(self) -> dict[str, pd.DataFrame]:
+        """Adjusted p of every pair of ranked configurations, by metric; without untested ones."""
+        found = {}
+        for metric in self._compared:
+            blocks = self.blocks(metric.key)
+            if len(blocks) > 1 and blocks.shape[1] > 1:
+                p = ranking.pair_p_values(blocks.to_numpy(), pooled=self.over_seeds)
+                adjusted = ranking.adjusted_pairs(p)
+                found[metric.key] = pd.DataFrame(adjusted, blocks.index, blocks.index)
+        return found
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """`means` with what is written and said of them.
+
+        `text`; `best` of its metric; `p`, adjusted, of the difference to the best, NaN where
+        nothing was tested; `worse` where that is below 5 %.
+        """
+        table = self.means.assign(best=False, p=math.nan)
+        for metric in self._compared:
+            means = self.means["mean"].xs(metric.key, level="metric")[list(self.ranked)]
+            best = means.idxmin() if metric.best == "low" else means.idxmax()
+            rows = pd.MultiIndex.from_product([self.ranked, [metric.key]])
+            table.loc[rows, "best"] = (means == means[best]).to_numpy()
+            if metric.key in self.pairs:
+                table.loc[rows, "p"] = self.pairs[metric.key][best].to_numpy()
+        specs = {metric.key: metric.spec for metric in self.metrics}
+        keys = table.index.get_level_values("metric")
+        columns = zip(table["mean"], table["deviation"], keys, strict=True)
+        text = [with_deviation(mean, spread, specs[key]) for mean, spread, key in columns]
+        return table.assign(text=text, worse=table["p"] < ranking.LEVEL)
+
+    def of(self, metric: str) -> pd.DataFrame:
+        """The summary of one metric, by configuration."""
+        return self.summary.xs(metric, level="metric")
+
+    def blocks(self, metric: str) -> pd.DataFrame:
+        """Values of the ranked configurations by seed, or by input; only where all have one."""
+        if self.over_seeds:
+            rows = self.values[self.values["metric"] == metric]
+            table = rows.pivot(index="configuration", columns="replicate", values="value")
+            return table.loc[list(self.ranked)].dropna(axis="columns")
+        firsts = {n: self.configurations[n].finished[0].results for n in self.ranked}
+        columns = {n: results.column(metric) for n, results in firsts.items() if results}
+        return pd.DataFrame.from_dict(columns, orient="index").dropna(axis="columns")
+
+    def front(self, *metrics: MetricInfo) -> list[int]:
+        """Places of the configurations that no other ranked one beats in all these metrics."""
+        means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
+        signs = [1 if metric.best == "low" else -1 for metric in metrics]
+        costs = means[[metric.key for metric in metrics]].to_numpy() * signs
+        return [int(n) for n in means.index[ranking.pareto_front(costs)]] if self.ranked else []
+
+    @property
+    def _compared(self) -> list[MetricInfo]:
+        """Metrics with a best one among the ranked configurations, which all have the number."""
+        means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
+        having = set(means.columns[means.notna().all()]) - set(self.unranked)
+        enough = len(self.ranked) > 1
+        return [m for m in self.metrics if m.best and m.key in having and enough]
 
 
 def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comparison:
@@ -29,12 +154,112 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     Args:
         evaluation: name of a later evaluation in every run's folder, read instead of its own.
 
-    Raises:
-        ValueError: when there is no run.
+    Raises ValueError if there is no run.
     """
     runs = tuple(read_run(folder, evaluation) for folder in find_runs(places))
-    cells = grouped([run for run in runs if run.is_editor])
-    finished = [results for cell in cells for results in cell.results]
-    names = {name for results in finished for name in results.means}
-    frechet = finished[0].about["frechet_name"] if finished else ""
-    return Comparison(runs, cells, ranking(cells), tuple(measures_among(names, frechet)))
+    configurations, repeated = grouped([run for run in runs if run.is_editor])
+    finished = [run.results for one in configurations for run in one.finished if run.results]
+    known = {info.key: info for results in reversed(finished) for info in results.infos}
+    order = dict.fromkeys(info.key for results in finished for info in results.infos)
+    found = {key for results in finished for key in results.means}
+    metrics = tuple(known[key] for key in order if key in found)
+    values = long_table(configurations, [metric.key for metric in metrics])
+    return Comparison(
+        runs, configurations, repeated, metrics, values, *ranking.comparable(configurations)
+    )
+
+
+def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) -> pd.DataFrame:
+    """One row per finished run and metric, as `Comparison.values`."""
+    rows = [
+        {
+            "configuration": place,
+            "replicate": number,
+            "seed": run.seed,
+            "run": run.folder.name,
+            "validation_hash": run.results.about["validation_hash"],
+            **run.results.means,
+        }
+        for place, one in enumerate(configurations)
+        for number, run in enumerate(one.finished)
+        if run.results
+    ]
+    wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *metrics])
+    return wide.melt(RUN_COLUMNS, var_name="metric", value_name="value").astype({"value": float})
+
+
+def leading(metrics: Sequence[MetricInfo]) -> MetricInfo:
+    """The first that is shown from the start, or the first."""
+    return next((metric for metric in metrics if metric.shown), metrics[0])
+
+
+def highlights(comparison: Comparison) -> list[Highlight]:
+    """The best configuration in each aspect, and what may be said of the others.
+
+    Aspects of other packages' metrics follow those of our own.
+    """
+    chosen: dict[str, MetricInfo] = {}
+    for metric in comparison.metrics:
+        if metric.shown and metric.best:
+            chosen.setdefault(metric.aspect, metric)
+    found = []
+    for aspect in sorted(chosen, key=lambda aspect: (*ASPECTS, aspect).index(aspect)):
+        rows = comparison.of(chosen[aspect].key)
+        best = rows.index[rows["best"]]
+        if len(best):
+            label = f"{chosen[aspect].label}: {comparison.configurations[best[0]].short_label}"
+            others = rows.loc[list(comparison.ranked)].query("not best")
+            found.append(Highlight(rows["text"][best[0]], label, _said(others, len(best))))
+    return found
+
+
+def _said(others: pd.DataFrame, best: int) -> str:
+    """What the tests say of one metric of the configurations that are not best."""
+    if best > 1:
+        return f"{best} configurations share the best mean."
+    if others["p"].isna().any():
+        return (
+            "Best mean. One number per run and one run per configuration: differences are not "
+            "tested."
+        )
+    worse = int(others["worse"].sum())
+    if not worse:
+        return "Best mean, and no difference to any other configuration is shown."
+    if worse == len(others):
+        return f"Better than {'the other one' if worse == 1 else f'all {worse} others'}."
+    return f"Better than {worse} of {len(others)} others; of the rest no difference is shown."
+
+
+def with_deviation(mean: float, deviation: float, spec: str) -> str:
+    """`mean ± deviation`, both to the same decimals; a dash where there is no mean.
+
+    `.4g` stands for four digits of the mean, before or after the point.
+    """
+    if not math.isfinite(mean):
+        return MISSING
+    if spec.endswith("g"):
+        digits = int(spec[1:-1])
+        magnitude = math.floor(math.log10(abs(mean))) if mean else 0
+        spec = f".{max(0, digits - 1 - magnitude)}f"
+    text = format(mean, f"z{spec}")  # no minus before nothing but zeros
+    if not math.isfinite(deviation):
+        return text
+    return f"{text.removesuffix('%')} ± {format(deviation, spec)}"
+
+
+def written_p(p: float) -> str:
+    """Two digits, and no more zeros than anyone reads."""
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def _needed(one: Configuration, name: str) -> str:
+    """What a configuration has of that which a metric needs to be the same."""
+    run = one.finished[0]
+    if name == "num_samples" and run.results:
+        return str(run.results.about[name])
+    # An editor that was given as a whole brings its tokenizers.
+    if name == "tokenizer.source" and (
+        run.config.get("init_from") or "tokenizer" not in run.config
+    ):
+        return str(run.config.get("init_from") or run.folder)
+    return run.texts.get(name, ABSENT)

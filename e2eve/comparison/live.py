@@ -1,75 +1,58 @@
-"""The dashboard on this machine's own address, following runs as they go on."""
+"""The dashboard on this machine's own address, following runs as they are trained."""
 
 import hashlib
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from socketserver import ThreadingMixIn
+from typing import Any
+from urllib.parse import quote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import PageSettings, dashboard_html
+from e2eve.comparison.page import DashboardSettings, dashboard_html
 from e2eve.comparison.runs import find_runs
-from e2eve.comparison.script_data import LiveState
-from e2eve.evaluation.files import METRICS
+from e2eve.evaluation.results import METRICS
 
 log = logging.getLogger(__name__)
 
 WATCHED = ("status.json", "config.yaml", "metrics.csv", METRICS)
-
 LOCAL = ("127.0.0.1", "localhost", "::1")
+TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
 
-TYPES = {".png": "image/png", ".html": "text/html; charset=utf-8"}
-"""Of the files in run folders that the page leads to."""
-
-
-class Answer(NamedTuple):
-    status: HTTPStatus
-    kind: str
-    body: bytes
+Answer = tuple[HTTPStatus, str, bytes]  # with the type of what is sent
 
 
 class LiveDashboard:
-    """The page of some runs as they are now; made anew when they have changed.
+    """The page of some runs as they are now, as a WSGI application; made anew when they change.
 
     Only files that the page leads to are handed out: its addresses are names in a table, not paths.
     """
 
-    def __init__(
-        self,
-        places: Sequence[str],
-        settings: PageSettings,
-        evaluation: str | None = None,
-        seconds: float = 10,
-    ) -> None:
-        find_runs(places)  # says at once what is wrong with them
-        self.places, self.settings, self.evaluation = places, settings, evaluation
-        self.seconds = seconds
+    def __init__(self, settings: DashboardSettings) -> None:
+        find_runs(settings.places)  # says at once what is wrong with them
+        self.settings = settings
         self.files: dict[str, Path] = {}
         self._page, self._state = b"", ""
         self._lock = threading.Lock()
 
     def state(self) -> str:
-        """Changes when a run does."""
-        digest = hashlib.sha256()
-        for run in find_runs(self.places):
-            place = run / "evaluation" / self.evaluation if self.evaluation else run
-            for path in (*(run / name for name in WATCHED), place / METRICS):
-                if path.exists():
-                    found = path.stat()
-                    digest.update(f"{path} {found.st_mtime_ns} {found.st_size}\n".encode())
-        return digest.hexdigest()[:16]
+        """A text that changes when a run does."""
+        later = f"evaluation/{self.settings.evaluation}/{METRICS}"
+        runs = find_runs(self.settings.places)
+        paths = [run / name for run in runs for name in (*WATCHED, later)]
+        found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths if p.exists()]
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
     def page(self) -> bytes:
         with self._lock:
             state = self.state()
             if state != self._state:
-                comparison = compare(self.places, self.evaluation)
-                live = LiveState(state, self.seconds)
-                html = dashboard_html(comparison, self.settings, self.link, live=live)
+                comparison = compare(self.settings.places, self.settings.evaluation)
+                html = dashboard_html(comparison, self.settings, self.link, state)
                 self._page, self._state = html.encode(), state
             return self._page
 
@@ -78,76 +61,70 @@ class LiveDashboard:
         self.files[name] = path
         return quote(name)
 
+    def __call__(self, request: Mapping[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        # A web page that has its own name point here (DNS rebinding) sends that name.
+        if is_local(request.get("HTTP_HOST", "")):
+            status, kind, body = self.answer(request["PATH_INFO"].encode("latin-1").decode())
+        else:
+            status, kind = HTTPStatus.FORBIDDEN, TEXT
+            body = b"This page answers to localhost only."
+        headers = {"Content-Type": kind, "Content-Length": str(len(body))}
+        headers |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        start(f"{status.value} {status.phrase}", list(headers.items()))
+        return [body]
+
     def answer(self, address: str) -> Answer:
-        """To a GET of this path."""
-        name = unquote(urlsplit(address).path).removeprefix("/")
-        if name == "":
-            return Answer(HTTPStatus.OK, TYPES[".html"], self.page())
-        if name == "state":
-            return Answer(HTTPStatus.OK, "text/plain; charset=utf-8", self.state().encode())
+        """What is sent for this path."""
+        name = address.removeprefix("/")
         path = self.files.get(name)
+        try:
+            if name == "":
+                return HTTPStatus.OK, HTML, self.page()
+            if name == "state":
+                return HTTPStatus.OK, TEXT, self.state().encode()
+        except ValueError as error:  # the runs have gone since
+            return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, str(error).encode()
         if path is None or not path.is_file():
-            return Answer(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"no such page")
-        return Answer(HTTPStatus.OK, TYPES[path.suffix], path.read_bytes())
+            return HTTPStatus.NOT_FOUND, TEXT, b"no such page"
+        return HTTPStatus.OK, TYPES[path.suffix], path.read_bytes()
 
 
-def server(page: LiveDashboard, host: str, port: int) -> ThreadingHTTPServer:
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug(format, *args)
+
+
+def server(page: LiveDashboard) -> WSGIServer:
     """Bound, and not yet serving.
 
-    Raises:
-        ValueError: when the port is taken or the address is not this machine's.
+    Raises ValueError if the port is taken or the address is not this machine's.
     """
-
-    class Handler(_Handler):
-        dashboard = page
-
+    host, port = page.settings.host, page.settings.port
     try:
-        return ThreadingHTTPServer((host, port), Handler)
-    except (OSError, OverflowError) as error:
+        return make_server(host, port, page, _Server, _Handler)
+    except OSError as error:
         raise ValueError(
             f"{host}:{port} cannot be listened at ({error}): give another port=…, 0 for any."
         ) from error
 
 
-class _Handler(BaseHTTPRequestHandler):
-    dashboard: LiveDashboard
-
-    def do_GET(self) -> None:
+def serve(settings: DashboardSettings) -> None:
+    """Answers on this machine until it is interrupted."""
+    with server(LiveDashboard(settings)) as serving:
+        log.info("http://%s:%d (Ctrl+C ends it)", *serving.server_address[:2])
         try:
-            self._send(self._answer())
-        except ConnectionError:
-            log.debug("The reader of %s has left.", self.path)
-
-    def _answer(self) -> Answer:
-        if not is_local(self.headers.get("Host", "")):
-            text = b"This page answers to localhost only."
-            return Answer(HTTPStatus.FORBIDDEN, "text/plain; charset=utf-8", text)
-        try:
-            return self.dashboard.answer(self.path)
-        except ValueError as error:  # the runs have gone since
-            text = str(error).encode()
-            return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text)
-
-    def _send(self, answer: Answer) -> None:
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.kind)
-        self.send_header("Content-Length", str(len(answer.body)))
-        self.send_header("Cache-Control", "no-store")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.end_headers()
-        self.wfile.write(answer.body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        log.debug(format, *args)
+            serving.serve_forever()
+        except KeyboardInterrupt:
+            log.info("Ended.")
 
 
 def is_local(host: str) -> bool:
-    """Whether a Host header names this machine, with any port.
-
-    A web page that has its own name point here (DNS rebinding) sends that name.
-    """
+    """Whether a Host header names this machine, with any port."""
     try:
-        name = urlsplit(f"//{host}").hostname
+        return urlsplit(f"//{host}").hostname in LOCAL
     except ValueError:
         return False
-    return name in LOCAL

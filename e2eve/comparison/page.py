@@ -1,43 +1,34 @@
 """The dashboard: one HTML file of a comparison, and its tables beside it."""
 
+import base64
 import os
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
+import pandas as pd
 from markupsafe import Markup
+from pydantic import Field
 
-from e2eve.comparison.comparison import Comparison
-from e2eve.comparison.findings import highlights
-from e2eve.comparison.pictures import Link, side_by_side
-from e2eve.comparison.script_data import (
-    LiveState,
-    figures_json,
-    figures_of,
-    page_data,
-)
-from e2eve.comparison.sections import (
-    chart_section,
-    config_section,
-    picture_section,
-    run_rows,
-    table_section,
-    tables,
-)
-from e2eve.reporting.markup import inline
+from e2eve.comparison import charts, tables
+from e2eve.comparison.comparison import Comparison, compare, highlights, leading, written_p
+from e2eve.comparison.configurations import Configuration, differences
+from e2eve.comparison.images import SideBySide, side_by_side
+from e2eve.config import PositiveFloat, listed
+from e2eve.reporting.charts import figure_dict, script_safe
 from e2eve.reporting.page import environment, plotly_script
 from e2eve.reporting.progress import Report, silent
 
-PACKAGE = "e2eve.comparison"
-
 SECTIONS = {
-    "cells": "Cells",
-    "pictures": "Side by side",
+    "results": "Results",
+    "images": "Side by side",
     "bars": "Means",
     "front": "Naturalness and faithfulness",
-    "parallel": "All measures",
-    "training": "Training",
+    "parallel": "All metrics",
+    "curves": "Training",
     "differences": "Configurations",
     "measured": "What was measured",
     "runs": "Runs",
@@ -45,102 +36,202 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class PageSettings:
-    """`thumbnail` is the longest edge of pictures in pixels, `inputs` the most that are shown."""
+class DashboardSettings:
+    """What conf/dashboard.yaml says."""
 
-    title: str
-    thumbnail: int = 128
-    inputs: int = 12
+    runs: str | list[str]
+    out: str = "runs/dashboard.html"
+    title: str | None = None
+    evaluation: str | None = None
+    inputs: Annotated[int, Field(ge=1, le=200)] = 12
+    thumbnail: Annotated[int, Field(ge=16, le=512)] = 128
+    live: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8050
+    refresh: PositiveFloat = 10
 
-    def __post_init__(self) -> None:
-        for name, low, high in (("thumbnail", 16, 512), ("inputs", 1, 200)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, set it between {low} and {high}."
-                )
+    @property
+    def places(self) -> list[str]:
+        """The folders that were given, one or several."""
+        return listed(self.runs)
 
-
-def write_dashboard(
-    path: Path, comparison: Comparison, settings: PageSettings, progress: Report = silent
-) -> Path:
-    """Writes the page and the tables beside it, `.csv`, `_runs.csv` and `.tex`; its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    link = relative_to(path.parent)
-    html = dashboard_html(comparison, settings, link, path.stem, progress=progress)
-    path.write_text(html, encoding="utf-8")
-    for name, text in tables(comparison, path.stem).items():
-        (path.parent / name).write_text(text, encoding="utf-8")
-    return path
+    @property
+    def heading(self) -> str:
+        """The title that was given, or the names of the folders."""
+        return self.title or ", ".join(Path(place).name or place for place in self.places)
 
 
-def relative_to(folder: Path) -> Link:
-    """Addresses of files for a page in `folder`."""
-    start = folder.resolve()
-    return lambda path: quote(Path(os.path.relpath(path.resolve(), start)).as_posix())
+def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> Path:
+    """Writes the page and the tables beside it, `.csv`, `_runs.csv` and `.tex`; its path.
+
+    Raises ValueError if there is no run, or a folder in the place of the page.
+    """
+    out = Path(settings.out)
+    if out.is_dir():
+        raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
+    comparison = compare(settings.places, settings.evaluation)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    start = out.parent.resolve()
+
+    def link(path: Path) -> str:
+        return quote(Path(os.path.relpath(path.resolve(), start)).as_posix())
+
+    html = dashboard_html(comparison, settings, link, progress=progress)
+    for name, text in {out.name: html, **tables.files(comparison, out.stem)}.items():
+        (out.parent / name).write_text(text, encoding="utf-8")
+    return out
 
 
 def dashboard_html(
     comparison: Comparison,
-    settings: PageSettings,
-    link: Link,
-    stem: str = "dashboard",
-    live: LiveState | None = None,
+    settings: DashboardSettings,
+    link: Callable[[Path], str],
+    state: str | None = None,
     progress: Report = silent,
 ) -> str:
     """The page as text.
 
     Args:
         link: gives the address of a file in a run folder, as seen from the page.
-        live: for a page that is served and follows its runs.
+        state: what changes when the runs do, for a page that is served and follows them.
     """
-    runs = [run for cell in comparison.cells for run in cell.runs]
-    pictures = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
+    found = comparison.configurations
+    runs = [run for one in found for run in one.runs]
+    images = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
     figures = figures_of(comparison)
+    absent = [name for name in ("bars", "front", "parallel") if not figures[name]]
+    live = {"state": state, "seconds": settings.refresh} if state else None
+    order = {"failed": 0, "running": 1}
     shown = {
-        "title": settings.title,
-        "factors": list(comparison.cells.factors),
-        "subtitle": _subtitle(comparison),
-        "live": live is not None,
-        "notes": _notes(comparison),
-        "highlights": highlights(comparison.ranking, comparison.measures),
+        "title": settings.heading,
+        "live": live,
+        "comparison": comparison,
+        "states": Counter(run.state for run in comparison.runs),
+        "failed": [run for run in comparison.runs if run.state == "failed"],
+        "sections": [{"anchor": a, "heading": h} for a, h in SECTIONS.items() if a not in absent],
+        "highlights": highlights(comparison),
+        "numbers": comparison.summary.to_dict("index"),
+        "downloads": _downloads(comparison, Path(settings.out).stem),
+        "finished": [(n, one) for n, one in enumerate(found) if one.finished],
+        "images": images,
+        "seeds": sorted(
+            {str(run.seed) for run in runs if images.strips.get(run.folder)}, key=_size
+        ),
+        "figures": figures,
+        "differences": _differences(found),
+        "protocol": _plain_table(tables.protocols(comparison).reset_index(), header=False),
+        "runs": sorted(comparison.runs, key=lambda run: order.get(run.state, 2)),
+        "labels": {run.folder: one.short_label for one in found for run in one.runs},
+        "link": link,
+        "colour": charts.colour,
+        "seeds_text": tables.seeds_text,
+        "written_p": written_p,
+        "leading": leading,
+        "figures_json": script_safe(figures),
+        "data": script_safe(script_data(comparison, images, live)),
         "plotly": plotly_script(),
-        "figures": Markup(figures_json(figures)),
-        "data": Markup(page_data(comparison, pictures, live)),
-        "runs": run_rows(comparison, link),
-        **table_section(comparison, stem),
-        **picture_section(comparison, pictures),
-        **chart_section(comparison, figures),
-        **config_section(comparison),
     }
-    shown["sections"] = _sections(shown)
-    return environment(PACKAGE).get_template("dashboard.html.j2").render(shown)
+    return environment("e2eve.comparison").get_template("dashboard.html.j2").render(shown)
 
 
-def _subtitle(comparison: Comparison) -> Markup:
-    states = dict.fromkeys(run.state for run in comparison.runs)
-    counts = ", ".join(f"{comparison.count(state)} {state}" for state in states)
-    return inline(
-        f"{_count(len(comparison.cells), 'cell')}, {_count(len(comparison.runs), 'run')}: {counts}"
-    )
+def figures_of(comparison: Comparison) -> dict[str, Any]:
+    """Charts as Plotly's script takes them, and the numbers of all that can be chosen in them.
+
+    A chart is None where there is nothing to draw.
+    """
+    metrics, curves = comparison.metrics, charts.curve_series(comparison)
+    across, up = comparison.natural, comparison.faithful
+    figures = {
+        "bars": charts.bar_chart(comparison, leading(up or metrics)) if metrics else None,
+        "front": charts.front_chart(comparison) if across and up else None,
+        "parallel": charts.parallel_chart(comparison, [m for m in metrics if m.shown]),
+        "curves": charts.curve_chart(comparison, curves) if curves else None,
+    }
+    return {
+        **{name: figure and figure_dict(figure) for name, figure in figures.items()},
+        "heads": [charts.described(one) for one in comparison.configurations],
+        "numbers": {m.key: charts.metric_numbers(comparison, m) for m in metrics},
+        "fronts": {
+            f"{x.key} {y.key}": charts.front_places(comparison, x, y) for x in across for y in up
+        },
+        "references": charts.reference_systems(comparison),
+        "series": curves,
+        "titles": {name: charts.curve_title(comparison, name) for name in curves},
+    }
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def script_data(
+    comparison: Comparison, images: SideBySide, live: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What dashboard.js works on beside the charts."""
+    shown = [metric for metric in comparison.metrics if metric.shown]
+    text = comparison.summary["text"]
+    places = [n for n, one in enumerate(comparison.configurations) if one.finished]
+    return {
+        "configurations": [
+            {
+                "label": comparison.configurations[n].label,
+                "short": comparison.configurations[n].short_label,
+                "colour": charts.colour(n),
+                "runs": _runs(comparison.configurations[n], images),
+                "numbers": {metric.key: text[n, metric.key] for metric in shown},
+            }
+            for n in places
+        ],
+        "inputs": [item._asdict() for item in images.inputs],
+        "live": live,
+        "metrics": [{"key": metric.key, "label": metric.label} for metric in shown],
+        "pairs": {metric.key: _pairs(comparison, metric.key, places) for metric in shown},
+    }
 
 
-def _notes(comparison: Comparison) -> Markup:
-    """What must not be missed: what is not ranked, and which runs failed."""
-    failed = [run for run in comparison.runs if run.state == "failed"]
-    notes = list(comparison.ranking.refusals)
-    if failed:
-        told = [f"`{run.folder.name}` ({run.error or 'no message'})" for run in failed[:5]]
-        more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
-        notes.append(f"**{_count(len(failed), 'run')} failed**: {'; '.join(told)}{more}.")
-    return Markup("").join(Markup("<p>{}</p>").format(inline(note)) for note in notes)
+def _runs(one: Configuration, images: SideBySide) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": str(run.seed),
+            "missing": images.missing.get(run.folder, ""),
+            "strips": {
+                id: strip._asdict() for id, strip in images.strips.get(run.folder, {}).items()
+            },
+        }
+        for run in one.finished
+    ]
 
 
-def _sections(shown: dict[str, Any]) -> list[dict[str, str]]:
-    absent = set() if shown["rows"] else {"bars", "front", "parallel"}
-    if not (shown["across"] and shown["up"]):
-        absent.add("front")
-    return [{"anchor": a, "heading": h} for a, h in SECTIONS.items() if a not in absent]
+def _pairs(comparison: Comparison, metric: str, places: Sequence[int]) -> list[list[str]] | None:
+    """Adjusted p of the configurations with results, empty where a pair is not compared."""
+    if metric not in comparison.pairs:
+        return None
+    table = comparison.pairs[metric].map(written_p)
+    for place in table.index:
+        table.loc[place, place] = ""
+    return table.reindex(index=places, columns=places).fillna("").to_numpy().tolist()
+
+
+def _downloads(comparison: Comparison, stem: str) -> list[dict[str, str]]:
+    kinds = (("By configuration, CSV", "csv"), ("By run, CSV", "csv"), ("LaTeX", "x-tex"))
+    found = []
+    for (name, text), (label, kind) in zip(
+        tables.files(comparison, stem).items(), kinds, strict=True
+    ):
+        address = f"data:text/{kind};base64,{base64.b64encode(text.encode()).decode()}"
+        found.append({"name": name, "label": label, "address": address})
+    return found
+
+
+def _differences(found: Sequence[Configuration]) -> Markup:
+    table = differences([one.runs[0] for one in found])
+    named = table.set_axis([one.label for one in found], axis="columns")
+    return _plain_table(named.rename_axis("Setting").reset_index())
+
+
+def _plain_table(table: pd.DataFrame, header: bool = True) -> Markup:
+    """Text as an HTML table; empty without rows."""
+    with pd.option_context("display.max_colwidth", None):
+        html = table.to_html(index=False, header=header, border=0, justify="left")
+    return Markup("" if table.empty else html)
+
+
+def _size(text: str) -> tuple[int, str]:
+    """Numbers as text by their size."""
+    return len(text), text

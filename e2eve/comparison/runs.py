@@ -3,7 +3,7 @@
 import glob
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -11,16 +11,16 @@ from typing import Any
 
 import yaml
 
-from e2eve.comparison.results import Results, read_results
-from e2eve.evaluation.files import METRICS
+from e2eve.evaluation.results import METRICS, Results, read_results
 from e2eve.runs import Curve, RunFolder, read_curves
 
+ABSENT = "none"
 SKIPPED = ("wandb", "checkpoints", "bundle", "validation_set", "token_cache")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training, or one evaluation in a folder of its own.
+    """One training run, or one evaluation in a folder of its own.
 
     `config` is resolved and empty where there is none; `choices` are Hydra's groups and
     `overridden` the keys given on the command line. `problem` says what cannot be read.
@@ -36,6 +36,11 @@ class Run:
     results: Results | None
     problem: str = ""
     curves: dict[str, Curve] = field(default_factory=dict)
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """What was chosen for each group of the config, and what stands at each dotted name."""
+        return {name: text_of(value) for name, value in dotted(self.config)} | self.choices
 
     @property
     def is_editor(self) -> bool:
@@ -54,6 +59,24 @@ class Run:
         last = max((int(steps[-1]) + 1 for steps, _ in self.curves.values() if steps), default=0)
         return last, self.config.get("trainer", {}).get("max_steps")
 
+    @property
+    def report(self) -> Path | None:
+        """The run's own page, where it has one."""
+        path = self.folder / "report.html"
+        return path if path.exists() else None
+
+    @property
+    def remark(self) -> str:
+        """Why the run is not in the tables, or what went wrong with it; empty where it is."""
+        said = [self.error, self.problem]
+        if self.config and not self.is_editor:
+            said.append("trains a tokenizer, which is not compared here")
+        elif not self.config and self.state != "failed":
+            said.append("has no config.yaml yet")
+        elif self.state == "done" and not self.results and not self.problem:
+            said.append("was not evaluated: python -m e2eve.evaluate run=…")
+        return "; ".join(text for text in said if text)
+
 
 def find_runs(places: Sequence[str | Path]) -> list[Path]:
     """Run folders among these folders and everywhere below them, each once; globs are expanded.
@@ -61,27 +84,58 @@ def find_runs(places: Sequence[str | Path]) -> list[Path]:
     The search does not go into run folders: an evaluation inside one is found where its folder, or
     one between them, is named.
 
-    Raises:
-        ValueError: when a place does not exist or holds no run.
+    Raises ValueError if a place does not exist or holds no run.
     """
     found: dict[Path, Path] = {}
     for place in map(str, places):
-        below = [run for folder in _folders(place) for run in _runs_below(folder)]
+        matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
+        folders = [Path(match) for match in matches if Path(match).is_dir()]
+        below = [run for folder in folders for run in _runs_below(folder)]
         if not below:
+            lack = f"holds no run (no folder with a status.json or a {METRICS})"
             raise ValueError(
-                f"{place} holds no run (no folder with a status.json or a {METRICS}): give "
-                "runs=[<folders of trainings or sweeps>]."
+                f"{place} {lack if folders else 'is no folder'}: give runs=[<folders of training "
+                "runs or sweeps>]."
             )
         found |= {run.resolve(): run for run in below}
     return list(found.values())
 
 
-def _folders(place: str) -> list[Path]:
-    matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
-    folders = [Path(match) for match in matches if Path(match).is_dir()]
-    if not folders:
-        raise ValueError(f"{place} is no folder: give runs=[<folders of trainings or sweeps>].")
-    return folders
+def read_run(folder: Path, evaluation: str | None = None) -> Run:
+    """What the folder says; nothing that it lacks or that is half written raises.
+
+    Args:
+        evaluation: name of an evaluation in the folder that is read instead of the one that was
+            part of the training run.
+    """
+    status, problem = _status(folder)
+    trained = (folder / "status.json").exists()
+    place = folder / "evaluation" / evaluation if evaluation else folder
+    config = _kept(_yaml, folder / "config.yaml") or _config_above(folder)
+    results = None
+    if (place / METRICS).exists() and (evaluation or not trained or status["state"] == "done"):
+        try:
+            results = read_results(place)
+        except ValueError as error:
+            problem = str(error)
+    if results and not trained:
+        config = _merged(config or {"evaluated_in": folder.as_posix()}, results.about)
+        status["state"] = "done"
+    hydra = _kept(_yaml, folder / ".hydra/hydra.yaml").get("hydra", {})
+    choices = hydra.get("runtime", {}).get("choices", {})
+    overrides = hydra.get("overrides", {}).get("task", [])
+    return Run(
+        folder=folder,
+        config=config,
+        choices={k: str(v) for k, v in choices.items() if not k.startswith("hydra/")},
+        overridden=tuple(text.lstrip("+~").partition("=")[0] for text in overrides),
+        state=status["state"],
+        error=status.get("error") or status.get("reason", ""),
+        time=status.get("time", ""),
+        results=results,
+        problem=problem,
+        curves=_kept(read_curves, folder / "metrics.csv"),
+    )
 
 
 def _runs_below(top: Path) -> Iterator[Path]:
@@ -92,42 +146,6 @@ def _runs_below(top: Path) -> Iterator[Path]:
         below[:] = sorted(n for n in below if not n.startswith(".") and n not in SKIPPED)
 
 
-def read_run(folder: Path, evaluation: str | None = None) -> Run:
-    """What the folder says; nothing that it lacks or that is half written raises.
-
-    Args:
-        evaluation: name of an evaluation in the folder that is read instead of the training's own.
-    """
-    status, problem = _status(folder)
-    trained = (folder / "status.json").exists()
-    place = folder / "evaluation" / evaluation if evaluation else folder
-    config = _yaml(folder / "config.yaml") or _config_above(folder)
-    results = None
-    if (place / METRICS).exists() and (evaluation or not trained or status["state"] == "done"):
-        try:
-            results = read_results(place)
-        except ValueError as error:
-            problem = str(error)
-    if results and not trained:
-        config = config or {"evaluated_in": folder.as_posix()}
-        config = _merged(config, results.about)
-        status["state"] = "done"
-    hydra = _yaml(folder / ".hydra/hydra.yaml").get("hydra", {})
-    overrides = hydra.get("overrides", {}).get("task", [])
-    return Run(
-        folder=folder,
-        config=config,
-        choices=_choices(hydra),
-        overridden=tuple(text.lstrip("+~").partition("=")[0] for text in overrides),
-        state=status["state"],
-        error=status.get("error") or status.get("reason", ""),
-        time=status.get("time", ""),
-        results=results,
-        problem=problem,
-        curves=_curves(folder / "metrics.csv"),
-    )
-
-
 def _status(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         return RunFolder(folder).status(), ""
@@ -136,41 +154,51 @@ def _status(folder: Path) -> tuple[dict[str, Any], str]:
 
 
 def _config_above(folder: Path) -> dict[str, Any]:
-    """Of the run that an evaluation's folder lies in."""
+    """The config of the run that an evaluation's folder lies in."""
     for above in folder.resolve().parents:
         if (above / "status.json").exists():
-            return _yaml(above / "config.yaml")
+            return _kept(_yaml, above / "config.yaml")
     return {}
 
 
 def _merged(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     """The config with what a later evaluation has chosen itself."""
-    chosen = {name: about[name] for name in ("validation_set", "num_samples", "seed")}
+    sampling = {**(config.get("sampling") or {}), **about["sampling"]}
     before = config.get("evaluation") or {}
-    return {**config, "evaluation": {**before, **chosen, **about["sampling"]}}
+    kept = {name: value for name, value in before.items() if name not in sampling}
+    chosen = {name: about[name] for name in ("validation_set", "num_samples", "seed")}
+    return {**config, "evaluation": {**kept, **chosen}, "sampling": sampling}
 
 
-def _choices(hydra: dict[str, Any]) -> dict[str, str]:
-    chosen = hydra.get("runtime", {}).get("choices", {})
-    return {group: str(name) for group, name in chosen.items() if not group.startswith("hydra/")}
+def dotted(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of everything in nested dictionaries."""
+    for key, value in node.items():
+        yield f"{prefix}{key}", value
+        if isinstance(value, dict):
+            yield from dotted(value, f"{prefix}{key}.")
 
 
-def _curves(path: Path) -> dict[str, Curve]:
-    return _read_curves(path, path.stat().st_mtime_ns) if path.exists() else {}
-
-
-@lru_cache(maxsize=1024)
-def _read_curves(path: Path, changed: int) -> dict[str, Curve]:
-    return read_curves(path)
+def text_of(value: Any) -> str:
+    """A value of a config as text."""
+    if value is None:
+        return ABSENT
+    return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
 
 
 def _yaml(path: Path) -> dict[str, Any]:
-    """Empty where there is no such file."""
-    return _read_yaml(path, path.stat().st_mtime_ns) if path.exists() else {}
-
-
-@lru_cache(maxsize=4096)
-def _read_yaml(path: Path, changed: int) -> dict[str, Any]:
     """With the parser that is written in C: OmegaConf takes ten times as long."""
     with path.open(encoding="utf-8") as file:
         return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+
+
+def _kept(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
+    """What is read from a file, empty without one.
+
+    A live page reads the same files again and again: what has not changed since is kept.
+    """
+    return _read(read, path, path.stat().st_mtime_ns) if path.exists() else {}
+
+
+@lru_cache(maxsize=4096)
+def _read(read: Callable[[Path], dict[str, Any]], path: Path, changed: int) -> dict[str, Any]:
+    return read(path)

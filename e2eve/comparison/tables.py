@@ -1,109 +1,125 @@
-"""The table of cells: for the page, as CSV and as LaTeX."""
+"""A comparison as files for other programs: CSV per configuration and per run, and LaTeX."""
 
-import csv
-import io
-import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from e2eve.comparison.cells import Cell, Cells
-from e2eve.comparison.measures import Measure, with_deviation
-from e2eve.comparison.ranking import LEVEL, Mark, Ranking
+import numpy as np
+import pandas as pd
 
-UNMARKED = Mark(best=False, p=None)
+from e2eve.comparison.comparison import RUN_COLUMNS, Comparison
+from e2eve.comparison.configurations import Configuration
+from e2eve.comparison.ranking import LEVEL
+from e2eve.metrics.info import MetricInfo
 
-
-class Number(NamedTuple):
-    """One number of one cell as text, with its mean for sorting (None where there is none)."""
-
-    text: str
-    mean: float | None
-    mark: Mark
-
-    @property
-    def hint(self) -> str:
-        """What is said of it on a closer look."""
-        if self.mark.best:
-            return "best"
-        if self.mark.p is None:
-            return ""
-        verdict = "differs from the best" if self.mark.worse else "no difference to the best shown"
-        return f"{verdict}, adjusted p {written_p(self.mark.p)}"
+ARROWS = {"low": " $\\downarrow$", "high": " $\\uparrow$", None: ""}
 
 
-class CellRow(NamedTuple):
-    place: int
-    cell: Cell
-    ranked: bool
-    runs: str  # with results, and of all
-    numbers: tuple[Number, ...]
+def files(comparison: Comparison, stem: str) -> dict[str, str]:
+    """Names and texts of the files beside a page."""
+    return {
+        f"{stem}.csv": configurations_csv(comparison),
+        f"{stem}_runs.csv": runs_csv(comparison),
+        f"{stem}.tex": latex(comparison, [m for m in comparison.metrics if m.shown]),
+    }
 
 
-def cell_rows(ranking: Ranking, measures: Sequence[Measure]) -> list[CellRow]:
-    marks = [ranking.marks(measure) for measure in measures]
-    rows = []
-    for place, cell in enumerate(ranking.cells):
-        numbers = tuple(
-            _number(cell, measure, found.get(place, UNMARKED))
-            for measure, found in zip(measures, marks, strict=True)
-        )
-        done, planned = len(cell.results), len(cell.runs)
-        count = str(done) if done == planned else f"{done} of {planned}"
-        rows.append(CellRow(place, cell, place in ranking.ranked, count, numbers))
-    return rows
+def factors(comparison: Comparison) -> pd.DataFrame:
+    """One row per configuration with its choices, or its label where nothing tells it apart."""
+    found = comparison.configurations
+    return pd.DataFrame([one.factors or {"configuration": one.label} for one in found])
 
 
-def cells_csv(ranking: Ranking, measures: Sequence[Measure]) -> str:
-    """One row a cell: factors, seeds, and of each measure mean, deviation and adjusted p."""
-    factors = _factor_names(ranking.cells)
-    head = [*factors, "n", "seeds", "ranked"]
-    for measure in measures:
-        head += [measure.key, f"{measure.key}_sd", f"{measure.key}_p_to_best"]
-    lines = []
-    for row in cell_rows(ranking, measures):
-        line = [*_factor_values(row.cell), len(row.cell.results)]
-        line += [" ".join(map(str, row.cell.seeds)), row.ranked]
-        for measure, number in zip(measures, row.numbers, strict=True):
-            deviation = row.cell.deviation(measure.key)
-            line += [number.mean, _finite(deviation), None if number.mark.best else number.mark.p]
-        lines.append(line)
-    return _csv(head, lines)
+def configurations_csv(comparison: Comparison) -> str:
+    """One row per configuration: choices, seeds, and of each metric mean, deviation, adjusted p."""
+    found = comparison.configurations
+    columns: dict[str, object] = {
+        "n": [len(one.finished) for one in found],
+        "seeds": [" ".join(map(str, one.seeds)) for one in found],
+        "ranked": [n in comparison.ranked for n in range(len(found))],
+    }
+    for metric in comparison.metrics:
+        rows = comparison.of(metric.key)
+        columns[metric.key] = rows["mean"]
+        columns[f"{metric.key}_sd"] = rows["deviation"]
+        columns[f"{metric.key}_p_to_best"] = rows["p"].where(~rows["best"])
+    return _csv(pd.concat([factors(comparison), pd.DataFrame(columns)], axis="columns"))
 
 
-def runs_csv(cells: Cells, measures: Sequence[Measure]) -> str:
-    """One row a run with results, for statistics of one's own."""
-    head = [*_factor_names(cells), "seed", "run", "validation_hash", *(m.key for m in measures)]
-    lines = []
-    for cell in cells:
-        for run, results in zip(cell.finished, cell.results, strict=True):
-            line = [*_factor_values(cell), run.seed, run.folder.name]
-            line += [results.about["validation_hash"]]
-            lines.append([*line, *(results.means.get(measure.key) for measure in measures)])
-    return _csv(head, lines)
+def runs_csv(comparison: Comparison) -> str:
+    """One row per run with results, for statistics of one's own."""
+    values, metrics = comparison.values, [metric.key for metric in comparison.metrics]
+    index = ["configuration", "replicate"]
+    wide = values.pivot(index=index, columns="metric", values="value").reset_index()
+    facts = values[RUN_COLUMNS].drop_duplicates(index).sort_values(index, ignore_index=True)
+    choices = factors(comparison).loc[facts["configuration"]].reset_index(drop=True)
+    parts = [choices, facts[["seed", "run", "validation_hash"]], wide[metrics]]
+    return _csv(pd.concat(parts, axis="columns"))
 
 
-def cells_latex(ranking: Ranking, measures: Sequence[Measure]) -> str:
+def latex(comparison: Comparison, metrics: Sequence[MetricInfo]) -> str:
     """A `tabular` in the manner of booktabs: best bold, a star where the difference to it shows."""
-    factors = _factor_names(ranking.cells)
-    heads = [*map(escaped, factors), "$n$", *(_latex_heading(measure) for measure in measures)]
-    lines = [
-        "% needs \\usepackage{booktabs}; mean and standard deviation over n seeds, best bold",
-        f"% * differs from the best (adjusted p < {LEVEL}): {ranking.test or 'nothing is ranked'}",
-        f"\\begin{{tabular}}{{{'l' * len(factors)}{'r' * (1 + len(measures))}}}",
-        "\\toprule",
-        f"{' & '.join(heads)} \\\\",
-        "\\midrule",
+    found, choices = comparison.configurations, factors(comparison).map(escaped)
+    heads = [*map(escaped, choices), "$n$"]
+    heads += [escaped(metric.label) + ARROWS[metric.best] for metric in metrics]
+    counts = [seeds_text(one) for one in found]
+    columns = [*choices.T.to_numpy(), counts, *(_latex_column(comparison, m) for m in metrics)]
+    table = pd.DataFrame(dict(enumerate(columns))).to_latex(
+        header=heads,
+        index=False,
+        escape=False,
+        column_format="l" * choices.shape[1] + "r" * (1 + len(metrics)),
+    )
+    return (
+        "% needs \\usepackage{booktabs}; mean and standard deviation over n seeds, best bold\n"
+        f"% * differs from the best (adjusted p < {LEVEL}): "
+        f"{comparison.test or 'nothing is ranked'}\n{table}"
+    )
+
+
+def _latex_column(comparison: Comparison, metric: MetricInfo) -> np.ndarray:
+    rows = comparison.of(metric.key)
+    plain = rows["text"].map(escaped).str.replace("±", "$\\pm$").str.replace("-", "$-$")
+    text = plain.where(~rows["best"], "\\textbf{" + plain + "}")
+    text = text.where(~rows["worse"], text + "$^{*}$")
+    return text.where(rows["mean"].notna(), "--").to_numpy()
+
+
+def protocols(comparison: Comparison) -> pd.DataFrame:
+    """What was measured with what: one row per fact, one column per way of measuring."""
+    rows = [
+        {"place": place, **_facts(run.results.about)}
+        for place, one in enumerate(comparison.configurations)
+        for run in one.finished
+        if run.results
     ]
-    for row in cell_rows(ranking, measures):
-        texts = [escaped(text) for text in _factor_values(row.cell)]
-        texts += [row.runs, *(_latex_number(number) for number in row.numbers)]
-        lines.append(f"{' & '.join(texts)} \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+    if not rows:
+        return pd.DataFrame()
+    facts = [name for name in rows[0] if name != "place"]
+    counts = pd.DataFrame(rows).groupby(facts, sort=False)["place"].nunique()
+    return counts.reset_index(name="Configurations")[["Configurations", *facts]].T
 
 
-def written_p(p: float) -> str:
-    """Two digits, and no more zeros than anyone reads."""
-    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+def _facts(about: Mapping[str, Any]) -> dict[str, str]:
+    sampling = ", ".join(f"{name} {value}" for name, value in about["sampling"].items())
+    return {
+        "Validation set": str(about["validation_set"]),
+        "its sha256": about["validation_hash"],
+        "Inputs": str(about["inputs"]),
+        "References": str(about["references"]),
+        "Distractors": str(about["distractors"]),
+        "Features for distances of sets": f"{about['extractor']} ({about['frechet_name']})",
+        "Features for finding drivers": about.get("retrieval", about["extractor"]),
+        "Perceptual distance": about["perceptual"] or "none",
+        "Samples per input": str(about["num_samples"]),
+        "Sampling": sampling,
+        "Seed of the samples": str(about["seed"]),
+    }
+
+
+def seeds_text(one: Configuration) -> str:
+    """How many runs have results, and of how many."""
+    done, planned = len(one.finished), len(one.runs)
+    return str(done) if done == planned else f"{done} of {planned}"
 
 
 def escaped(text: str) -> str:
@@ -112,39 +128,5 @@ def escaped(text: str) -> str:
     return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
 
 
-def _number(cell: Cell, measure: Measure, mark: Mark) -> Number:
-    mean = _finite(cell.mean(measure.key))
-    return Number(with_deviation(mean, cell.deviation(measure.key), measure.spec), mean, mark)
-
-
-def _latex_heading(measure: Measure) -> str:
-    way = {"low": " $\\downarrow$", "high": " $\\uparrow$", None: ""}[measure.best]
-    return f"{escaped(measure.heading)}{way}"
-
-
-def _latex_number(number: Number) -> str:
-    if number.mean is None:
-        return "--"
-    text = escaped(number.text).replace("±", "$\\pm$").replace("-", "$-$")
-    text = f"\\textbf{{{text}}}" if number.mark.best else text
-    return f"{text}$^{{*}}$" if number.mark.worse else text
-
-
-def _factor_names(cells: Cells) -> list[str]:
-    return list(cells.factors) or ["cell"]
-
-
-def _factor_values(cell: Cell) -> list[str]:
-    return list(cell.factors.values()) or [cell.label]
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _csv(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(lines)
-    return file.getvalue()
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")

@@ -2,9 +2,8 @@
 
 import logging
 import os
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -44,17 +43,17 @@ class ImageFolder(Dataset):
         self,
         root: str | Path,
         list_file: str | Path | None = None,
-        *,
         names: Iterable[str] | None = None,
     ) -> None:
         self.root = Path(root)
         if names is None:
             found = _below(root) if list_file is None else _listed(root, list_file)
-            names = [file.name for file in _images(root, found)]
+            images = _images(root, found)
+            names = [name for name in found if name in images]
         self.names = list(names)
         self._damaged: set[int] = set()
         if not self.names:
-            where = f"named by {list_file} in" if list_file else "below"
+            where = f"named by {list_file} in" if list_file else "left below"
             raise ValueError(
                 f"No readable image {where} {root} was found; looked for JPEG, PNG and WebP files "
                 f"({', '.join(SUFFIXES)})."
@@ -84,19 +83,10 @@ class ImageFolder(Dataset):
         count = len(self.names)
         if not -count <= index < count:
             raise IndexError(f"Item {index} of {count} images.")
-        if len(self._damaged) == count:
-            raise ValueError(f"All {count} images in {self.root} are damaged, replace them.")
-        actual = index % count
-        while actual in self._damaged:
-            actual = (actual + 1) % count
-        return actual
-
-
-class File(NamedTuple):
-    """`identity` is equal for all names of a file."""
-
-    name: str
-    identity: Hashable
+        for actual in (n % count for n in range(index, index + count)):
+            if actual not in self._damaged:
+                return actual
+        raise ValueError(f"All {count} images in {self.root} are damaged, replace them.")
 
 
 def split_folder(
@@ -111,52 +101,38 @@ def split_folder(
     files: other spellings of a path, links and hard links are the same image.
 
     Raises:
-        ValueError: as `ImageFolder` does, where both lists name an image, or one names all.
+        ValueError: as `ImageFolder` does, and where both lists name the same image.
     """
-    lists = {"train": train_list, "val": val_list}
-    names = {part: _listed(root, file) for part, file in lists.items() if file is not None}
-    everything = _below(root) if len(names) < 2 else []
-    if not names:
-        names["val"] = everything[::EVERY]
-    first = "val" if "val" in names else "train"
-    second = "train" if first == "val" else "val"
-    files = _images(root, names[first])
-    parts = {first: ImageFolder(root, lists[first], names=[file.name for file in files])}
-    if second in names:
-        others = _images(root, names[second])
-        _check_apart(files, others, val_list, train_list)
-    else:
-        known, taken = set(names[first]), {file.identity for file in files}
-        others = _images(root, [name for name in everything if name not in known])
-        others = [file for file in others if file.identity not in taken]
-        if not others:
-            raise ValueError(
-                f"No image below {root} is left for {second}: add some, or list fewer for {first}."
-            )
-    parts[second] = ImageFolder(root, lists[second], names=[file.name for file in others])
-    return Splits(**parts)
-
-
-def _check_apart(val: list[File], train: list[File], val_list: Any, train_list: Any) -> None:
-    """Raises ValueError if an image is in both parts."""
-    trained_on = {file.identity for file in train}
-    shared = [file.name for file in val if file.identity in trained_on]
+    lists = (train_list, val_list)
+    train, val = (None if file is None else _listed(root, file) for file in lists)
+    everything = _below(root) if train is None or val is None else []
+    images = _images(root, dict.fromkeys([*everything, *(train or ()), *(val or ())]))
+    if val is None:
+        val = everything[::EVERY] if train is None else _others(everything, train, images)
+    if train is None:
+        train = _others(everything, val, images)
+    apart = set(_others(val, train, images))
+    shared = [name for name in val if name in images and name not in apart]
     if shared:
         raise ValueError(
             f"{len(shared)} of the {len(val)} images named by {val_list} are named by {train_list} "
             f"too, first {shared[0]}: take them out of one of the lists."
         )
+    parts = ([name for name in names if name in images] for names in (train, val))
+    return Splits(*(ImageFolder(root, *part) for part in zip(lists, parts, strict=True)))
+
+
+def _others(names: list[str], taken: list[str], images: Mapping[str, Hashable]) -> list[str]:
+    """The names of images whose files are not among those taken."""
+    files = {None, *map(images.get, taken)}  # None: what is no image at all
+    return [name for name in names if images.get(name) not in files]
 
 
 def _below(root: str | Path) -> list[str]:
     """Names of the image files in the folder and its subfolders, relative to it, sorted."""
     if not Path(root).is_dir():
         raise ValueError(f"{root} is not a folder, give the folder that holds the images.")
-    return sorted(_walk(Path(root)))
-
-
-def _walk(root: Path) -> Iterator[str]:
-    visited = set()
+    found, visited = [], set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         identity = os.path.realpath(folder)
         if identity in visited:  # a link that leads back
@@ -164,10 +140,10 @@ def _walk(root: Path) -> Iterator[str]:
             continue
         visited.add(identity)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        images = [n for n in files if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
         inside = Path(folder).relative_to(root)
-        for name in files:
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                yield (inside / name).as_posix()
+        found += [(inside / name).as_posix() for name in images]
+    return sorted(found)
 
 
 def _listed(root: str | Path, list_file: str | Path) -> list[str]:
@@ -188,16 +164,16 @@ def _listed(root: str | Path, list_file: str | Path) -> list[str]:
     return names
 
 
-def _images(root: str | Path, names: Sequence[str]) -> list[File]:
-    """The files with the signature of an image; the others are logged."""
-    found = [File(name, _identity(Path(root, name))) for name in names]
-    left_out = sorted({file.name for file in found if file.identity is None})
+def _images(root: str | Path, names: Iterable[str]) -> dict[str, Hashable]:
+    """The files with the signature of an image, with what tells a file from others."""
+    found = {name: _identity(Path(root, name)) for name in names}
+    left_out = sorted(name for name, identity in found.items() if identity is None)
     if left_out:
         logger.warning(
             "Left out %d of %d files in %s that are no JPEG, PNG or WebP images: %s",
             len(left_out), len(found), root, ", ".join(left_out),
         )  # fmt: skip
-    return [file for file in found if file.identity is not None]
+    return {name: identity for name, identity in found.items() if identity is not None}
 
 
 def _identity(path: Path) -> Hashable:

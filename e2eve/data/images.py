@@ -1,4 +1,4 @@
-"""Pictures in and out: files to uint8 RGB, resizing, and the [-1, 1] tensors of the networks."""
+"""Images in and out: files to uint8 RGB, resizing, and the [-1, 1] tensors of the networks."""
 
 import warnings
 from pathlib import Path
@@ -11,28 +11,30 @@ from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+# What Pillow may decode; its many rarer decoders stay shut to files from strangers.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-"""What Pillow may decode; its many rarer decoders stay shut to files from strangers."""
 
-MAX_PIXELS = 64_000_000
-"""Largest picture decoded, in pixels (width times height): 192 MB as RGB."""
+MAX_PIXELS = 64_000_000  # of the largest image decoded, width times height: 192 MB as RGB
 
 
-def read_image(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture as a person sees it: EXIF rotation applied, transparency over white, 8 bits.
+def read_image(path: str | Path, background: str = "white") -> UInt8[np.ndarray, "height width 3"]:
+    """The image as a person sees it: EXIF rotation applied, 8 bits; the first of an animation.
 
-    Of an animation the first frame. Colour profiles are not applied.
+    Colour profiles are not applied.
+
+    Args:
+        background: colour that transparent parts lie over.
 
     Raises:
         ValueError: one sentence that names the file: missing, no known format, damaged, too large.
     """
     if not Path(path).is_file():
-        raise ValueError(f"{path} is not a file, give the path of a picture.")
+        raise ValueError(f"{path} is not a file, give the path of an image.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
-                return from_pillow(image)
+                return from_pillow(image, background)
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise ValueError(f"{path} is in none of the formats {known}, convert it.") from error
@@ -41,8 +43,10 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "height width 3"]:
         raise ValueError(f"{path} cannot be read ({reason}), replace or remove it.") from error
 
 
-def from_pillow(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
-    """A Pillow picture of any mode as RGB, with EXIF rotation applied and transparency over white.
+def from_pillow(
+    image: Image.Image, background: str = "white"
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A Pillow image of any mode as RGB, with EXIF rotation applied and transparency over a colour.
 
     Raises:
         ValueError: when it has more than `MAX_PIXELS` pixels or holds floating-point values.
@@ -55,13 +59,12 @@ def from_pillow(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
     image = _to_8_bit(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grey pictures of 16 bits scaled to 8; Pillow's own `convert` would clip them at 255."""
+    """Grey images of 16 bits scaled to 8; Pillow's own `convert` would clip them at 255."""
     if image.mode == "F":
         raise ValueError("its values are floating point, which have no agreed white")
     if not image.mode.startswith("I"):
@@ -90,7 +93,7 @@ def resize(
 def square(
     image: UInt8[np.ndarray, "height width 3"], side: int
 ) -> UInt8[np.ndarray, "side side 3"]:
-    """The largest centred square of the picture, resized to `side` pixels."""
+    """The largest centred square of the image, resized to `side` pixels."""
     height, width = image.shape[:2]
     shortest = min(height, width)
     top, left = (height - shortest) // 2, (width - shortest) // 2

@@ -1,7 +1,6 @@
-"""From a person's pictures to what the editor sees, and from what it paints back to pictures."""
+"""From a person's images to what the editor sees, and from what it draws back to images."""
 
-from e2eve.editing.given import Picture, Region
-from e2eve.editing.request import EditRequest
-from e2eve.editing.result import Edits
+from e2eve.editing.edits import EditRequest, Edits
+from e2eve.editing.inputs import ImageInput, RegionInput
 
-__all__ = ["EditRequest", "Edits", "Picture", "Region"]
+__all__ = ["EditRequest", "Edits", "ImageInput", "RegionInput"]

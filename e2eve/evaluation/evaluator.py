@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from torch import Tensor, distributed
 
 from e2eve.config import conf_dir, instantiate
 from e2eve.data.images import to_uint8
-from e2eve.data.pictures import Pictures
+from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluation import Evaluation, SystemResult
+from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
 from e2eve.evaluation.systems import SYSTEMS, evaluated_batches, input_batch, mismatch_shift
@@ -28,9 +29,7 @@ from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance, build_extractor, build_perceptual
 from e2eve.features.base import PooledMaps, maps_name
 from e2eve.features.crops import features_of
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch, MetricNetworks
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent
 from e2eve.transformer import SamplingSettings
@@ -60,7 +59,7 @@ class Evaluator:
         self,
         settings: EvaluationSettings,
         sampling: SamplingSettings | Mapping[str, Any],
-        images: Pictures,
+        images: Images,
         simulation: EditSimulation,
         folder: str | Path,
         name: str,
@@ -76,11 +75,12 @@ class Evaluator:
         """Builds or opens the validation set, and checks that the editor can be evaluated on it.
 
         Raises:
-            ValueError: when there are too few images for it, it was changed, or it was made for
-                other sizes, features or numbers of inputs; or for sampling settings that the editor's
-                token model does not take.
+            ValueError: when there are too few images for it, it was changed, it was made for other
+                sizes, features or numbers of inputs, the editor's token model does not take the
+                sampling settings, or two metrics have one key.
         """
         editor.settings(self.sampling)
+        by_key(self.metrics)
         networks_for(editor, self.validation, self.extractor, self.perceptual)
         log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
 
@@ -114,30 +114,26 @@ class Evaluator:
 
     @cached_property
     def group(self) -> Any:
-        """All processes of a run, over the CPU; they ask for it at the same time."""
-        return cpu_group()
+        """All processes of a run, over the CPU, who ask for it together; None for one alone."""
+        return distributed.new_group(backend="gloo") if distributed.is_initialized() else None
 
     def __call__(self, editor: Editor) -> Evaluation | None:
         """By all processes of a run together; None but in the first one."""
-        extractor = self.extractor.to(editor.device)
-        perceptual = self.perceptual and self.perceptual.to(editor.device)
-        was_training = editor.training
-        editor.eval()
+        was_training, is_first = editor.training, self.group is None or self.group.rank() == 0
         with progress_bars() as report:
-            rank, _ = rank_and_count(self.group)
             found = evaluate(
-                editor,
+                editor.eval(),
                 self.validation,
-                extractor,
-                perceptual,
+                self.extractor.to(editor.device),
+                self.perceptual and self.perceptual.to(editor.device),
                 settings=self.settings,
                 sampling=self.sampling,
                 metrics=self.metrics,
                 group=self.group,
-                progress=silent if rank else report,
+                progress=report if is_first else silent,
             )
         editor.train(was_training)
-        return None if rank else found
+        return found if is_first else None
 
     def report(self, editor: Editor, *, title: str, config: str | None = None) -> Evaluation | None:
         """Evaluates, and writes metrics.json, samples and report.html into the folder.
@@ -149,10 +145,8 @@ class Evaluator:
         found = self(editor)
         if found is not None:
             found.save(self.folder)
-            curves = self.folder / "metrics.csv"
-            write_report(
-                self.folder / "report.html", found, title=title, curves=curves, config=config
-            )
+            page, curves = self.folder / "report.html", self.folder / "metrics.csv"
+            write_report(page, found, title=title, curves=curves, config=config)
         return found
 
 
@@ -186,39 +180,58 @@ def evaluate(
         sampling: None: as the editor's token model does by itself.
         metrics: None: `standard_metrics`. The distance to the driver, by which samples are
             ordered, is always measured.
-        group: of the processes that share the work, from `cpu_group`; None for one process.
+        group: of the processes that share the work, over the CPU; None for one process.
 
     Raises:
         ValueError: when editor, networks and validation set don't fit, or two metrics have one key.
     """
-    began, (rank, count) = time.monotonic(), rank_and_count(group)
+    began, drawing = time.monotonic(), editor.settings(sampling)
     networks = networks_for(editor, validation, extractor, perceptual)
-    drawing = editor.settings(sampling)
     measured = {system.key: by_key(metrics) for system in SYSTEMS}
-    samples = FirstSamples(max(settings.shown, settings.saved))
+    images = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
-    batches = own_batches(batches_of(len(validation), settings.batch_size, count), rank, count)
+    rank, count = (0, 1) if group is None else (group.rank(), group.size())
+    batches = own_batches(len(validation), settings.batch_size, rank, count)
     for done, rows in enumerate(batches, 1):
-        inputs = input_batch(validation, rows, shift, settings.seed, editor.device)
-        for batch in evaluated_batches(editor, inputs, validation, networks, settings, drawing):
-            for metric in measured[batch.system].values():
+        inputs = input_batch(validation, rows, shift, editor.device)
+        for key, batch in evaluated_batches(
+            editor,
+            inputs,
+            validation,
+            networks,
+            num_samples=settings.num_samples,
+            seed=settings.seed,
+            sampling=drawing,
+        ):
+            for metric in [*measured[key].values(), *([images] if key == "editor" else [])]:
                 metric.update(batch)
-            if batch.system == "editor":
-                samples.update(batch)
         progress("batches measured", done, len(batches))
-    if group is not None:
-        for metric in [samples, *(m for found in measured.values() for m in found.values())]:
-            metric.sync(process_group=group)
-    return Evaluation(
-        results=tuple(SystemResult(system, measured[system.key]) for system in SYSTEMS),
-        samples=samples.measured(),
-        validation=validation,
-        networks=networks,
-        settings=settings,
-        sampling=drawing,
-        shift=shift,
-        seconds=time.monotonic() - began,
-    )
+    for metric in [images, *(m for found in measured.values() for m in found.values())]:
+        if group is not None:
+            metric.gather(group)
+    manifest = {name: validation.manifest[name] for name in FROM_MANIFEST}
+    about = {
+        "validation_set": validation.name,
+        "validation_hash": validation.content_hash,
+        **manifest,
+        "frechet_name": extractor.frechet_name,
+        "perceptual": perceptual and perceptual.name,
+        "mismatched_by": shift,
+        "seconds": round(time.monotonic() - began, 1),
+        **{name: getattr(settings, name) for name in DrawingSettings.__dataclass_fields__},
+        "sampling": asdict(drawing),
+    }
+    return Evaluation.of(measured, images.measured(), validation, about)
+
+
+FROM_MANIFEST = (
+    "inputs",
+    "references",
+    "references_that_are_sources",
+    "distractors",
+    "extractor",
+    "retrieval",
+)
 
 
 def by_key(metrics: Sequence[EditMetric] | None) -> dict[str, EditMetric]:
@@ -247,34 +260,19 @@ class FirstSamples(EditMetric):
         self.count = count
 
     def measure(self, batch: EvaluatedBatch) -> UInt8[Tensor, "first samples side side 3"]:
-        """Of the batch's inputs among the first; for others there is none."""
         wanted = batch.edits[: max(0, self.count - batch.inputs.rows.start)]
         return torch.from_numpy(to_uint8(wanted))
 
 
-def cpu_group() -> Any:
-    """A group of all processes over the CPU; None alone. All processes call this together."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return None
-    return distributed.new_group(backend="gloo")
+def own_batches(count: int, size: int, rank: int = 0, processes: int = 1) -> list[range]:
+    """Batches of one process, of at most `size` inputs: every `processes`-th from its own on.
 
-
-def rank_and_count(group: Any) -> tuple[int, int]:
-    return (0, 1) if group is None else (distributed.get_rank(group), group.size())
-
-
-def batches_of(count: int, size: int, processes: int = 1) -> list[range]:
-    """Runs of at most `size` inputs, shorter ones where a process would get none otherwise."""
-    size = min(size, math.ceil(count / processes))
-    return [range(start, min(count, start + size)) for start in range(0, count, size)]
-
-
-def own_batches(batches: Sequence[range], rank: int, processes: int) -> Sequence[range]:
-    """Every `processes`-th batch from its own on.
-
-    A process without any measures the first one again, which changes nothing: states that are
+    They are smaller where a process would get none otherwise. If there are fewer inputs than
+    processes, the others measure the first batch again, which changes nothing: states that are
     gathered need the same shape everywhere.
     """
+    size = min(size, math.ceil(count / processes))
+    batches = [range(start, min(count, start + size)) for start in range(0, count, size)]
     return batches[rank::processes] or batches[:1]
 
 
@@ -290,38 +288,6 @@ def networks_for(
     Raises:
         ValueError: when editor, networks and validation set don't fit each other.
     """
-    check_fit(editor, validation, extractor)
-    retrieval = retrieval_network(validation, extractor, perceptual)
-    check_features(extractor, validation.sources, validation.features.sources)
-    check_features(retrieval, validation.drivers, validation.features.drivers)
-    return MetricNetworks(extractor, retrieval, perceptual)
-
-
-def retrieval_network(
-    validation: ValidationSet, extractor: FeatureExtractor, perceptual: PerceptualDistance | None
-) -> FeatureExtractor:
-    """The network whose features of drivers and distractors the validation set holds.
-
-    Raises:
-        ValueError: when it is neither the extractor nor made of the perceptual distance.
-    """
-    if validation.retrieval == extractor.name:
-        return extractor
-    if perceptual is not None and validation.retrieval == maps_name(perceptual.name):
-        return PooledMaps(perceptual)
-    given = "none" if perceptual is None else f'"{perceptual.name}"'
-    raise ValueError(
-        f'Drivers are found by features of "{validation.retrieval}" in the validation set, and '
-        f"the perceptual distance is {given}: give the one that it was built with."
-    )
-
-
-def check_fit(editor: Editor, validation: ValidationSet, extractor: FeatureExtractor) -> None:
-    """Compares sizes, names and devices.
-
-    Raises:
-        ValueError: where they don't fit, naming both values.
-    """
     for name in ("image_size", "driver_size"):
         ours, theirs = getattr(editor, name), getattr(validation, name)
         if ours != theirs:
@@ -329,16 +295,29 @@ def check_fit(editor: Editor, validation: ValidationSet, extractor: FeatureExtra
                 f"The editor's {name} is {ours} and the validation set's is {theirs}, build one "
                 f"with {name}={ours}."
             )
-    if extractor.name != validation.extractor:
+    known, wanted = validation.manifest["extractor"], validation.manifest["retrieval"]
+    if extractor.name != known:
         raise ValueError(
-            f'The validation set holds features of "{validation.extractor}" and the extractor is '
+            f'The validation set holds features of "{known}" and the extractor is '
             f'"{extractor.name}", use the same or build the validation set again.'
         )
     if extractor.device != editor.device:
         raise ValueError(
-            f"The extractor is on {extractor.device} and the editor on {editor.device}, move "
-            "one of them."
+            f"The extractor is on {extractor.device} and the editor on {editor.device}, move one "
+            "of them."
         )
+    retrieval = extractor
+    if wanted != extractor.name:
+        if perceptual is None or wanted != maps_name(perceptual.name):
+            given = "none" if perceptual is None else f'"{perceptual.name}"'
+            raise ValueError(
+                f'Drivers are found by features of "{wanted}" in the validation set, and the '
+                f"perceptual distance is {given}: give the one that it was built with."
+            )
+        retrieval = PooledMaps(perceptual)
+    check_features(extractor, validation.sources, validation.features.sources)
+    check_features(retrieval, validation.drivers, validation.features.drivers)
+    return MetricNetworks(extractor, retrieval, perceptual)
 
 
 def check_features(
@@ -353,7 +332,7 @@ def check_features(
     """
     seen, stored = features_of(network, images[:CHECKED]), stored[:CHECKED]
     known = seen.shape == stored.shape
-    difference = ((seen - stored).norm() / stored.norm()).item() if known else float("inf")
+    difference = ((seen - stored).norm() / stored.norm()).item() if known else math.inf
     if difference > SAME_FEATURES:
         raise ValueError(
             f'The features of "{network.name}" differ from those in the validation set by '

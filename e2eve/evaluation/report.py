@@ -1,17 +1,22 @@
 """The report of a run: what was found, on which images, measured with what."""
 
+import math
 import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from e2eve.evaluation.curves import curve_charts
+import torch
+
 from e2eve.evaluation.evaluation import Evaluation
+from e2eve.evaluation.results import INPUTS, Results
 from e2eve.evaluation.systems import SYSTEMS
-from e2eve.metrics.base import Estimate, estimate
+from e2eve.metrics.base import margin
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.charts import line_chart
-from e2eve.reporting.page import Highlight, Page
-from e2eve.reporting.tables import Column
+from e2eve.reporting.charts import curve_charts, line_chart
+from e2eve.reporting.page import Column, Highlight, Page
+from e2eve.runs import read_curves
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -81,39 +86,34 @@ def write_report(
         curves: a metrics.csv of the training run, left out when it does not exist.
         config: the run's configuration as YAML.
     """
-    about = evaluation.about()
+    about, infos = evaluation.results.about, evaluation.results.infos
     page = Page(title, f"{about['inputs']} unpaired inputs, {about['num_samples']} samples each")
-    page.text(TASK).highlights(findings(evaluation))
-    add_samples(page, evaluation)
-    infos = evaluation.infos
+    page.text(TASK).highlights(findings(evaluation.results))
+    page.section("Samples").picture(
+        evaluation.picture(),
+        f"The first {min(about['shown'], about['inputs'])} inputs of the validation set, none "
+        "chosen. Samples are ordered by the distance of their region to the driver in feature "
+        "space, which is the number under them; the left column outlines the edit region.",
+    )
     for aspect in dict.fromkeys([*ASPECTS, *(info.aspect for info in infos)]):
         add_aspect(page, evaluation, aspect, [info for info in infos if info.aspect == aspect])
-    charts = curve_charts(curves) if curves is not None and Path(curves).exists() else []
+    charts = curve_charts(read_curves(curves)) if curves is not None else []
     if charts:
         page.section("Training")
         for chart in charts:
             page.chart(chart)
-    add_method(page, evaluation)
+    add_method(page, about)
     if config is not None:
         page.section("Configuration").details("config.yaml", config)
     return page.write(path)
 
 
-def add_samples(page: Page, evaluation: Evaluation) -> None:
-    page.section("Samples").picture(
-        evaluation.picture(),
-        f"The first {evaluation.count_shown} inputs of the validation set, none chosen. "
-        "Samples are ordered by the distance of their region to the driver in feature space, "
-        "which is the number under them; the left column outlines the edit region.",
-    )
-
-
-def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: list[MetricInfo]) -> None:
+def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: Sequence[MetricInfo]) -> None:
     """A table of its metrics for the systems that have any of them; nothing without metrics."""
     if not infos:
         return
     aspect = ASPECTS.get(name, Aspect(name.capitalize()))
-    page.section(aspect.heading).text(aspect.text.format(**evaluation.about()))
+    page.section(aspect.heading).text(aspect.text.format(**evaluation.results.about))
     ranked = {system.key for system in SYSTEMS if system.ranked}
     rows = [
         {**row, "unranked": row["key"] not in ranked}
@@ -121,7 +121,7 @@ def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: list[Metric
         if any(row[info.key] is not None for info in infos)
     ]
     page.table(rows, [SYSTEM, *(column_of(info) for info in infos)], aspect.caption)
-    if chart := recall_chart(evaluation, infos):
+    if chart := recall_chart(rows, infos, evaluation.results.about["distractors"] + 1):
         page.chart(chart)
 
 
@@ -131,8 +131,7 @@ def column_of(info: MetricInfo) -> Column:
     return Column(info.key, info.label, info.spec, info.best, note)
 
 
-def add_method(page: Page, evaluation: Evaluation) -> None:
-    about = evaluation.about()
+def add_method(page: Page, about: Mapping[str, Any]) -> None:
     explained = "\n".join(f"- **{s.name}**: {s.explanation}." for s in SYSTEMS)
     page.section("What was measured, and with what").text(explained)
     facts = {
@@ -149,38 +148,37 @@ def add_method(page: Page, evaluation: Evaluation) -> None:
         "Time taken": f"{about['seconds']:.0f} s",
     }
     rows = [{"fact": name, "value": value} for name, value in facts.items()]
-    page.table(rows, [Column("fact", ""), Column("value", "")]).note(limits(evaluation))
+    page.table(rows, [Column("fact", ""), Column("value", "")]).note(limits(about))
 
 
-def limits(evaluation: Evaluation) -> str:
+def limits(about: Mapping[str, Any]) -> str:
     """What these numbers cannot say."""
-    about = evaluation.about()
     points = [
-        f"Distances of {about['inputs']} images to {about['references']} are biased upwards, the "
-        "Fréchet distance strongly so: compare them between rows of one table, or with pages that "
-        "show the same validation set (sha256), counts and features.",
+        "Distances of {inputs} images to {references} are biased upwards, the Fréchet distance "
+        "strongly so: compare them between rows of one table, or with pages that show the same "
+        "validation set (sha256), counts and features.",
         "R@k asks a network whether a region looks like the driver; it does not ask a person.",
         "Intervals are over inputs. They say nothing about another training run with another seed.",
     ]
     if about["frechet_name"] != "FID":
-        points.insert(1, f"{about['frechet_name']} is not FID and not comparable with it.")
-    shared = evaluation.validation.manifest["references_that_are_sources"]
-    if shared:
+        points.insert(1, "{frechet_name} is not FID and not comparable with it.")
+    if about["references_that_are_sources"]:
         points.append(
-            f"{shared} of the {about['references']} reference images are sources too: the data "
-            "set is small, and every distance is flattered."
+            "{references_that_are_sources} of the {references} reference images are sources too: "
+            "the data set is small, and every distance is flattered."
         )
-    return "\n".join(f"- {point}" for point in points)
+    return "\n".join(f"- {point}" for point in points).format(**about)
 
 
-def recall_chart(evaluation: Evaluation, infos: list[MetricInfo]) -> "go.Figure | None":
+def recall_chart(
+    rows: Sequence[Mapping[str, Any]], infos: Sequence[MetricInfo], candidates: int
+) -> "go.Figure | None":
     """Recall over k; None where it is not among these metrics."""
     matches = [re.fullmatch(r"recall_(\d+)", info.key) for info in infos]
     ks = sorted(int(match[1]) for match in matches if match)
     if not ks:
         return None
-    candidates = evaluation.about()["distractors"] + 1
-    lines = {row["system"]: (ks, [row[f"recall_{k}"] for k in ks]) for row in evaluation.rows()}
+    lines = {row["system"]: (ks, [row[f"recall_{k}"] for k in ks]) for row in rows}
     lines["chance"] = (ks, [k / candidates for k in ks])
     figure = line_chart(lines, "Driver found among the k nearest", "k", "share of samples")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
@@ -192,38 +190,39 @@ def recall_chart(evaluation: Evaluation, infos: list[MetricInfo]) -> "go.Figure 
     return figure
 
 
-def findings(evaluation: Evaluation) -> list[Highlight]:
+def findings(results: Results) -> list[Highlight]:
     """Does the driver matter, is it shown, is the rest kept, does it look natural?
 
     What was not measured is left out.
     """
-    makers = (driver_matters, driver_shown, rest_kept, looks_natural)
-    return [found for make in makers if (found := make(evaluation))]
+    found = []
+    for make in (driver_matters, driver_shown, rest_kept, looks_natural):
+        with suppress(KeyError):
+            found.append(make(results))
+    return found
 
 
-def driver_matters(evaluation: Evaluation) -> Highlight | None:
-    editor, misled = evaluation["editor"], evaluation["editor_mismatched"]
-    if not {"nll_inside", "nll_gap"} <= editor.keys():
-        return None
-    gap = evaluation.estimate("editor", "nll_gap")
-    verdict = _verdict(gap, "The driver matters", "The matched driver misleads")
+def driver_matters(results: Results) -> Highlight:
+    gap, misled = results.means["nll_gap"], results.systems["editor_mismatched"]
+    width = results.margins["editor"].get("nll_gap", math.nan)
+    verdict = _verdict(gap, width, "The driver matters", "The matched driver misleads")
     return Highlight(
-        f"{gap.mean:+.2f} nats",
+        f"{gap:+.2f} nats",
         "per token, given a mismatched driver",
-        f"{verdict}. In the region a token of the source costs {editor['nll_inside']:.2f} nats "
-        f"given its own driver, {misled['nll_inside']:.2f} nats given another input's.",
+        f"{verdict}. In the region a token of the source costs {results.means['nll_inside']:.2f} "
+        f"nats given its own driver, {misled['nll_inside']:.2f} nats given another input's.",
     )
 
 
-def driver_shown(evaluation: Evaluation) -> Highlight | None:
-    key = next((key for key in ("recall_5", "recall_1") if key in evaluation["editor"]), None)
-    if key is None:
-        return None
-    k, candidates = int(key.removeprefix("recall_")), evaluation.about()["distractors"] + 1
-    values = {row["key"]: row[key] for row in evaluation.rows()}
-    matched, misled = (evaluation.per_input(name, key) for name in ("editor", "editor_mismatched"))
-    difference = estimate(matched - misled)
-    verdict = _verdict(difference, "Samples show their driver", "Samples avoid their driver", ".0%")
+def driver_shown(results: Results) -> Highlight:
+    k = 5 if "recall_5" in results.means else 1
+    values = {system: row[f"recall_{k}"] for system, row in results.systems.items()}
+    by_system = results.table(INPUTS).groupby("system")[f"recall_{k}"]
+    matched, misled = (by_system.get_group(key) for key in ("editor", "editor_mismatched"))
+    differences = torch.tensor(matched.to_numpy() - misled.to_numpy())
+    words = "Samples show their driver", "Samples avoid their driver"
+    verdict = _verdict(differences.nanmean().item(), margin(differences), *words, ".0%")
+    candidates = results.about["distractors"] + 1
     return Highlight(
         f"{values['editor']:.0%} / {values['editor_mismatched']:.0%}",
         f"R@{k}, given the driver / another one",
@@ -233,42 +232,36 @@ def driver_shown(evaluation: Evaluation) -> Highlight | None:
     )
 
 
-def rest_kept(evaluation: Evaluation) -> Highlight | None:
-    row = evaluation.rows()[0]
-    if not {"l1_real", "outside_ratio"} <= row.keys():
-        return None
-    if row["l1_real"] is None or row["outside_ratio"] is None:
+def rest_kept(results: Results) -> Highlight:
+    if "outside_ratio" in {info.key for info in results.infos} - results.means.keys():
         return Highlight("–", "change outside the region", "Nothing lies outside the regions.")
-    own = evaluation["reconstruction"]["l1_real"]
+    own = results.systems["reconstruction"]["l1_real"]
     return Highlight(
-        f"{row['outside_ratio']:.2f} ×",
+        f"{results.means['outside_ratio']:.2f} ×",
         "the tokenizer's error outside the region",
-        f"Samples differ from their source by {row['l1_real']:.3f} there, the source that only "
-        f"went through the tokenizer by {own:.3f} (mean absolute difference, pixels in [-1, 1]).",
+        f"Samples differ from their source by {results.means['l1_real']:.3f} there, the source "
+        f"that only went through the tokenizer by {own:.3f} (mean absolute "
+        "difference, pixels in [-1, 1]).",
     )
 
 
-def looks_natural(evaluation: Evaluation) -> Highlight | None:
-    editor, paste = evaluation["editor"], evaluation["paste"]
-    if not {"frechet", "frechet_region"} <= editor.keys():
-        return None
+def looks_natural(results: Results) -> Highlight:
+    values = [
+        results.systems[system][key]
+        for key in ("frechet_region", "frechet")
+        for system in ("editor", "paste")
+    ]
+    texts = [f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in values]
     return Highlight(
-        f"{_short(editor['frechet_region'])} / {_short(paste['frechet_region'])}",
-        f"{evaluation.about()['frechet_name']} of regions, editor / paste",
-        "Less is nearer to real images. Whole images: "
-        f"{_short(editor['frechet'])} / {_short(paste['frechet'])}.",
+        f"{texts[0]} / {texts[1]}",
+        f"{results.about['frechet_name']} of regions, editor / paste",
+        f"Less is nearer to real images. Whole images: {texts[2]} / {texts[3]}.",
     )
 
 
-def _verdict(difference: Estimate, positive: str, negative: str, spec: str = ".2f") -> str:
-    low, high = difference.mean - difference.margin, difference.mean + difference.margin
+def _verdict(mean: float, width: float, positive: str, negative: str, spec: str = ".2f") -> str:
+    low, high = mean - width, mean + width
     interval = f"(95 % interval of the difference: {low:{spec}} to {high:{spec}})"
     if low > 0:
         return f"{positive} {interval}"
-    if high < 0:
-        return f"{negative} {interval}"
-    return f"No difference shown {interval}"
-
-
-def _short(distance: float) -> str:
-    return f"{distance:.0f}" if distance >= 100 else f"{distance:.3g}"
+    return f"{negative if high < 0 else 'No difference shown'} {interval}"

@@ -1,24 +1,35 @@
 """What is compared: the editor, the editor misled, and edits that need no editor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
+from e2eve.editing.compositing import pasted
 from e2eve.editor import Editor
-from e2eve.evaluation.baselines import paste, poisson
-from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.metrics.batch import Edits, EvaluatedBatch, InputBatch, MetricNetworks, PairedNLL
+from e2eve.geometry import Box
+from e2eve.metrics.base import EvaluatedBatch, InputBatch, InputNLL, MetricNetworks
 from e2eve.transformer import SamplingSettings
+
+Sources = UInt8[np.ndarray, "inputs side side 3"]
+Regions = Bool[np.ndarray, "inputs side side"]
+Drivers = UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+
+BORDER = 8
+"""Pixels by which an image is continued before it is blended."""
+
+SMALLEST_CLONE = 3
+"""A region less wide or high, in pixels, has no interior whose colours could be fitted."""
 
 
 @dataclass(frozen=True)
@@ -68,76 +79,71 @@ def evaluated_batches(
     inputs: InputBatch,
     validation: ValidationSet,
     networks: MetricNetworks,
-    settings: DrawingSettings,
-    sampling: SamplingSettings,
-) -> Iterator[EvaluatedBatch]:
-    """The edits of each system, one after the other."""
-    reconstructions = tokenized(editor, inputs.sources)
-    likelihood = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
-    for system in SYSTEMS:
-        if system.drivers is not None:
-            drivers = inputs.drivers if system.drivers == "matched" else inputs.mismatched_drivers
-            edits = drawn(editor, inputs, drivers, settings.num_samples, sampling)
-        else:
-            single = {
-                "paste": lambda: inputs.pastes,
-                "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
-                "poisson": lambda: inputs.blends,
-                "source": lambda: inputs.sources,
-                "reconstruction": lambda: reconstructions,
-            }
-            edits = rearrange(single[system.key](), "b c h w -> b 1 c h w")
-        yield EvaluatedBatch(
-            system=system.key,
-            edits=edits.float(),
-            inputs=inputs,
-            reconstructions=reconstructions.float(),
-            references=validation.features,
-            networks=networks,
-            drivers=system.drivers,
-            likelihood=likelihood,
-        )
-
-
-def drawn(
-    editor: Editor,
-    inputs: InputBatch,
-    drivers: Float[Tensor, "batch 3 driver_side driver_side"],
+    *,
     num_samples: int,
+    seed: int,
     sampling: SamplingSettings,
-) -> Edits:
-    """Samples of the editor; the same for an input whatever the batch is."""
-    return editor.draw(
-        EditInputs(inputs.sources, inputs.regions, drivers),
-        num_samples=num_samples,
-        seeds=inputs.seeds,
-        settings=sampling,
-        pastes=inputs.pastes,
-    )
+) -> Iterator[tuple[str, EvaluatedBatch]]:
+    """The edits of each system by its key, one after the other.
 
-
-@torch.no_grad()
-def paired_nll(editor: Editor, inputs: InputBatch) -> PairedNLL:
-    """Likelihood of the sources' own tokens, given paired and mismatched paired drivers."""
-    matched = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
-    other_ids = editor.driver_tokenizer.encode(inputs.mismatched_paired_drivers)
-    columns: list[Tensor] = []
-    for tokens in (matched, matched._replace(driver_ids=other_ids)):
-        nll = editor.nll(tokens)
-        columns += [nll.inside_by_input, nll.outside_by_input]
-    return PairedNLL(*columns)
+    Args:
+        seed: input n is drawn with seed + n, and so the same in any batch.
+    """
+    reconstructions = tokenized(editor, inputs.sources)
+    given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
+    single = {
+        "paste": lambda: inputs.pastes,
+        "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
+        "poisson": lambda: inputs.blends,
+        "source": lambda: inputs.sources,
+        "reconstruction": lambda: reconstructions,
+    }
+    nll = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
+    for system in SYSTEMS:
+        if system.drivers is None:
+            edits = rearrange(single[system.key](), "b c h w -> b 1 c h w")
+        else:
+            edits = editor.draw(
+                EditInputs(inputs.sources, inputs.regions, given[system.drivers]),
+                num_samples=num_samples,
+                seeds=[seed + n for n in inputs.rows],
+                settings=sampling,
+                pastes=inputs.pastes,
+            )
+        yield (
+            system.key,
+            EvaluatedBatch(
+                edits=edits.float(),
+                inputs=inputs,
+                reconstructions=reconstructions.float(),
+                references=validation.features,
+                networks=networks,
+                nll=nll if system.drivers else None,
+                mismatched=system.drivers == "mismatched",
+            ),
+        )
 
 
 def tokenized(
     editor: Editor, images: Float[Tensor, "batch 3 side side"]
 ) -> Float[Tensor, "batch 3 side side"]:
-    """Images encoded and decoded again by the source tokenizer."""
+    """Images encoded and decoded by the source tokenizer."""
     ids = editor.source_tokenizer.encode(images)
     return editor.decode(rearrange(ids, "b t -> b 1 t"))[:, 0]
 
 
+@torch.no_grad()
+def paired_nll(editor: Editor, inputs: InputBatch) -> dict[str, InputNLL]:
+    """NLL of the sources' own tokens, given paired and mismatched paired drivers."""
+    tokens = editor.tokenize(EditInputs(inputs.sources, inputs.regions, inputs.paired_drivers))
+    other_ids = editor.driver_tokenizer.encode(inputs.mismatched_paired_drivers)
+    given = {"matched": tokens, "mismatched": tokens._replace(driver_ids=other_ids)}
+    nll = {name: editor.nll(tokens) for name, tokens in given.items()}
+    return {name: InputNLL(one.inside_by_input, one.outside_by_input) for name, one in nll.items()}
+
+
 def input_batch(
-    validation: ValidationSet, rows: range, shift: int, seed: int, device: torch.device
+    validation: ValidationSet, rows: range, shift: int, device: torch.device
 ) -> InputBatch:
     """Inputs `rows`; the mismatched driver is the one of `shift` inputs before."""
     chosen = np.array(rows)
@@ -151,7 +157,6 @@ def input_batch(
 
     return InputBatch(
         rows=rows,
-        seeds=[seed + n for n in rows],
         boxes=boxes,
         sources=tensor(sources),
         regions=torch.from_numpy(regions)[:, None].to(device),
@@ -182,3 +187,46 @@ def mismatch_shift(validation: ValidationSet) -> int:
         )
 
     return min(range(1, count), key=clashes)
+
+
+def paste(
+    sources: Sources, regions: Regions, region_boxes: Sequence[Box], drivers: Drivers
+) -> Sources:
+    """The driver resized to the region's bounding box, shown where the region is."""
+    inputs = zip(sources, regions, region_boxes, drivers, strict=True)
+    return np.stack([pasted(*item) for item in inputs])
+
+
+def poisson(
+    sources: Sources, regions: Regions, region_boxes: Sequence[Box], drivers: Drivers
+) -> Sources:
+    """The paste with its gradients kept and its colours fitted to the source around the region.
+
+    Seamless cloning of Pérez, Gangnet and Blake, "Poisson Image Editing", 2003, by OpenCV. A region
+    that touches the image's border is fitted to the border pixels there: the source is continued
+    by repeating them. A region below `SMALLEST_CLONE` pixels stays a paste.
+    """
+    edits = sources.copy()
+    pasted = paste(sources, regions, region_boxes, drivers)
+    for edit, region, box, patch in zip(edits, regions, region_boxes, pasted, strict=True):
+        fits = min(box.width, box.height) >= SMALLEST_CLONE
+        blend = _cloned(patch, edit, region, box) if fits else patch
+        np.copyto(edit, blend, where=region[..., None])
+    return edits
+
+
+def _cloned(
+    patch: UInt8[np.ndarray, "side side 3"],
+    source: UInt8[np.ndarray, "side side 3"],
+    region: Bool[np.ndarray, "side side"],
+    box: Box,
+) -> UInt8[np.ndarray, "side side 3"]:
+    """OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes."""
+    sides = (BORDER, BORDER, BORDER, BORDER)
+    patch, source = (
+        cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (patch, source)
+    )
+    mask = cv2.copyMakeBorder(255 * region.astype(np.uint8), *sides, cv2.BORDER_CONSTANT, value=0)
+    centre = (BORDER + box.left + box.width // 2, BORDER + box.top + box.height // 2)
+    blend = cv2.seamlessClone(patch, source, mask, centre, cv2.NORMAL_CLONE)
+    return blend[BORDER:-BORDER, BORDER:-BORDER]

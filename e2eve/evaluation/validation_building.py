@@ -13,30 +13,30 @@ from torch import Tensor
 
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
-from e2eve.data.pictures import Pictures
+from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
-from e2eve.editing.given import read_mask
+from e2eve.editing.inputs import as_mask
 from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance
 from e2eve.features.base import PooledMaps
 from e2eve.features.crops import features_of, region_features
 from e2eve.geometry import Box
-from e2eve.metrics.batch import ReferenceFeatures
+from e2eve.metrics.base import ReferenceFeatures
 from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
 
 
 class Plan(NamedTuple):
-    """Which pictures of the data set are used for what."""
+    """Which images of the data set are used for what."""
 
     inputs: list[int]
-    origins: list[int]  # the driver of input n comes out of the picture of input origins[n]
+    origins: list[int]  # the driver of input n comes out of the image of input origins[n]
     references: list[int]
     distractors: list[int]  # two more than are needed at a time
 
     def of(self, indices: Sequence[int]) -> "Plan":
-        """The plan for these pictures of a larger data set."""
+        """The plan for these images of a larger data set."""
         inputs, references, distractors = (
             [indices[n] for n in part] for part in (self.inputs, self.references, self.distractors)
         )
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 def draw_plan(
     length: int, num_inputs: int, num_distractors: int, num_references: int, seed: int
 ) -> Plan:
-    """Inputs come first in a random order; references and distractors are other pictures as long
+    """Inputs come first in a random order; references and distractors are other images as long
     as there are any.
 
     Drivers wander along a random cycle through all inputs, so that none meets its own source.
@@ -62,7 +62,7 @@ def draw_plan(
     for name, count in needed.items():
         if count > length:
             raise ValueError(
-                f"{name} is {count} and the data set has {length} pictures, lower it or add some."
+                f"{name} is {count} and the data set has {length} images, lower it or add some."
             )
     if min(num_inputs, num_references) < 2 or num_distractors < 1:
         raise ValueError(
@@ -85,19 +85,19 @@ def draw_plan(
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures as their largest centred squares, and places of edits on them.
+    """Images as their largest centred squares, and places of edits on them.
 
-    Picture `index` always gets the same place. With `masks`, input n is edited in mask n, from the
+    Image `index` always gets the same place. With `masks`, input n is edited in mask n, from the
     first again where they run out.
     """
 
-    pictures: Pictures
+    images: Images
     simulation: EditSimulation
     seed: int
     masks: Sequence[Bool[np.ndarray, "side side"]] | None = None
 
     def view(self, index: int) -> UInt8[np.ndarray, "side side 3"]:
-        return square(self.pictures[index], self.simulation.image_size)
+        return square(self.images[index], self.simulation.image_size)
 
     def place(self, index: int, n: int) -> Placement:
         rng = np.random.default_rng((self.seed, index))
@@ -106,11 +106,11 @@ class Scenes:
         return self.simulation.place_in(self.masks[n % len(self.masks)], rng)
 
     def names(self, indices: Iterable[int]) -> tuple[str, ...]:
-        return tuple(self.pictures.name(index) for index in indices)
+        return tuple(self.images.name(index) for index in indices)
 
 
 def build_validation_set(
-    pictures: Pictures,
+    images: Images,
     simulation: EditSimulation,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None = None,
@@ -124,39 +124,39 @@ def build_validation_set(
     name: str = "validation",
     progress: Report = silent,
 ) -> ValidationSet:
-    """Unpaired inputs with regions drawn by the simulation, and features of real pictures.
+    """Unpaired inputs with regions drawn by the simulation, and features of real images.
 
     Args:
         simulation: draws regions and driver boxes. Its view and its driver transformations are
-            left out, so that trainings that differ in them share a validation set.
+            left out, so that training runs that differ in them share a validation set.
         extractor: for the Fréchet and kernel distances.
         perceptual: its maps are what R@k compares; without it the extractor's features are.
-        num_references: pictures for the Fréchet and kernel distances; as many as there are
+        num_references: images for the Fréchet and kernel distances; as many as there are
             stands for all that are not damaged.
-        num_distractors: crops of other pictures among which a driver has to be found; they are
-            cut out where the driver was cut out of its picture.
-        same_place: cut drivers out where the region is, for aligned pictures; otherwise where a
-            simulated edit of the driver's own picture has its driver.
+        num_distractors: crops of other images among which a driver has to be found; they are
+            cut out where the driver was cut out of its image.
+        same_place: cut drivers out where the region is, for aligned images; otherwise where a
+            simulated edit of the driver's own image has its driver.
         masks: edit regions that are used in turn instead of simulated ones.
 
     Raises:
         ValueError: where the data set is too small, or a mask is empty or too thin.
     """
-    scenes = Scenes(pictures, simulation, seed, masks)
+    scenes = Scenes(images, simulation, seed, masks)
     while True:
-        usable = distinct(pictures)
-        whole = num_references == len(pictures)
+        usable = distinct(images)
+        whole = num_references == len(images)
         references = len(usable) if whole else num_references
         plan = draw_plan(len(usable), num_inputs, num_distractors, references, seed).of(usable)
         built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
-        if distinct(pictures) == usable:
+        if distinct(images) == usable:
             return built.hashed()
-        log.warning("The validation set is built again without the damaged pictures.")
+        log.warning("The validation set is built again without the damaged images.")
 
 
-def distinct(pictures: Pictures) -> list[int]:
-    """Indices of different pictures: where one is known to be damaged, another stands in for it."""
-    return list({pictures.name(index): index for index in range(len(pictures))}.values())
+def distinct(images: Images) -> list[int]:
+    """Indices of different images: where one is known to be damaged, another stands in for it."""
+    return list({images.name(index): index for index in range(len(images))}.values())
 
 
 def _built(
@@ -229,7 +229,7 @@ def _cut(
 def _reference_features(
     scenes: Scenes, plan: Plan, extractor: FeatureExtractor, progress: Report
 ) -> tuple[Float[Tensor, "references dim"], Float[Tensor, "references dim"]]:
-    """Of whole pictures, and of a region of each."""
+    """Of whole images, and of a region of each."""
     whole, regions, step = [], [], 64
     for start in range(0, len(plan.references), step):
         indices = plan.references[start : start + step]
@@ -249,7 +249,7 @@ def _distractor_features(
     retrieval: FeatureExtractor,
     progress: Report,
 ) -> Float[Tensor, "inputs distractors dim"]:
-    """Crops of the pool at each driver's box, without the source's and the driver's own picture."""
+    """Crops of the pool at each driver's box, without the source's and the driver's own image."""
     views = {index: scenes.view(index) for index in plan.distractors}
     result = []
     for n, box in enumerate(boxes):
@@ -278,12 +278,12 @@ def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
 
 
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
-    """Masks from the pictures below a folder, by name: white is edited, black or unpainted kept."""
-    masks = (read_mask(Path(folder, name)) for name in ImageFolder(folder).names)
-    return [square(_as_picture(mask), side)[..., 0] > 127 for mask in masks]
+    """Masks from the images below a folder, by name: white is edited, black or unpainted kept."""
+    masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
+    return [square(_as_image(mask), side)[..., 0] > 127 for mask in masks]
 
 
-def _as_picture(mask: Bool[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
+def _as_image(mask: Bool[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
     return np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
 
 

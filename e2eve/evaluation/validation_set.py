@@ -27,7 +27,7 @@ from safetensors.torch import save as save_tensors
 
 from e2eve.data.images import read_image
 from e2eve.geometry import Box
-from e2eve.metrics.batch import ReferenceFeatures
+from e2eve.metrics.base import ReferenceFeatures
 
 FORMAT = 1
 

@@ -1,24 +1,106 @@
-"""What a metric is: its number, what readers have to know of it, and how processes share it."""
+"""What a metric is, what it may look at, and how processes share it."""
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
+from torchmetrics.utilities.distributed import gather_all_tensors
 
-from e2eve.metrics.batch import EvaluatedBatch, ReferenceFeatures
+from e2eve.features import FeatureExtractor, PerceptualDistance
+from e2eve.features.crops import region_features
+from e2eve.geometry import Box
 from e2eve.metrics.info import MetricInfo
 
+__all__ = ["EditMetric", "EvaluatedBatch", "MetricInfo"]
 
-class Estimate(NamedTuple):
-    """A mean over inputs, and half the width of its 95 % interval (normal approximation)."""
+T = TypeVar("T")
+Edits = Float[Tensor, "batch samples 3 side side"]
+Part = Literal["image", "region"]
 
-    mean: float
-    margin: float
+
+class ReferenceFeatures(NamedTuple):
+    """Features of real images, by the networks that a validation set's manifest names.
+
+    The `extractor` gives the first three, for distances of sets of images; the `retrieval`
+    network, which may be the same, gives the others, for finding drivers.
+    """
+
+    whole: Float[Tensor, "references dim"]
+    regions: Float[Tensor, "references dim"]  # region crops of the same images
+    sources: Float[Tensor, "inputs dim"]
+    drivers: Float[Tensor, "inputs width"]
+    distractors: Float[Tensor, "inputs distractors width"]  # kept in half precision
+
+
+class MetricNetworks(NamedTuple):
+    """Frozen networks through which metrics see images."""
+
+    extractor: FeatureExtractor  # for distances of sets of images
+    retrieval: FeatureExtractor  # for finding drivers
+    perceptual: PerceptualDistance | None  # for diversity
+
+
+class InputBatch(NamedTuple):
+    """Inputs `rows` of a validation set, on the editor's device; images in [-1, 1].
+
+    A mismatched driver is another input's. Paired drivers are cut out of the source itself, or,
+    mismatched, out of the other input's source.
+    """
+
+    rows: range
+    boxes: list[Box]
+    sources: Float[Tensor, "batch 3 side side"]
+    regions: Bool[Tensor, "batch 1 side side"]
+    drivers: Float[Tensor, "batch 3 driver_side driver_side"]
+    mismatched_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
+    paired_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
+    mismatched_paired_drivers: Float[Tensor, "batch 3 driver_side driver_side"]
+    pastes: Float[Tensor, "batch 3 side side"]
+    blends: Float[Tensor, "batch 3 side side"]
+    driver_features: Float[Tensor, "batch dim"]
+    distractor_features: Float[Tensor, "batch distractors dim"]
+
+
+class InputNLL(NamedTuple):
+    """Mean NLL of each input's source tokens, nats per token; NaN where it has no such token."""
+
+    inside: Float[Tensor, " batch"]  # tokens of cells that the region touches
+    outside: Float[Tensor, " batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedBatch:
+    """Edits of one system, and all that a metric may look at.
+
+    Args:
+        edits: images in [-1, 1]; a single sample for each input where nothing is random.
+        reconstructions: the sources encoded and decoded by the editor's tokenizer.
+        nll: gives the editor's NLL of the sources, by the driver that it is given: "matched" is the
+            paired driver; None for systems that are no editor.
+        mismatched: whether the editor was given mismatched drivers.
+    """
+
+    edits: Edits
+    inputs: InputBatch
+    reconstructions: Float[Tensor, "batch 3 side side"]
+    references: ReferenceFeatures
+    networks: MetricNetworks
+    nll: Callable[[], dict[str, InputNLL]] | None = None
+    mismatched: bool = False
+    shared: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
+
+    def once(self, compute: Callable[["EvaluatedBatch"], T]) -> T:
+        """`compute(self)`, by whichever metric asks first; the others share its result."""
+        if compute not in self.shared:
+            self.shared[compute] = compute(self)
+        return self.shared[compute]
 
 
 class EditMetric(Metric):
@@ -27,9 +109,6 @@ class EditMetric(Metric):
     A metric of your own sets `info` and defines `measure`, which gives values of each sample or, as
     `per` says, of each input; the number is their mean. A metric of whole sets of edits also
     defines `summary`, which turns what was measured of all inputs into the number.
-
-    States are gathered from all processes by torchmetrics, each input's values with its number:
-    order, and inputs that two processes have measured, change nothing.
 
     Args:
         info: in place of the class's.
@@ -40,11 +119,11 @@ class EditMetric(Metric):
     per: ClassVar[Literal["sample", "input", "set"]] = "sample"
     rows: list[Tensor]
     values: list[Tensor]
+    references: ReferenceFeatures
 
-    def __init__(self, info: MetricInfo | None = None, **options: Any) -> None:
-        super().__init__(sync_on_compute=False, **options)
+    def __init__(self, info: MetricInfo | None = None) -> None:
+        super().__init__(sync_on_compute=False)
         self.info = info or type(self).info
-        self.references: ReferenceFeatures | None = None
         self.add_state("rows", [], dist_reduce_fx="cat")
         self.add_state("values", [], dist_reduce_fx="cat")
 
@@ -56,14 +135,29 @@ class EditMetric(Metric):
         """
 
     def update(self, batch: EvaluatedBatch) -> None:
-        """Measures a batch; values are kept on the CPU."""
+        """Measures a batch; values are kept on the CPU, with the numbers of their inputs."""
         values = self.measure(batch)
-        if values is None:
-            return
-        self.references = batch.references
-        self.rows.append(torch.tensor(batch.inputs.rows)[: len(values)])
-        values = values.double() if values.dtype == torch.bool else values
-        self.values.append(values.detach().cpu())
+        if values is not None:
+            self.references = batch.references
+            self.rows.append(torch.tensor(batch.inputs.rows)[: len(values)])
+            values = values.double() if values.dtype == torch.bool else values
+            self.values.append(values.detach().cpu())
+
+    def gather(self, group: Any) -> None:
+        """Takes over the states of all processes of a group, for good.
+
+        `sync` would end with the next `compute`, and what single inputs have is asked for after it.
+        """
+        if self.values:
+            self.rows = gather_all_tensors(dim_zero_cat(self.rows), group)
+            self.values = gather_all_tensors(dim_zero_cat(self.values), group)
+
+    def measured(self) -> Shaped[Tensor, "inputs *rest"] | None:
+        """What `measure` has given, by input, each once; None for nothing."""
+        if not self.values:
+            return None
+        places = {row: place for place, row in enumerate(dim_zero_cat(self.rows).tolist())}
+        return dim_zero_cat(self.values)[[places[row] for row in sorted(places)]]
 
     def compute(self) -> float:
         """The number; NaN where nothing was measured."""
@@ -74,14 +168,6 @@ class EditMetric(Metric):
         """The mean of all values but NaN."""
         return values.double().nanmean().item()
 
-    def measured(self) -> Shaped[Tensor, "inputs *rest"] | None:
-        """What `measure` has given, one row an input in their order; None for nothing."""
-        if not len(self.values):
-            return None
-        rows, values = dim_zero_cat(self.rows), dim_zero_cat(self.values)
-        first = {row: place for place, row in reversed(list(enumerate(rows.tolist())))}
-        return values[[first[row] for row in sorted(first)]]
-
     def per_input(self) -> Float[Tensor, " inputs"] | None:
         """One value for each input, the mean of its samples'; None for metrics of sets."""
         values = self.measured()
@@ -90,10 +176,21 @@ class EditMetric(Metric):
         return values.double().flatten(1).nanmean(1) if values.ndim > 1 else values.double()
 
 
-def estimate(values: Float[Tensor, " inputs"]) -> Estimate:
-    """The mean of finite values; without any, or for a single one, the margin is NaN."""
+def margin(values: Float[Tensor, " inputs"]) -> float:
+    """Half the width of the 95 % interval of a mean over inputs (normal approximation).
+
+    Values that are not finite are left out; NaN for fewer than two.
+    """
     defined = values[values.isfinite()].double()
-    if not len(defined):
-        return Estimate(math.nan, math.nan)
     spread = defined.std(correction=1).item() if len(defined) > 1 else math.nan
-    return Estimate(defined.mean().item(), 1.96 * spread / len(defined) ** 0.5)
+    return 1.96 * spread / max(1, len(defined)) ** 0.5
+
+
+def whole_features(batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
+    """Features of each input's first sample."""
+    return batch.networks.extractor(batch.edits[:, 0])
+
+
+def edited_features(batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
+    """Features of the region of each input's first sample."""
+    return region_features(batch.networks.extractor, batch.edits[:, 0], batch.inputs.boxes)

@@ -1,6 +1,6 @@
 """Diversity: how much the samples of one input differ, to a perceptual distance."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -9,9 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from e2eve.features import PerceptualDistance
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, Part
 
 
 class Diversity(NamedTuple):
@@ -83,19 +81,15 @@ class SampleDiversity(EditMetric):
     """
 
     per = "input"
+    info = MetricInfo(
+        "diversity",
+        "Diversity",
+        aspect="diversity",
+        note="mean perceptual distance between samples of one input; more is not better by itself",
+    )
 
-    def __init__(self, part: Literal["image", "region"] = "image") -> None:
-        region = part == "region"
-        super().__init__(
-            MetricInfo(
-                key="diversity_region" if region else "diversity",
-                label="Diversity, region" if region else "Diversity",
-                aspect="diversity",
-                note="mean perceptual distance between samples of one input; more is not better "
-                "by itself",
-                shown=region,
-            )
-        )
+    def __init__(self, part: Part = "image") -> None:
+        super().__init__(self.info.of_region() if part == "region" else None)
         self.part = part
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, " batch"] | None:

@@ -5,100 +5,47 @@ is biased upwards for few samples (Chong and Forsyth 2020, arXiv 1911.07023): re
 """
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch, edited_features, whole_features
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import (
+    EditMetric,
+    EvaluatedBatch,
+    MetricInfo,
+    Part,
+    edited_features,
+    whole_features,
+)
 
 
-class FeatureStatistics(NamedTuple):
-    """Mean and covariance of features, all a Fréchet distance needs; float64.
-
-    The covariance is `factor.T @ factor`, with no more rows than there are features or dimensions.
-    """
-
-    mean: Float[Tensor, " dim"]
-    factor: Float[Tensor, "rows dim"]
-    samples: int
-
-
-def feature_statistics(features: Float[Tensor, "count dim"]) -> FeatureStatistics:
-    """Mean and factor (centred features / √(count - 1), reduced to at most dim rows).
-
-    Raises:
-        ValueError: for fewer than 2 features.
-    """
-    check_features(features)
-    features = features.double()
-    mean = features.mean(0)
-    factor = (features - mean) / (len(features) - 1) ** 0.5
-    if len(factor) > factor.shape[1]:
-        factor = torch.linalg.qr(factor, mode="r").R
-    return FeatureStatistics(mean, factor, len(features))
-
-
-def frechet_distance(
-    a: Float[Tensor, "count_a dim_a"] | FeatureStatistics,
-    b: Float[Tensor, "count_b dim_b"] | FeatureStatistics,
-) -> float:
-    """‖μa - μb‖² + tr Σa + tr Σb - 2 tr (Σa Σb)^½, a squared distance.
+def frechet_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b dim_b"]) -> float:
+    """‖μa - μb‖² + tr Σa + tr Σb - 2 tr (Σa Σb)^½, a squared distance; float64.
 
     With factors, Σ = FᵀF, the last trace is the sum of the singular values of Fa Fbᵀ: the
-    eigenvalues of Σa Σb are the squares of those. No root of a matrix
-    is taken, and few samples cost little.
+    eigenvalues of Σa Σb are the squares of those. No root of a matrix is taken, and few samples
+    cost little.
 
     Raises:
         ValueError: for fewer than 2 features, or sets of different dimension.
     """
-    a, b = (x if isinstance(x, FeatureStatistics) else feature_statistics(x) for x in (a, b))
-    check_same_width(a.factor, b.factor)
-    means = (a.mean - b.mean).square().sum()
-    traces = a.factor.square().sum() + b.factor.square().sum()
-    root = torch.linalg.svdvals(a.factor @ b.factor.T).sum()
+    check_features(a, b)
+    (mean_a, factor_a), (mean_b, factor_b) = map(_mean_and_factor, (a, b))
+    means = (mean_a - mean_b).square().sum()
+    traces = factor_a.square().sum() + factor_b.square().sum()
+    root = torch.linalg.svdvals(factor_a @ factor_b.T).sum()
     return max(0.0, (means + traces - 2 * root).item())  # rounding can reach below zero
 
 
-class Frechet(EditMetric):
-    """Fréchet distance of the edits' features to those of real images.
-
-    Each system counts with one image an input, the first sample.
-
-    Args:
-        part: of the images that is compared.
-    """
-
-    per = "set"
-
-    def __init__(self, part: Literal["image", "region"] = "image") -> None:
-        region = part == "region"
-        super().__init__(
-            MetricInfo(
-                key="frechet_region" if region else "frechet",
-                label="Fréchet, region" if region else "Fréchet",
-                best="low",
-                spec=".4g",
-                aspect="naturalness",
-                note="distance of the features of edits to those of real images"
-                + (", of regions" if region else ""),
-                shown=region,
-            )
-        )
-        self.region = region
-
-    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
-        """The features; only those of Inception-v3 make it an FID."""
-        if batch.networks.extractor.frechet_name == "FID":
-            self.info = replace(self.info, label=self.info.label.replace("Fréchet", "FID"))
-        return batch.once(edited_features if self.region else whole_features)
-
-    def summary(self, values: Float[Tensor, "inputs dim"]) -> float:
-        assert self.references is not None  # which come with the values
-        return frechet_distance(values, self.references[self.region])
+def _mean_and_factor(
+    features: Float[Tensor, "count dim"],
+) -> tuple[Float[Tensor, " dim"], Float[Tensor, "rows dim"]]:
+    """Mean, and centred features / √(count - 1), reduced to at most dim rows."""
+    features = features.double()
+    mean = features.mean(0)
+    factor = (features - mean) / (len(features) - 1) ** 0.5
+    return mean, torch.linalg.qr(factor, mode="r").R if len(factor) > factor.shape[1] else factor
 
 
 def check_features(*sets: Float[Tensor, "_count _dim"]) -> None:
@@ -119,12 +66,42 @@ def check_features(*sets: Float[Tensor, "_count _dim"]) -> None:
                 "Some features are not finite, so no distance exists: look for broken images "
                 "among the ones they come from."
             )
+        if features.shape[1] != sets[0].shape[1]:
+            raise ValueError(
+                f"Features of {sets[0].shape[1]} and of {features.shape[1]} dimensions cannot be "
+                "compared, take both from one feature extractor."
+            )
 
 
-def check_same_width(a: Float[Tensor, "rows_a dim_a"], b: Float[Tensor, "rows_b dim_b"]) -> None:
-    """Raises ValueError for features of different extractors."""
-    if a.shape[1] != b.shape[1]:
-        raise ValueError(
-            f"Features of {a.shape[1]} and of {b.shape[1]} dimensions cannot be compared, take "
-            "both from one feature extractor."
-        )
+class Frechet(EditMetric):
+    """Fréchet distance of the edits' features to those of real images.
+
+    Each system counts with one image an input, the first sample. "FID" is said of Inception-v3's
+    features and no others.
+
+    Args:
+        part: of the images that is compared.
+    """
+
+    per = "set"
+    info = MetricInfo(
+        "frechet",
+        "Fréchet",
+        best="low",
+        spec=".4g",
+        aspect="naturalness",
+        note="distance of the features of edits to those of real images",
+    )
+    distance = staticmethod(frechet_distance)
+
+    def __init__(self, part: Part = "image") -> None:
+        super().__init__(self.info.of_region() if part == "region" else None)
+        self.is_region = part == "region"
+
+    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
+        if batch.networks.extractor.frechet_name == "FID":
+            self.info = replace(self.info, label=self.info.label.replace("Fréchet", "FID"))
+        return batch.once(edited_features if self.is_region else whole_features)
+
+    def summary(self, values: Float[Tensor, "inputs dim"]) -> float:
+        return self.distance(values, self.references[self.is_region])

@@ -1,9 +1,7 @@
 """What a reader has to know of a metric; imports nothing heavy."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
-
-Best = Literal["low", "high"]
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,20 @@ class MetricInfo:
     key: str
     label: str
     unit: str = ""
-    best: Best | None = None
+    best: Literal["low", "high"] | None = None
     spec: str = ".3f"
     aspect: str = "other"
     note: str = ""
     needs: str | None = None
     shown: bool = False
 
+    def of_region(self) -> "MetricInfo":
+        """The same of the regions alone, which is shown from the start."""
+        names = {"key": f"{self.key}_region", "label": f"{self.label}, region"}
+        return replace(self, **names, note=f"{self.note}, of regions", shown=True)
+
     def __post_init__(self) -> None:
         if not self.key.isidentifier():
             raise ValueError(
                 f'The key of a metric is "{self.key}": use letters, digits and underscores.'
             )
-        if self.best not in (None, "low", "high"):
-            raise ValueError(f'{self.key}: best is "{self.best}", use "low", "high" or None.')

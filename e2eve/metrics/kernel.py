@@ -3,15 +3,11 @@
 Bińkowski et al. 2018, "Demystifying MMD GANs" (arXiv 1801.01401).
 """
 
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor
 
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch, edited_features, whole_features
-from e2eve.metrics.frechet import check_features, check_same_width
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import MetricInfo
+from e2eve.metrics.frechet import Frechet, check_features
 
 ROWS_AT_ONCE = 2048
 
@@ -25,7 +21,6 @@ def kernel_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b
         ValueError: for fewer than 2 features, or sets of different dimension.
     """
     check_features(a, b)
-    check_same_width(a, b)
     a, b = a.double(), b.double()
     within = sum(_mean_of_distinct(features) for features in (a, b))
     return within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
@@ -43,28 +38,15 @@ def _mean_of_distinct(features: Float[Tensor, "count dim"]) -> float:
     return (_kernel_sum(features, features) - itself) / (count * (count - 1))
 
 
-class Kernel(EditMetric):
-    """Kernel distance of the edits' features to those of real images; see `Frechet`."""
+class Kernel(Frechet):
+    """Kernel distance of the edits' features to those of real images, on the same images."""
 
-    per = "set"
-
-    def __init__(self, part: Literal["image", "region"] = "image") -> None:
-        region = part == "region"
-        super().__init__(
-            MetricInfo(
-                key="kernel_region" if region else "kernel",
-                label="Kernel, region" if region else "Kernel",
-                best="low",
-                spec=".4g",
-                aspect="naturalness",
-                note="kernel distance of regions" if region else "kernel distance, likewise",
-            )
-        )
-        self.region = region
-
-    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
-        return batch.once(edited_features if self.region else whole_features)
-
-    def summary(self, values: Float[Tensor, "inputs dim"]) -> float:
-        assert self.references is not None  # which come with the values
-        return kernel_distance(values, self.references[self.region])
+    info = MetricInfo(
+        "kernel",
+        "Kernel",
+        best="low",
+        spec=".4g",
+        aspect="naturalness",
+        note="kernel distance of the features of edits to those of real images",
+    )
+    distance = staticmethod(kernel_distance)

@@ -8,34 +8,12 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
+COMMON = {"best": "low", "aspect": "locality"}
+PIXELS = {"unit": "pixels in [-1, 1]", "spec": ".4f", **COMMON}
 TOKENIZER = "tokenizer.source"
-"""What two runs share whose errors are compared in units of the tokenizer's."""
-
-
-_NOTE = "mean absolute difference outside the region"
-SOURCE = MetricInfo(
-    key="l1_real",
-    label="L1 outside",
-    unit="pixels in [-1, 1]",
-    best="low",
-    spec=".4f",
-    aspect="locality",
-    note=f"{_NOTE}, to the source",
-)
-TOKENIZED = MetricInfo(
-    key="l1_rec",
-    label="L1 to tokenized",
-    unit="pixels in [-1, 1]",
-    best="low",
-    spec=".4f",
-    aspect="locality",
-    note=f"{_NOTE}, to the source through the tokenizer",
-    needs=TOKENIZER,
-)
+"""What two runs must share where the tokenizer's own error counts."""
 
 
 def l1_outside(
@@ -64,14 +42,16 @@ class L1Outside(EditMetric):
     """
 
     def __init__(self, to: Literal["source", "tokenized"] = "source") -> None:
-        known = {"source": SOURCE, "tokenized": TOKENIZED}
-        if to not in known:
-            raise ValueError(f'to is "{to}": L1 outside is to "source" or to "tokenized".')
-        super().__init__(known[to])
-        self.to_source = to == "source"
+        note = "mean absolute difference outside the region, to the source"
+        info = MetricInfo("l1_real", "L1 outside", note=note, **PIXELS)
+        if to == "tokenized":
+            note += " through the tokenizer"
+            info = MetricInfo("l1_rec", "L1 to tokenized", note=note, needs=TOKENIZER, **PIXELS)
+        super().__init__(info)
+        self.compared = l1_to_source if to == "source" else l1_to_tokenized
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
-        return batch.once(l1_to_source if self.to_source else l1_to_tokenized)
+        return batch.once(self.compared)
 
 
 class L1Ratio(EditMetric):
@@ -82,13 +62,12 @@ class L1Ratio(EditMetric):
 
     per = "set"
     info = MetricInfo(
-        key="outside_ratio",
-        label="L1 ratio",
-        best="low",
-        aspect="locality",
+        "outside_ratio",
+        "L1 ratio",
         note="L1 to the source outside the region, in units of the tokenizer's own error",
         needs=TOKENIZER,
         shown=True,
+        **COMMON,
     )
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch columns"]:

@@ -5,12 +5,9 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
-UNIT = "nats per token"
-TOKENIZER = "tokenizer.source"
+COMMON = {"unit": "nats per token", "aspect": "fit", "needs": "tokenizer.source"}
 
 
 class NLL(EditMetric):
@@ -26,27 +23,18 @@ class NLL(EditMetric):
     per = "input"
 
     def __init__(self, part: Literal["inside", "outside"] = "inside") -> None:
-        if part not in ("inside", "outside"):
-            raise ValueError(f'part is "{part}": give "inside" or "outside".')
-        inside = part == "inside"
+        note = f"NLL {part} the region, given the driver cut out of the source"
+        label = "NLL" if part == "inside" else "NLL, outside"
+        shown = part == "inside"
         super().__init__(
-            MetricInfo(
-                key=f"nll_{part}",
-                label="NLL" if inside else "NLL, outside",
-                unit=UNIT,
-                best="low",
-                aspect="fit",
-                note=f"NLL {part} the region, given the driver cut out of the source",
-                needs=TOKENIZER,
-                shown=inside,
-            )
+            MetricInfo(f"nll_{part}", label, best="low", note=note, shown=shown, **COMMON)
         )
         self.part = part
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, " batch"] | None:
-        if batch.drivers is None:
+        if batch.nll is None:
             return None
-        return getattr(batch.likelihood(), f"{batch.drivers}_{self.part}")
+        return getattr(batch.nll()["mismatched" if batch.mismatched else "matched"], self.part)
 
 
 class NLLGap(EditMetric):
@@ -54,18 +42,15 @@ class NLLGap(EditMetric):
 
     per = "input"
     info = MetricInfo(
-        key="nll_gap",
-        label="NLL gap",
-        unit=UNIT,
+        "nll_gap",
+        "NLL gap",
         best="high",
-        aspect="fit",
         note="NLL that the matched driver saves in the region, compared with a mismatched one",
-        needs=TOKENIZER,
         shown=True,
+        **COMMON,
     )
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, " batch"] | None:
-        if batch.drivers != "matched":
+        if batch.nll is None or batch.mismatched:
             return None
-        nll = batch.likelihood()
-        return nll.mismatched_inside - nll.matched_inside
+        return batch.nll()["mismatched"].inside - batch.nll()["matched"].inside

@@ -6,10 +6,10 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.metrics.base import EditMetric
-from e2eve.metrics.batch import EvaluatedBatch
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 from e2eve.metrics.retrieval import driver_ranks, sweep_distances, sweep_features
+
+SHARE = {"best": "high", "spec": ".1%", "aspect": "faithfulness"}
 
 
 class Retrieval(NamedTuple):
@@ -44,17 +44,8 @@ class Recall(EditMetric):
 
     def __init__(self, k: int = 5) -> None:
         note = f"how often the driver is among the {k} crops nearest to the edited region"
-        super().__init__(
-            MetricInfo(
-                key=f"recall_{k}",
-                label=f"R@{k}",
-                best="high",
-                spec=".1%",
-                aspect="faithfulness",
-                note=note,
-                shown=k in (5, 20),
-            )
-        )
+        shown = k in (5, 20)
+        super().__init__(MetricInfo(f"recall_{k}", f"R@{k}", note=note, shown=shown, **SHARE))
         self.k = k
 
     def measure(self, batch: EvaluatedBatch) -> Bool[Tensor, "batch samples"] | None:
@@ -72,17 +63,9 @@ class BestOfNRecall(EditMetric):
     per = "input"
 
     def __init__(self, k: int = 5) -> None:
-        super().__init__(
-            MetricInfo(
-                key=f"recall_{k}_best_of_n",
-                label=f"best-of-n R@{k}",
-                best="high",
-                spec=".1%",
-                aspect="faithfulness",
-                note=f"R@{k} of the sample nearest to the driver",
-                needs="num_samples",
-            )
-        )
+        note, needs = f"R@{k} of the sample nearest to the driver", "num_samples"
+        key, label = f"recall_{k}_best_of_n", f"best-of-n R@{k}"
+        super().__init__(MetricInfo(key, label, note=note, needs=needs, **SHARE))
         self.k = k
 
     def measure(self, batch: EvaluatedBatch) -> Bool[Tensor, " batch"] | None:
@@ -96,8 +79,8 @@ class DriverRank(EditMetric):
     """Rank of the driver among its distractors, 1 for a driver nearer than all of them."""
 
     info = MetricInfo(
-        key="driver_rank",
-        label="Driver's rank",
+        "driver_rank",
+        "Driver's rank",
         best="low",
         spec=".1f",
         aspect="faithfulness",
@@ -112,10 +95,9 @@ class DriverDistance(EditMetric):
     """Distance of the region to the driver in feature space, by which samples are ordered."""
 
     info = MetricInfo(
-        key="driver_distance",
-        label="Distance to the driver",
+        "driver_distance",
+        "Distance to the driver",
         best="low",
-        spec=".3f",
         aspect="faithfulness",
         note="distance of the edited region to the driver in feature space",
     )

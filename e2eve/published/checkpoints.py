@@ -1,16 +1,20 @@
-"""Checkpoint files of any age: their weights by name, and what else they hold is left.
+"""Checkpoint files of any age: their weights by name, read without running what else they hold.
 
-Read are safetensors, PyTorch's zip archives and the format that came before them. PyTorch's safe
-loader goes first; what it refuses, callbacks or configuration objects among the weights, goes
-through `e2eve.published.pickles`.
+Read are safetensors, PyTorch's zip archives and the format that came before them. A pickle is a
+program: it names functions and classes and asks for them to be called. PyTorch reads these files
+with a pickle module that is handed to it; the one here lets it find tensors and plain containers.
+Every other name stands for an inert `Record` (callbacks, configuration objects), and a name that
+reaches for the system or the interpreter is refused.
 """
 
+import pickle
+import struct
+import tarfile
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
-from functools import cache
-from io import BytesIO
+from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,18 +22,40 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from e2eve.published.pickles import (
-    UNREADABLE,
-    Findings,
-    RefusedError,
-    RestrictedUnpickler,
-    StorageRecord,
-    TensorRecord,
-)
-
-LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first thing in a file from before PyTorch 1.6
 CONTAINERS = ("state_dict", "model", "module", "net", "params")  # where weights lie in a file
 OUR_DESCRIPTION = "e2eve"  # where `to=published` notes what the weights do not say
+
+# No checkpoint needs these, and nearly every attack by pickle does.
+REFUSED_MODULES = frozenset(
+    "_pickle asyncio bdb cPickle cloudpickle code codeop commands cProfile ctypes dill ftplib http "
+    "imp importlib joblib marshal nt os pdb pickle pip posix profile pty requests runpy shutil "
+    "signal site smtplib socket subprocess sys tempfile timeit trace urllib webbrowser".split()
+)
+REFUSED_BUILTINS = frozenset(
+    "__import__ apply breakpoint compile delattr eval exec execfile exit file globals input locals "
+    "open quit setattr vars".split()
+)
+PYTHON_2 = {"__builtin__": "builtins", "commands": "subprocess"}  # modules that were renamed
+
+# What a damaged or foreign file makes an unpickler raise.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+
+
+class RefusedError(ValueError):
+    """A pickle asks for something that no checkpoint needs."""
 
 
 class Checkpoint(NamedTuple):
@@ -38,12 +64,6 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]
     description: dict | None  # as in a bundle's config.yaml, where the file was written by e2eve
     records: list[str]  # classes of objects in the file that were not rebuilt
-
-
-class Contents(NamedTuple):
-    tree: Any
-    tensor: Callable[[Any], Tensor]  # of a leaf
-    records: list[str]
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -59,21 +79,14 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
             return Checkpoint(load_file(path), None, [])
         except SafetensorError as error:
             raise ValueError(f"{path} cannot be read ({error}): download it again.") from error
-    contents = _load_safely(path) or _load_restricted(path)
-    state = find_state(contents.tree, path)
-    weights = {
-        name: contents.tensor(leaf)
-        for name, leaf in state.items()
-        if isinstance(leaf, Tensor | TensorRecord)
-    }
-    description = contents.tree.get(OUR_DESCRIPTION)
-    return Checkpoint(
-        weights, description if isinstance(description, dict) else None, contents.records
-    )
+    tree, records = _load_restricted(path)
+    weights = {n: leaf.detach() for n, leaf in find_state(tree, path).items() if _is_weight(leaf)}
+    description = tree.get(OUR_DESCRIPTION)
+    return Checkpoint(weights, description if isinstance(description, dict) else None, records)
 
 
 def check_looks_right(path: Path) -> None:
-    """Raise one sentence where the first bytes show that this is no checkpoint, or not whole."""
+    """Raises ValueError where the first bytes show that this is no checkpoint, or not whole."""
     if not path.is_file():
         raise ValueError(f"There is no file {path}: give the path of a published checkpoint.")
     with path.open("rb") as file:
@@ -88,7 +101,7 @@ def check_looks_right(path: Path) -> None:
         )
     if head.startswith(b"version https://git-lfs"):
         raise ValueError(f"{path} is a pointer of Git LFS and no checkpoint: run `git lfs pull`.")
-    if start[257:262] == b"ustar":
+    if start[257:262] == b"ustar" or tarfile.is_tarfile(path):
         raise ValueError(
             f"{path} is in the tar format of PyTorch before 0.4: open it there and save it again."
         )
@@ -104,7 +117,7 @@ def find_state(tree: Any, path: Path) -> dict[str, Any]:
     """
     if isinstance(tree, dict):
         for inside in (*(tree.get(name) for name in CONTAINERS), tree):
-            if isinstance(inside, dict) and _has_weights(inside):
+            if isinstance(inside, dict) and any(map(_is_weight, inside.values())):
                 return {str(name): value for name, value in inside.items()}
     what = type(tree).__name__ if not isinstance(tree, dict) else f"entries {list(tree)[:4]}"
     raise ValueError(
@@ -113,92 +126,113 @@ def find_state(tree: Any, path: Path) -> dict[str, Any]:
     )
 
 
-def _has_weights(state: Mapping) -> bool:
-    return any(isinstance(value, Tensor | TensorRecord) for value in state.values())
+def _is_weight(leaf: object) -> bool:
+    return isinstance(leaf, Tensor)
 
 
-def _load_safely(path: Path) -> Contents | None:
-    """What PyTorch's safe loader makes of the file; None where it refuses."""
+def _load_restricted(path: Path) -> tuple[Any, list[str]]:
+    """What the file holds, and names of classes that were not rebuilt."""
+    records: dict[str, type[Record]] = {}
+    zipped = zipfile.is_zipfile(path)
     try:
-        with warnings.catch_warnings():  # about the protocol of the pickle, which is checked here
+        # PyTorch would load and run such an archive, so its own reader is asked.
+        if zipped and torch._C.PyTorchFileReader(str(path)).has_record("constants.pkl"):
+            raise ValueError("a TorchScript archive, which is a program")
+        with warnings.catch_warnings():  # of storages as they were named before
             warnings.simplefilter("ignore")
-            # Mapped, so that optimiser states are not read.
             tree = torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
+                path,
+                map_location="cpu",
+                weights_only=False,
+                pickle_module=restricted_pickle(path, records),
+                mmap=zipped,  # so that optimiser states are not read
             )
-    except UNREADABLE:
-        return None
-    return Contents(tree, lambda leaf: leaf.detach(), [])
-
-
-def _load_restricted(path: Path) -> Contents:
-    try:
-        load = _load_zip if zipfile.is_zipfile(path) else _load_legacy
-        return load(path)
     except RefusedError:
         raise
-    except (*UNREADABLE, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise ValueError(
             f"{path} is no PyTorch checkpoint, or cut short or damaged ({error}): download it "
             "again, or give a .ckpt, .pth, .pt or .safetensors file."
         ) from error
+    return tree, sorted(records)
 
 
-def _load_zip(path: Path) -> Contents:
-    findings = Findings()
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        root = next((n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")), None)
-        if root is None:
-            raise ValueError("a zip archive without data.pkl")
-        root = root.removesuffix("data.pkl")
-        if f"{root}byteorder" in names and archive.read(f"{root}byteorder") != b"little":
-            raise ValueError("written on a big-endian machine")
-        tree = RestrictedUnpickler(
-            BytesIO(archive.read(f"{root}data.pkl")), str(path), findings
-        ).load()
+class Record:
+    """Stands for whatever is not rebuilt, takes everything and does nothing."""
 
-    @cache
-    def numbers(storage: StorageRecord) -> Tensor:
-        with zipfile.ZipFile(path) as archive:
-            return _numbers(storage, archive.read(f"{root}data/{storage.key}"))
+    def __new__(cls, *args: Any, **kwargs: Any) -> "Record":
+        return object.__new__(cls)
 
-    return Contents(tree, lambda leaf: _view(leaf, numbers, path), sorted(findings.records))
+    def _ignore(self, *args: Any, **kwargs: Any) -> None: ...
+
+    __init__ = __setstate__ = __setitem__ = append = extend = add = _ignore
+
+    def __call__(self, *args: Any, **kwargs: Any) -> "Record":
+        return Record()
 
 
-def _load_legacy(path: Path) -> Contents:
-    """Three headers, the tree, the keys of its storages, and for each a length and the numbers."""
-    findings, offsets = Findings(), dict[str, int]()
-    with path.open("rb") as file:
-        magic, _, _, tree, keys = (
-            RestrictedUnpickler(file, str(path), findings).load() for _ in range(5)
-        )
-        if magic != LEGACY_MAGIC:
-            raise ValueError("a pickle of something else")
-        for key in keys:
-            file.seek(8, 1)  # how many numbers follow, known already
-            offsets[key] = file.tell()
-            file.seek(findings.storages[key].length * findings.storages[key].dtype.itemsize, 1)
-
-    @cache
-    def numbers(storage: StorageRecord) -> Tensor:
-        with path.open("rb") as file:
-            file.seek(offsets[storage.key])
-            return _numbers(storage, file.read(storage.length * storage.dtype.itemsize))
-
-    return Contents(tree, lambda leaf: _view(leaf, numbers, path), sorted(findings.records))
+def rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *rest: Any) -> Any:
+    """A tensor; what else comes with it (gradient, hooks) is left."""
+    if not isinstance(storage, torch.storage.TypedStorage):
+        return Record()  # its numbers are in some other format
+    return torch._utils._rebuild_tensor(storage, offset, tuple(shape), tuple(stride))
 
 
-def _numbers(storage: StorageRecord, data: bytes) -> Tensor:
-    if len(data) != storage.length * storage.dtype.itemsize:
-        raise RuntimeError(f"{len(data)} bytes for {storage.length} numbers of {storage.dtype}")
-    if not data:
-        return torch.empty(0, dtype=storage.dtype)
-    return torch.frombuffer(bytearray(data), dtype=storage.dtype)
+def rebuild_parameter(data: Any, *rest: Any) -> Any:
+    """A parameter is its tensor here."""
+    return data
 
 
-def _view(leaf: TensorRecord, numbers: Callable[[StorageRecord], Tensor], path: Path) -> Tensor:
-    try:
-        return numbers(leaf.storage).as_strided(leaf.shape, leaf.stride, leaf.offset)
-    except (*UNREADABLE, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is cut short or damaged ({error}): download it again.") from error
+def rebuild_subclass(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+    """A tensor with attributes is its tensor here."""
+    return rebuild_tensor(*arguments) if function is rebuild_tensor else Record()
+
+
+def plain_dict(*rest: Any) -> OrderedDict:
+    """In place of a dictionary with a default."""
+    return OrderedDict()
+
+
+REBUILT: dict[str, Any] = {
+    "collections.OrderedDict": OrderedDict,
+    "collections.defaultdict": plain_dict,
+    "builtins.dict": dict,
+    "builtins.list": list,
+    "builtins.tuple": tuple,
+    "builtins.set": set,
+    "builtins.frozenset": frozenset,
+    "torch.Size": tuple,
+    "torch._utils._rebuild_tensor": rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+    "torch._utils._rebuild_parameter": rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": rebuild_parameter,
+    "torch._tensor._rebuild_from_type_v2": rebuild_subclass,
+}
+
+
+def restricted_pickle(path: Path, records: dict[str, type[Record]]) -> Any:
+    """A pickle module for `torch.load` whose `find_class` imports nothing.
+
+    Args:
+        records: gets a class for each name that is not rebuilt. PyTorch resolves names of
+            storages by itself before it asks for anything.
+    """
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            module = PYTHON_2.get(module, module)
+            full, package = f"{module}.{name}", module.partition(".")[0]
+            if full in REBUILT:
+                return REBUILT[full]
+            refused_builtin = module == "builtins" and name.partition(".")[0] in REFUSED_BUILTINS
+            if package in REFUSED_MODULES or refused_builtin:
+                raise RefusedError(
+                    f"{path} wants to run {full}: refused, since a checkpoint has no need to; do "
+                    "not open this file with anything else either."
+                )
+            return records.setdefault(full, type("Record", (Record,), {}))
+
+    def load(file: Any, **options: Any) -> Any:
+        return Unpickler(file, **options).load()
+
+    return SimpleNamespace(__name__=__name__, Unpickler=Unpickler, load=load)

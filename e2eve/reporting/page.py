@@ -1,22 +1,28 @@
-"""A report as one self-contained HTML file: text, tables, pictures, charts, no outside request."""
+"""A report as one self-contained HTML file: text, tables, images, charts, no outside request."""
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
-from e2eve.reporting.charts import figure_json
-from e2eve.reporting.markup import inline, rendered
-from e2eve.reporting.tables import Column, Row, table_cells
+from e2eve.reporting.charts import figure_dict, script_safe
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+MARKUP = MarkdownIt("zero").enable(["emphasis", "backticks", "list"])
+MISSING = "\N{EN DASH}"
+
+Value = str | int | float | bool | None
+Row = Mapping[str, Value]
 
 
 class Highlight(NamedTuple):
@@ -27,28 +33,43 @@ class Highlight(NamedTuple):
     note: str = ""
 
 
-class Block(NamedTuple):
-    """One piece of a page: `kind` names the template's macro, `content` is what it shows."""
+@dataclass(frozen=True)
+class Column:
+    """One column: its `key` in the rows, what stands above it and how its numbers are written.
 
-    kind: str
-    content: dict[str, object]
+    `best` says whether a low or a high number wins; without it nothing is marked. A row with a
+    true value at `unranked` is shown and never marked. `note` explains the heading.
+    """
+
+    key: str
+    heading: str
+    spec: str = ".3f"
+    best: Literal["low", "high"] | None = None
+    note: str = ""
+
+
+class Entry(NamedTuple):
+    """One value in a table as it is written."""
+
+    text: str
+    is_number: bool
+    rank: int  # 1 best, 2 second, 0 everything else
 
 
 @dataclass
 class Page:
-    """Collects blocks in reading order, then writes them.
+    """Collects parts in reading order, then writes them.
 
     All strings are escaped; text and captions know `**bold**` and `` `code` ``, text also lists.
     """
 
     title: str
     subtitle: str = ""
-    blocks: list[Block] = field(default_factory=list)
+    parts: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
     def section(self, heading: str) -> "Page":
         """A heading, also listed at the top of the page."""
-        number = sum(block.kind == "section" for block in self.blocks) + 1
-        return self._add("section", heading=heading, anchor=f"section-{number}")
+        return self._add("section", heading=heading, anchor=f"section-{self._count('section') + 1}")
 
     def text(self, text: str) -> "Page":
         return self._add("text", html=rendered(text))
@@ -69,20 +90,23 @@ class Page:
         The best number of a column that has a `best` is bold, the second underlined.
         """
         full = [Column(c, c) if isinstance(c, str) else c for c in columns]
-        cells = table_cells(rows, full)
-        marked = any(cell.rank for row in cells for cell in row)
-        return self._add("table", columns=full, rows=cells, caption=inline(caption), marked=marked)
+        entries = table_entries(rows, full)
+        marked = any(entry.rank for row in entries for entry in row)
+        content = {"caption": inline(caption), "marked": marked}
+        return self._add("table", columns=full, rows=entries, **content)
 
-    def picture(self, image: Image.Image, caption: str = "") -> "Page":
-        """A picture as wide as the page at most; a click shows all of its pixels."""
+    def image(self, image: Image.Image, caption: str = "") -> "Page":
+        """An image as wide as the page at most; a click shows all of its pixels."""
         content = {"uri": data_uri(image), "width": image.width, "height": image.height}
-        return self._add("picture", caption=inline(caption), alt=caption, **content)
+        return self._add("image", caption=inline(caption), alt=caption, **content)
+
+    picture = image  # until call sites follow
 
     def chart(self, figure: "go.Figure", caption: str = "") -> "Page":
-        number = sum(block.kind == "chart" for block in self.blocks) + 1
         height = figure.layout.height or 380
-        content = {"name": f"chart-{number}", "json": Markup(figure_json(figure))}
-        return self._add("chart", caption=inline(caption), height=height, **content)
+        content = {"name": f"chart-{self._count('chart') + 1}", "height": height}
+        json = script_safe(figure_dict(figure))
+        return self._add("chart", caption=inline(caption), json=json, **content)
 
     def details(self, summary: str, text: str) -> "Page":
         """Text as it is typed (a config, a log), folded away under one line."""
@@ -90,18 +114,11 @@ class Page:
 
     def html(self) -> str:
         """The whole file as text."""
-        has_chart = any(block.kind == "chart" for block in self.blocks)
-        return (
-            environment()
-            .get_template("page.html.j2")
-            .render(
-                title=self.title,
-                subtitle=inline(self.subtitle),
-                sections=[block.content for block in self.blocks if block.kind == "section"],
-                blocks=self.blocks,
-                plotly=plotly_script() if has_chart else None,
-            )
-        )
+        sections = [content for kind, content in self.parts if kind == "section"]
+        plotly = plotly_script() if self._count("chart") else None
+        head = {"title": self.title, "subtitle": inline(self.subtitle), "sections": sections}
+        template = environment().get_template("page.html.j2")
+        return template.render(head, parts=self.parts, plotly=plotly)
 
     def write(self, path: str | Path) -> Path:
         """Writes the file, and its folder where there is none; returns the path."""
@@ -110,13 +127,66 @@ class Page:
         path.write_text(self.html(), encoding="utf-8")
         return path
 
+    def _count(self, kind: str) -> int:
+        return sum(kind == other for other, _ in self.parts)
+
     def _add(self, kind: str, **content: object) -> "Page":
-        self.blocks.append(Block(kind, content))
+        """`kind` names the template's macro, `content` is what it shows."""
+        self.parts.append((kind, content))
         return self
 
 
+def table_entries(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Entry]]:
+    """The written values, row by row; equal numbers share a rank."""
+    return [list(row) for row in zip(*(_entries(rows, one) for one in columns), strict=True)]
+
+
+def written(value: Value, spec: str) -> str:
+    """A value as text; a dash where there is none or the number is not finite."""
+    if value is None or (isinstance(value, float) and not isfinite(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", " ")
+    return format(value, spec) if isinstance(value, float) else value
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _entries(rows: Sequence[Row], column: Column) -> list[Entry]:
+    """One column; the best two distinct numbers as they are written have a rank."""
+    import pandas as pd
+
+    values = [row.get(column.key) for row in rows]
+    use = [_is_number(v) and not row.get("unranked") for v, row in zip(values, rows, strict=True)]
+    numbers = pd.Series(values, dtype=object).where(pd.Series(use), None).astype(float)
+    texts = [written(value, column.spec) for value in values]
+    alike = numbers.groupby(texts).transform("last").where(use)
+    ranks = alike.rank(method="dense", ascending=column.best == "low")
+    marked = column.best is not None and alike.nunique() > 1
+    places = ranks.where((ranks <= 2) & marked, 0).astype(int)
+    right = [_is_number(value) or value is None for value in values]
+    return list(map(Entry, texts, right, places))
+
+
+def rendered(text: str) -> Markup:
+    """Paragraphs parted by empty lines, lists of `- ` lines, `**bold**` and `` `code` ``.
+
+    No HTML passes: `<`, `>`, `&` and quotes of the text are shown as they are.
+    """
+    return Markup(MARKUP.render(text))
+
+
+def inline(text: str) -> Markup:
+    """One line with bold and code."""
+    return Markup(MARKUP.renderInline(text))
+
+
 def data_uri(image: Image.Image, quality: int | None = None) -> str:
-    """The picture inside a `data:` address: as PNG, or as WebP of that quality (0–100)."""
+    """The image inside a `data:` address: as PNG, or as WebP of that quality (0–100)."""
     buffer = io.BytesIO()
     if quality is None:
         image.save(buffer, format="PNG", optimize=True)
@@ -128,13 +198,15 @@ def data_uri(image: Image.Image, quality: int | None = None) -> str:
 
 def environment(*packages: str) -> Environment:
     """Where templates are found: in these packages' `templates`, then in this one's."""
-    return Environment(
+    found = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "e2eve.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["inline"] = inline
+    return found
 
 
 def plotly_script() -> Markup:

@@ -18,8 +18,8 @@ from rich.progress import (
 
 log = logging.getLogger(__name__)
 
+# Told what is being done, how much of it is done, and how much there is.
 Report = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
 
 SECONDS_BETWEEN_LINES = 20.0
 
@@ -28,7 +28,7 @@ def silent(what: str, done: int, total: int) -> None:
     """No progress report."""
 
 
-def house_bars(console: Console) -> Progress:
+def labelled_bars(console: Console) -> Progress:
     """What, how much of it, the time taken and left, and a note (`fields={"note": …}`)."""
     return Progress(
         TextColumn("{task.description}"),
@@ -39,35 +39,25 @@ def house_bars(console: Console) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
+        disable=not console.is_terminal,
     )
 
 
 @contextmanager
 def progress_bars() -> Iterator[Report]:
     """Bars with the time left in a terminal; elsewhere a log line now and then."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines()
-        return
-    with house_bars(console) as bars:
-        tasks: dict[str, TaskID] = {}
+    tasks: dict[str, TaskID] = {}
+    spoken: dict[str, float] = {}  # when a line about each was last logged
+    with labelled_bars(Console(stderr=True)) as bars:
 
         def report(what: str, done: int, total: int) -> None:
+            now = time.monotonic()
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total, note="")
+                tasks[what], spoken[what] = bars.add_task(what, total=total, note=""), now
             bars.update(tasks[what], completed=done)
+            late = done == total or now - spoken[what] > SECONDS_BETWEEN_LINES
+            if late and not bars.console.is_terminal:
+                spoken[what] = now
+                log.info("%s: %d of %d", what, done, total)
 
         yield report
-
-
-def _lines() -> Report:
-    spoke: dict[str, float] = {}
-
-    def report(what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        spoke.setdefault(what, now)
-        if done == total or now - spoke[what] > SECONDS_BETWEEN_LINES:
-            spoke[what] = now
-            log.info("%s: %d of %d", what, done, total)
-
-    return report

@@ -18,12 +18,15 @@ FORMAT = 2
 # The decay of the learning rate follows the number of steps, and the driver's tokenizer is the one
 # of the group `tokenizer`.
 FREE = frozenset(
-    "trainer loader compute callbacks debug evaluation sampling metrics logger tags steps ckpt_path "
-    "validate_every checkpoint_every optimizer.decay_steps driver_tokenizer".split()
+    "trainer loader compute callbacks evaluation sampling metrics logger tags steps validate_every "
+    "checkpoint_every ckpt_path export optimizer.decay_steps source_tokenizer driver_tokenizer "
+    "tokenizer.allow_untrained".split()
 )
-# But images of a step, and which have been seen, follow from these.
+# But images of a step, which have been seen, and what gradients become, follow from these.
 FIXED = frozenset(
-    "trainer.devices trainer.num_nodes trainer.accumulate_grad_batches loader.batch_limit".split()
+    "trainer.devices trainer.num_nodes trainer.accumulate_grad_batches trainer.gradient_clip_val "
+    "trainer.gradient_clip_algorithm trainer.limit_train_batches trainer.overfit_batches "
+    "loader.batch_limit".split()
 )
 
 
@@ -82,7 +85,7 @@ class RunFolder:
 
     def _check_format(self) -> None:
         found = self.status().get("format", 1)
-        if found != FORMAT:
+        if found != FORMAT and (self / "status.json").exists():
             raise ValueError(
                 f"{self.path} holds a run of another version of e2eve (format {found}, and this "
                 f"one writes {FORMAT}): finish it with the version that it was started with, or "
@@ -96,7 +99,7 @@ class RunFolder:
         return settings
 
     def check_length(self, max_steps: int) -> None:
-        """Raises ValueError if more than so many optimiser steps have been trained; -1: no limit."""
+        """Raises ValueError if more optimiser steps have been trained; -1: as many as may be."""
         last = self.last_checkpoint
         steps = re.fullmatch(r"step_(\d+)", last.resolve().stem) if last else None
         if steps and 0 <= max_steps < int(steps[1]):

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from e2eve.config import choose
+from e2eve.config import choose, instantiate
 from e2eve.evaluation.results import METRICS, current_name, read_results
 from e2eve.runs import RunFolder, read_curves
 from e2eve.sweeps.study import (
@@ -30,9 +29,6 @@ log = logging.getLogger(__name__)
 
 OURS = "hydra_plugins.e2eve_launchers"
 
-EXTRAS = {"joblib-launcher": "sweep", "optuna-sweeper": "sweep", "submitit-launcher": "slurm"}
-"""Plugins of Hydra, without their `hydra-`, and the extra that brings each."""
-
 # For hydra.sweep.subdir in conf/train.yaml; workers of stock launchers import this module as well.
 OmegaConf.register_new_resolver("cell_name", cell_name, replace=True)
 
@@ -46,8 +42,8 @@ class StudyCallback(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
             prepare(config)
-        except ValueError as error:
-            log.error("%s", error)
+        except Exception as error:
+            log.error("%s", error, exc_info=not isinstance(error, ValueError))
             sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
@@ -71,14 +67,13 @@ def prepare(config: DictConfig) -> None:
     launcher cannot do.
     """
     check_command(config)
-    for target in (config.hydra.sweeper._target_, config.hydra.launcher._target_):
-        package = target.split(".")[1]
-        extra = EXTRAS.get(package.removeprefix("hydra_").replace("_", "-"))
-        if extra and find_spec(f"hydra_plugins.{package}") is None:
+    for plugin in (config.hydra.sweeper, config.hydra.launcher):
+        if "missing" in plugin:
             raise ValueError(
-                f"This sweep needs the package {package.replace('_', '-')}, which is not "
-                f"installed: pip install 'e2eve[{extra}]'."
+                f"This sweep needs the package {plugin.missing}, which is not installed: pip "
+                f"install 'e2eve[{plugin.extra}]'."
             )
+    check_direction(config)
     if config.study.dry_run:
         config.hydra.launcher = {"_target_": f"{OURS}.LocalLauncher"}
     elif not config.hydra.launcher._target_.startswith(OURS):
@@ -94,11 +89,34 @@ def prepare(config: DictConfig) -> None:
             record["cells"] = {}
 
 
+def check_direction(config: DictConfig) -> None:
+    """Set the sweeper's direction where it is null, by what the metric says.
+
+    Raises ValueError where it is the metric's opposite, or the search has no objective.
+    """
+    sweeper, objective = config.hydra.sweeper, config.study.objective
+    if "direction" not in sweeper:  # one that makes no use of results
+        return
+    if objective is None:
+        raise ValueError("A search needs study.objective, such as editor/nll_inside.")
+    key = current_name(objective).rpartition("/")[2]
+    infos = [instantiate(node).info for node in config.metrics.values()]
+    best = next((info.best for info in infos if info.key == key), None)
+    known = {"low": "minimize", "high": "maximize"}.get(best or "")
+    given = getattr(sweeper.direction, "name", sweeper.direction) or known
+    if given is None or known not in (None, given):
+        raise ValueError(
+            f"hydra.sweeper.direction is {given} and study.objective {objective}: give minimize or "
+            f"maximize{f', here {known}' if known else ''}."
+        )
+    sweeper.direction = given
+
+
 def check_stock_launcher(config: DictConfig) -> None:
     """Raises ValueError for what a launcher that knows nothing of training runs cannot do."""
     launcher = config.hydra.runtime.choices["hydra/launcher"]
     check_single_process(config, launcher)
-    wanted, folder = config.study.validation, config.evaluation.validation_set
+    wanted, folder = config.study.validation, config.evaluation.get("validation_set")
     is_there = folder is not None and Path(folder, "manifest.json").exists()
     if wanted is not None and config.evaluation.enabled and not is_there:
         raise ValueError(
@@ -163,11 +181,11 @@ def check_single_process(config: DictConfig, launcher: str) -> None:
 
     Lightning starts the others by the command line of this one, which is that of the sweep.
     """
-    devices, nodes = config.trainer.devices, config.trainer.nodes
+    devices, nodes = config.trainer.devices, config.trainer.num_nodes
     if (len(devices) if isinstance(devices, ListConfig) else devices, nodes) != (1, 1):
         ours = "e2eve_slurm" if "slurm" in launcher else "e2eve_local"
         raise ValueError(
-            f"trainer.devices is {devices} and trainer.nodes {nodes}, and hydra/launcher="
+            f"trainer.devices is {devices} and trainer.num_nodes {nodes}, and hydra/launcher="
             f"{launcher} runs cells of one process: give hydra/launcher={ours}, or one device."
         )
 

@@ -16,11 +16,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import CompactHydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from e2eve.config import FULL_ERROR
 from e2eve.sweeps.hooks import read_objective
 from e2eve.sweeps.plan import Plan
 from e2eve.sweeps.study import JOINED, TODO, Cell, Study, open_record
@@ -50,12 +50,14 @@ class CellLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        study = Study(self.config, self.loader)
+        cells = [study.cell(overrides) for overrides in job_overrides]
+        plan = Plan(study, cells, self.joined(study, cells))
+        os.environ["HYDRA_FULL_ERROR"] = FULL_ERROR  # for the commands of cells
         try:
-            study = Study(self.config, self.loader)
-            cells = [study.cell(overrides) for overrides in job_overrides]
-            notes = self._carry_out(Plan(study, cells, self.joined(study, cells)))
-        except ValueError as error:
-            raise CompactHydraException(str(error)) from error
+            notes = self._carry_out(plan)
+        finally:
+            os.environ["HYDRA_FULL_ERROR"] = "1"  # for e2eve.config.command, as it was
         return [job_return(cell, study.settings.objective, notes[cell.name]) for cell in cells]
 
     def _carry_out(self, plan: Plan) -> dict[str, str | None]:

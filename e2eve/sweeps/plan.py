@@ -9,20 +9,21 @@ from omegaconf import DictConfig
 from e2eve.evaluation.settings import check_numbers
 from e2eve.sweeps.study import FAILED, JOINED, TODO, Cell, Study, key_of, parsed, quoted, without
 
+# Choices for the cells that tokenizers are trained with too: images, networks, machine …
 FOR_TOKENIZERS = (
     *("dataset", "image_size", "driver_size", "vqgan", "tokenizer_loss"),
-    *("trainer", "logger"),
+    *("trainer", "loader", "compute", "callbacks", "logger"),
 )
-"""Choices for the cells that tokenizers are trained with too: images, networks, machine."""
-
-OF_THE_EDITOR = ("trainer.max_steps", "trainer.validate_every", "trainer.checkpoint_every")
-"""Choices among those that are meant for the cells: experiments have their own."""
+# … but these of them are meant for the cells: experiments have their own.
+OF_THE_EDITOR = (
+    *("steps", "validate_every", "checkpoint_every", "trainer.max_steps"),
+    *("trainer.val_check_interval", "callbacks.last.every_n_steps"),
+)
 
 NAMES_THE_RUN = ("experiment", "sweep", "study", "task", "name", "run_dir", "init_from")
 
 VALIDATION = "validation_set"
-NUMBERS = ("num_inputs", "num_distractors", "seed")
-"""Of a validation set that is there already: they must be those that are asked for."""
+NUMBERS = ("num_inputs", "num_distractors", "seed")  # of one that is there: as they are asked for
 
 
 class Reading(NamedTuple):

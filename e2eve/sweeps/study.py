@@ -19,14 +19,13 @@ from e2eve.runs import RunFolder, is_locked, run_settings
 
 MODULE = "e2eve.train"
 
-LONGEST_NAME = 120
-"""Characters; file systems take 255 bytes."""
+LONGEST_NAME = 120  # characters; file systems take 255 bytes
 
+# Overrides that say how the study is run; commands of cells don't get them.
 OF_THE_STUDY = (
     *("hydra.mode", "hydra.sweep", "hydra/launcher", "hydra.launcher", "hydra/sweeper"),
     *("hydra.sweeper", "hydra.job.config", "study.retry_failed", "study.dry_run"),
 )
-"""Overrides that say how the study is run; commands of cells don't get them."""
 
 TODO, DONE, FAILED = "to run", "done", "failed before"
 JOINED, RUNNING = "job under way", "running elsewhere"

@@ -15,6 +15,7 @@ class EditorModule(pl.LightningModule):
     """Trains the token model of an editor; its tokenizers stay as they are.
 
     Args:
+        batch_size: images per process and batch.
         compile: the transformer's passes for training.
         channels_last: memory layout in which the tokenizers encode.
     """
@@ -23,7 +24,7 @@ class EditorModule(pl.LightningModule):
         self,
         editor: Editor,
         optimizer: OptimizerSettings,
-        pictures_per_step: int,
+        batch_size: int,
         *,
         compile: bool = False,
         channels_last: bool = False,
@@ -35,10 +36,11 @@ class EditorModule(pl.LightningModule):
             editor.driver_tokenizer.to(memory_format=torch.channels_last)
         if compile:  # in place: `forward`, and so the loss; sampling stays as it is
             editor.transformer.compile()
-        self.settings, self.pictures_per_step = optimizer, pictures_per_step
+        self.settings, self.batch_size = optimizer, batch_size
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimizer = self.settings.build(self.editor.transformer, self.pictures_per_step)
+        batches = self.trainer.world_size * self.trainer.accumulate_grad_batches
+        optimizer = self.settings.build(self.editor.transformer, self.batch_size * batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.settings.factor(step)
         )
@@ -58,7 +60,6 @@ class EditorModule(pl.LightningModule):
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log("train/nll_inside", nll.inside, prog_bar=True)
         self.log("train/nll_outside", nll.outside)
-        self.log("train/learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         return loss
 
     def validation_step(self, batch: EditBatch | EditTokens, index: int) -> None:

@@ -1,23 +1,26 @@
-"""Where metrics go: metrics.csv always, Weights & Biases beside it where that is wanted.
+"""Where metrics go: metrics.csv, and the trackers of the group `logger`.
 
-W&B is imported by nobody else and only when it is used.
+W&B is imported by nobody else, and only when it is used.
 """
 
 import logging
 import os
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from omegaconf import DictConfig
-from pytorch_lightning.loggers import Logger, WandbLogger
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
-from e2eve.config import plain
+from e2eve.config import instantiate
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.runs import RunFolder, git_revision
-from e2eve.training.metrics_log import MetricsLog
-from e2eve.training.ranks import leads
+from e2eve.runs import Curves, RunFolder, git_revision
+from e2eve.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
@@ -31,26 +34,67 @@ SECONDS_KEPT_BACK = 1.0
 """How much a run of W&B that is killed may lose; by default it is 15."""
 
 
+def is_rank_zero() -> bool:
+    """Whether this process is the first one of a run, known before any training starts.
+
+    `rank_zero_only.rank` is set by Lightning, seen in 2.6, and missing before that.
+    """
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+class MetricsLog(Logger):
+    """metrics.csv in the run folder, across interruptions."""
+
+    name, version = "metrics", ""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.curves = Curves(path)
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kw: Any) -> None:
+        """Nothing: config.yaml has them."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
+        if values:
+            self.curves.add(int(step or 0), values)
+
+    @rank_zero_only
+    def save(self) -> None:
+        self.curves.save()
+
+    def finalize(self, status: str) -> None:
+        self.save()
+
+
 class WandbRun(WandbLogger):
     """One run of W&B, in as many parts as it takes.
 
     What is logged after `finish` begins another part, and so does what is logged after W&B's own
     process has ended: SLURM sends SIGTERM to that one too when it interrupts a job.
+
+    Private names of WandbLogger, seen in 2.6: `_experiment`, `_wandb_init`, `_offline`.
     """
+
+    about: Mapping[str, Any] = {}
+    """Further arguments of `wandb.init`."""
 
     @property
     def experiment(self) -> Any:
-        if self._experiment is None and leads():
+        if self._experiment is None and is_rank_zero():
             self._experiment = self._begin()
         return super().experiment
 
     def _begin(self) -> Any:
         import wandb
 
+        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
         given = {name: value for name, value in self._wandb_init.items() if name != "anonymous"}
-        mode: Literal["offline"] | None = "offline" if self._offline else None
-        run = wandb.init(**given, mode=mode, reinit="create_new", settings=settings)
+        given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
+        run = wandb.init(**{**given, **self.about, "settings": settings})
         run.define_metric(STEP)
         run.define_metric("*", step_metric=STEP, step_sync=True)
         return run
@@ -81,89 +125,72 @@ class WandbRun(WandbLogger):
         self._experiment = None
 
 
-def build_loggers(config: DictConfig, run: RunFolder, study: DictConfig | None) -> list[Logger]:
-    """
-    Args:
-        config: what is trained.
-        study: of which the run is a cell, where it has a `cell`.
+def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> WandbRun | None:
+    """The logger; None where W&B is not installed and not required.
 
     Raises:
-        ValueError: when W&B is asked for and not installed.
+        ValueError: if it is required and not installed.
     """
-    loggers: list[Logger] = [MetricsLog(run / "metrics.csv")]
-    if wants_wandb(config.logger.wandb):
-        loggers.append(_wandb(config, run, study))
-    return loggers
-
-
-def wants_wandb(setting: bool | None) -> bool:
-    """Whether W&B is logged to; None asks for it where it is installed.
-
-    Raises:
-        ValueError: when it is asked for and not installed.
-    """
-    if setting is False:
-        return False
-    if wandb_installed():
-        return True
-    if setting:
+    if find_spec("wandb") is not None:
+        return WandbRun(project=project, save_dir=save_dir, offline=offline)
+    if required:
         raise ValueError(
             "logger=wandb needs the package wandb, which is not installed: pip install "
             "'e2eve[wandb]', or give logger=csv."
         )
     log.info("W&B is not installed: metrics go to metrics.csv alone, as with logger=csv.")
-    return False
+    return None
 
 
-def wandb_installed() -> bool:
-    try:
-        import wandb  # noqa: F401
-    except ImportError:
-        return False
-    return True
+def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
+    """All of the group `logger`; W&B continues the same run whenever the same folder is resumed."""
+    nodes = {name: node for name, node in settings.logger.items() if node}
+    loggers = [instantiate(node, f"logger.{name}") for name, node in nodes.items()]
+    group, tags = membership(settings)
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            config = {**run.settings(), "git_revision": git_revision()} if is_rank_zero() else {}
+            logger.about = {
+                "name": run.title(settings.name),
+                "id": run.wandb_id() if is_rank_zero() else None,  # only the first process logs
+                "group": group,
+                "tags": tags,
+                "config": config,
+            }
+    return [logger for logger in loggers if logger is not None]
 
 
-def _wandb(config: DictConfig, run: RunFolder, study: DictConfig | None) -> WandbRun:
-    """The same run of W&B whenever the same run folder goes on."""
-    os.environ.setdefault("WANDB_SILENT", "true")
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    group, tags = membership(config, study)
-    return WandbRun(
-        project=config.logger.project,
-        name=run.title(config.name),
-        id=run.wandb_id() if leads() else None,  # only the first process logs
-        group=group,
-        tags=tags,
-        config={**plain(config), "git_revision": git_revision()},
-        save_dir=run.path,
-        offline=config.logger.offline,
-    )
+def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
+    """A run's group, which is its study, and its tags: the task, own tags, the cell's choices."""
+    tags = [settings.task, *settings.tags]
+    cell = settings.study.get("cell")
+    if cell is None:
+        return None, tags
+    chosen = [tag[:LONGEST_TAG] for tag in cell.split("+")]
+    return Path(settings.study["dir"]).name, [*tags, *chosen]
 
 
-def membership(config: DictConfig, study: DictConfig | None) -> tuple[str | None, list[str]]:
-    """The group of a run in W&B, which is its study, and its tags: the task, the cell's choices."""
-    if study is None or study.cell is None:
-        return None, [config.task]
-    tags = [config.task, *study.cell.split("+")]
-    return Path(study.dir).name, [tag[:LONGEST_TAG] for tag in tags]
-
-
-def log_picture(loggers: Sequence[Logger], path: Path, step: int, caption: str) -> None:
-    """A grid under "samples", where W&B is logged to."""
+def log_image(loggers: Sequence[Logger], path: Path, step: int, caption: str) -> None:
+    """A grid under "samples", in trackers that show images."""
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.log_image("samples", [str(path)], step=step, caption=[caption])
+        elif isinstance(logger, TensorBoardLogger):
+            image = np.asarray(Image.open(path).convert("RGB"))
+            logger.experiment.add_image("samples", image, step, dataformats="HWC")
 
 
 def log_evaluation(loggers: Sequence[Logger], found: Evaluation, step: int) -> None:
-    """The final table in W&B: as a table, and each number in the run's summary."""
+    """The final numbers; in W&B as a table, and each in the run's summary."""
     rows: list[dict[str, Any]] = found.rows()
+    summary = {f"final/{name}": value for name, value in found.flat().items()}
     for logger in loggers:
         if isinstance(logger, WandbRun):
             table = [[row[name] for name in rows[0]] for row in rows]
             logger.log_table("final", columns=list(rows[0]), data=table, step=step)
-            summary = {f"final/{name}": value for name, value in found.flat().items()}
             logger.experiment.summary.update(summary)
+        elif not isinstance(logger, MetricsLog):  # metrics.json has them
+            logger.log_metrics(summary, step)
 
 
 def finish(loggers: Sequence[Logger], failed: bool = False) -> None:

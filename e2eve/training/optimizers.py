@@ -11,8 +11,8 @@ from torch import nn, optim
 class OptimizerSettings:
     """Adam(W) with warm-up and cosine decay.
 
-    The learning rate at its height is `base_learning_rate` × pictures per optimiser step (batch
-    size × devices × accumulated batches).
+    The learning rate at its height is `base_learning_rate` × images per optimiser step (batch
+    size × devices × nodes × accumulated batches).
     """
 
     base_learning_rate: float = 4.5e-6
@@ -24,8 +24,8 @@ class OptimizerSettings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "betas", tuple(self.betas))
 
-    def learning_rate(self, pictures_per_step: int) -> float:
-        return self.base_learning_rate * pictures_per_step
+    def learning_rate(self, images_per_step: int) -> float:
+        return self.base_learning_rate * images_per_step
 
     def factor(self, step: int) -> float:
         """What the learning rate is multiplied by at a step (from 0)."""
@@ -37,14 +37,14 @@ class OptimizerSettings:
         progress = min(1.0, (step - self.warmup_steps) / span)
         return 0.5 * (1 + math.cos(math.pi * progress))
 
-    def build(self, network: nn.Module, pictures_per_step: int) -> optim.Optimizer:
+    def build(self, network: nn.Module, images_per_step: int) -> optim.Optimizer:
         """AdamW with decay on the matrices of linear layers only, fused where possible."""
         decayed, rest = split_for_decay(network)
         groups = [
             {"params": decayed, "weight_decay": self.weight_decay},
             {"params": rest, "weight_decay": 0.0},
         ]
-        rate = self.learning_rate(pictures_per_step)
+        rate = self.learning_rate(images_per_step)
         first, second = self.betas
         return optim.AdamW(groups, lr=rate, betas=(first, second), fused=True)
 

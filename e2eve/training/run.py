@@ -1,25 +1,40 @@
-"""One training from start to report, resumable at any point."""
+"""One training run from start to report, resumable at any point."""
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from e2eve.config import choose, device_of
+from e2eve.config import (
+    check_arguments,
+    device_of,
+    instantiate,
+    names_target,
+    read_settings,
+    unknown_key,
+)
 from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
-from e2eve.training.interruptions import termination_exits
-from e2eve.training.loggers import build_loggers, finish
-from e2eve.training.ranks import leads
+from e2eve.training.loggers import build_loggers, finish, is_rank_zero
+from e2eve.training.resuming import RandomState, termination_exits, under_slurm
+from e2eve.training.settings import TrainSettings
 from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
-from e2eve.training.trainer import build_trainer
 
 log = logging.getLogger(__name__)
+
+PREPARATION = timedelta(hours=2)
+"""The longest that processes wait for each other: the first one alone encodes the edits."""
 
 TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
@@ -28,91 +43,162 @@ TASKS: dict[str, type[Task]] = {
     "evaluation": EvaluationTask,
 }
 
+BY_HAND = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
+"""What Lightning refuses where a module optimises by hand, and a tokenizer's does itself."""
+
+QUIET = (
+    "You're resuming from a checkpoint that ended before",  # the data module knows where
+    "Checkpoint directory .* exists and is not empty",
+    "Found .* module.* in eval mode",  # frozen networks are meant to be
+    "Using ModelCheckpoint with manual optimization",
+    ".*LeafSpec",
+    "The `srun` command is available",
+)
+
 
 def train(config: DictConfig) -> Path:
-    """Train what the config describes, or go on with it; the path of the report.
+    """Train what the config describes, or resume it; the path of the report.
 
-    That is the bundle's path where no evaluation is asked for. Where a training has several
-    processes all of them come through here, and the first one keeps the run folder.
+    That is the bundle's path where no evaluation is asked for. Where a run has several processes
+    all of them come through here, and the first one keeps the run folder.
+
+    Raises:
+        ValueError: for what is wrong with the config or with what it names.
     """
-    task_class = choose(config.task, TASKS, "task")
-    study, settings = config.get("study"), run_settings(config)
-    config = OmegaConf.create(settings)
-    if config.trainer.batch_limit:
-        config.batch_size = min(config.batch_size, config.trainer.batch_limit)
-    run = RunFolder(config.run_dir)
-    if (result := run.result_of(settings)) is not None:
+    settings, kept = read_settings(config, TrainSettings), run_settings(config)
+    check_trainer(settings.trainer)
+    task_class = TASKS[settings.task]
+    run = RunFolder(settings.run_dir)
+    if (result := run.result_of(kept)) is not None:
         log.info("%s is done already.", run.path)
         return result
-    prepare(config)
-    with lock_run_dir(run.path) if leads() else nullcontext():
-        if leads():
-            run.check_length(config.trainer.max_steps)
-            run.open(settings, task_class.unrelated)
+    prepare(settings)
+    with lock_run_dir(run.path) if is_rank_zero() else nullcontext():
+        if is_rank_zero():
+            run.check_length(settings.trainer["max_steps"])
+            run.open(kept, task_class.unrelated)
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with termination_exits(), recorded(run, loggers):
-            loggers += build_loggers(config, run, study)
-            task = task_class(config, run)
-            device = fit(config, task, run, loggers)
+            loggers += build_loggers(settings, run)
+            task = task_class(settings, run)
+            step, device = fit(settings, task, run, loggers)
             result = task.finish(loggers, device)
-        if leads():
-            done = str(result.relative_to(run.path))
-            run.mark("done", step=config.trainer.max_steps, result=done)
+        if is_rank_zero():
+            run.mark("done", step=step, result=str(result.relative_to(run.path)))
     return result
 
 
-def prepare(config: DictConfig) -> None:
+def check_trainer(trainer: Mapping[str, Any]) -> None:
+    """Raises ValueError for what is no argument of Lightning's Trainer, or of another type."""
+    for name in ("callbacks", "logger"):
+        if name in trainer:
+            raise ValueError(unknown_key(f"trainer.{name}", ()))
+    given = {name: v for name, v in trainer.items() if (name, v) != ("precision", "auto")}
+    check_arguments(pl.Trainer, given, "trainer")
+
+
+def prepare(settings: TrainSettings) -> None:
     """Seed everything and quieten what is not for people."""
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+    pl.seed_everything(settings.seed, workers=True, verbose=False)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    if not leads():  # several processes do not say the same thing
+    if not is_rank_zero():  # several processes do not say the same thing
         logging.getLogger("e2eve").setLevel(logging.WARNING)
-    # The data module goes on in mid-epoch by itself, and frozen networks are meant to be.
-    warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    warnings.filterwarnings("ignore", "Found .* module.* in eval mode")
-    warnings.filterwarnings("ignore", ".*LeafSpec")
-    warnings.filterwarnings("ignore", "The `srun` command is available")
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    for message in QUIET:
+        warnings.filterwarnings("ignore", message)
+    if settings.compute.threads:
+        torch.set_num_threads(settings.compute.threads)
 
 
 @contextmanager
 def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
-    """The status says what goes on; whatever ends it, loggers write everything out."""
-    if leads():
+    """The status says what is under way; whatever ends it, loggers write everything out."""
+    if is_rank_zero():
         run.mark("running", **run_metadata())
     try:
         yield
     except Exception as error:
-        if leads() or run.status()["state"] == "running":  # not what follows another failure
+        if is_rank_zero() or run.status()["state"] == "running":  # not what follows another failure
             run.note_failure(error)
         finish(loggers, failed=True)
         raise
     except BaseException as stop:  # Ctrl-C, a signal, a requeue
-        if leads() and run.status()["state"] == "running":
+        if is_rank_zero() and run.status()["state"] == "running":
             run.mark("interrupted", reason=type(stop).__name__)
         finish(loggers)
         raise
     finish(loggers)
 
 
-def fit(config: DictConfig, task: Task, run: RunFolder, loggers: list[Logger]) -> torch.device:
+def fit(
+    settings: TrainSettings, task: Task, run: RunFolder, loggers: list[Logger]
+) -> tuple[int, torch.device]:
     """Fit from the last checkpoint where there is one, and export the bundle.
 
-    Returns the device of this process.
+    Returns the last step, and the device of this process.
     """
     if task.module is None:
-        return torch.device("cpu" if config.trainer.accelerator == "cpu" else device_of("auto"))
-    trainer = build_trainer(config, run, task.callbacks(), loggers)
-    last = run.last_checkpoint
+        on_cpu = settings.trainer["accelerator"] == "cpu"
+        return 0, torch.device("cpu" if on_cpu else device_of("auto"))
+    trainer = build_trainer(settings, task, run, loggers)
+    last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
-        log.info("Going on from %s.", last.resolve())
+        log.info("Resuming from %s.", last)
     trainer.fit(task.module, datamodule=task.data, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
     if trainer.is_global_zero:
+        if settings.export == "best":
+            load_best(trainer, task.module)
         task.export()
     trainer.strategy.barrier()  # until the bundle is there
-    return trainer.strategy.root_device
+    return trainer.global_step, trainer.strategy.root_device
+
+
+def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Fill the module with its weights at the monitored metric's best value."""
+    paths = [
+        callback.best_model_path
+        for callback in trainer.checkpoint_callbacks
+        if isinstance(callback, ModelCheckpoint) and callback.monitor and callback.best_model_path
+    ]
+    if not paths:
+        raise ValueError(
+            "export=best finds no checkpoint of a monitored metric: give callbacks=standard and "
+            "let the run validate, or export=last."
+        )
+    module.load_state_dict(torch.load(paths[0], weights_only=True)["state_dict"])
+
+
+def build_trainer(
+    settings: TrainSettings, task: Task, run: RunFolder, loggers: list[Logger]
+) -> pl.Trainer:
+    """Lightning's Trainer with the arguments of the group `trainer`, and what a run adds.
+
+    Raises:
+        ValueError: for what Lightning refuses.
+    """
+    assert task.module is not None  # what is fitted
+    values = {
+        name: instantiate(value, f"trainer.{name}") if names_target(value) else value
+        for name, value in settings.trainer.items()
+    }
+    if values["precision"] == "auto":
+        values["precision"] = "bf16-mixed" if settings.on_gpu else "32-true"
+    if not task.module.automatic_optimization:
+        values = {name: value for name, value in values.items() if name not in BY_HAND}
+    if values["strategy"] == "ddp":
+        turns = settings.task != "editor"  # so that no backward pass reaches all weights
+        values["strategy"] = DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)
+    if under_slurm():
+        values["plugins"] = values["plugins"] or [SLURMEnvironment(auto_requeue=False)]
+    values["default_root_dir"] = values["default_root_dir"] or run.path
+    nodes = {name: node for name, node in settings.callbacks.items() if node}
+    chosen = [instantiate(node, f"callbacks.{name}") for name, node in nodes.items()]
+    callbacks = [*task.callbacks(), RandomState(), *chosen]
+    if values["enable_checkpointing"] is False:
+        callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]
+    try:
+        return pl.Trainer(**values, callbacks=callbacks, logger=loggers)
+    except (MisconfigurationException, TypeError) as error:
+        raise ValueError(f"trainer: {error}") from error

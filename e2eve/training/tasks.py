@@ -1,69 +1,63 @@
-"""What there is to train: a tokenizer of pictures or of drivers, or an editor; or only to evaluate.
+"""What there is to train: a tokenizer of images or of drivers, or an editor; or only to evaluate.
 
-A task is built from the config and holds what the entry point needs: a Lightning module, data, and
-the export of what was learned. Where a training has several processes each builds its own, and the
-first one prepares the files that they share.
+A task is built from settings and holds what the entry point needs: a Lightning module, data, and
+the export of what was learned. Where a run has several processes each builds its own, and the first
+one prepares the files that they share.
 """
 
 import functools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
+from torch import Tensor
 
-from e2eve.config import plain
+from e2eve.config import check_arguments, instantiate, read_settings
+from e2eve.data.images import to_tensor
+from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.reporting.progress import progress_bars
+from e2eve.evaluation.tokenizer_report import tokenizer_report
+from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
-from e2eve.training.building import (
-    as_driver,
-    as_edit,
-    as_view,
-    build_editor,
-    build_initial_tokenizer,
-    build_pictures,
-    build_tokenizer_loss,
-    optimizer_settings,
-    pictures_per_step,
-    simulated,
-)
+from e2eve.tokenizers import Tokenizer, VQGANConfig
+from e2eve.tokenizers.discriminator import PatchDiscriminator
+from e2eve.tokenizers.losses import TokenizerLoss
+from e2eve.tokenizers.quantizer import VectorQuantizer
+from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
 from e2eve.training.data_module import ResumableData, Simulated
 from e2eve.training.editor_module import EditorModule
-from e2eve.training.evaluating import PeriodicEvaluation, build_evaluator
-from e2eve.training.loggers import log_evaluation
-from e2eve.training.pictures import Reconstructions, tokenizer_report
-from e2eve.training.ranks import leads
+from e2eve.training.initial_weights import load_initial_tokenizer, open_initial_editor
+from e2eve.training.loggers import is_rank_zero, log_evaluation
+from e2eve.training.settings import TrainSettings
+from e2eve.training.token_cache import CachedTokens, TokenCache
 from e2eve.training.tokenizer_module import TokenizerModule
-from e2eve.training.tokens import (
-    CachedTokens,
-    cached_size,
-    edit_batches,
-    encode_all,
-    load_tokens,
-    save_tokens,
-)
-from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 
 
 class Task(ABC):
-    """`module` is None where nothing is trained; `unrelated` parts of a config are not read."""
+    """What is done in a run folder.
+
+    Attributes:
+        unrelated: parts of the config that are not read.
+        module: what is trained; None where nothing is.
+    """
 
     unrelated: tuple[str, ...] = ()
     module: pl.LightningModule | None = None
     data: ResumableData
 
-    @abstractmethod
-    def __init__(self, config: DictConfig, run: RunFolder) -> None: ...
+    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+        self.settings, self.run = settings, run
+        self.simulation: EditSimulation = instantiate(settings.edit_simulation, "edit_simulation")
 
     def callbacks(self) -> list[Callback]:
         return []
@@ -76,178 +70,244 @@ class Task(ABC):
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
         """What the run ends with, once the bundle is there; in all processes."""
 
+    def simulated(self, simulate: Callable[..., Any]) -> tuple[Simulated, Simulated]:
+        """Training and validation examples, the latter always the same."""
+        images, seed = self.settings.images, self.settings.seed
+        return Simulated(images.train, simulate, seed), Simulated(images.val, simulate, seed + 1)
+
+    def resumable(self, train: Any, val: Any, workers: int) -> ResumableData:
+        settings = self.settings
+        return ResumableData(
+            train,
+            val,
+            batch_size=settings.device_batch,
+            seed=settings.seed,
+            workers=workers,
+            val_length=settings.loader.val_length,
+        )
+
 
 class TokenizerTask(Task):
-    """Train a tokenizer on whole pictures (`source`) or on simulated drivers (`driver`)."""
+    """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
 
     unrelated = ("transformer", "tokenizer", "token_cache")
 
-    def __init__(self, config: DictConfig, run: RunFolder) -> None:
-        self.config, self.run = config, run
-        driver = config.task == "driver_tokenizer"
-        train, val = simulated(config, as_driver if driver else as_view)
-        side = config.driver_size if driver else config.image_size
-        self.tokenizer = build_initial_tokenizer(config, side)
+    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+        super().__init__(settings, run)
+        driver = settings.task == "driver_tokenizer"
+        train, val = self.simulated(
+            functools.partial(as_driver if driver else as_view, self.simulation)
+        )
+        side = settings.driver_size if driver else settings.image_size
+        self.tokenizer = build_tokenizer(settings, side)
+        if settings.init_from is not None:
+            load_initial_tokenizer(self.tokenizer, settings.init_from)
         self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
-        loss = build_tokenizer_loss(config)
+        trainer = settings.trainer
         self.module = TokenizerModule(
-            self.tokenizer, loss, optimizer_settings(config), pictures_per_step(config)
+            self.tokenizer,
+            build_tokenizer_loss(settings),
+            settings.optimizer,
+            settings.device_batch,
+            accumulate=trainer["accumulate_grad_batches"],
+            clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
         )
-        self.data = ResumableData(
-            train,
-            val,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            workers=config.trainer.workers,
-            val_length=config.trainer.val_length,
-        )
+        self.data = self.resumable(train, val, settings.workers)
 
     def callbacks(self) -> list[Callback]:
-        return [Reconstructions(self.shown, self.run)]
+        return [Reconstructions(self.shown, self.run.path)]
 
     def export(self) -> None:
         self.tokenizer.save_pretrained(self.run.bundle)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        config, title = OmegaConf.to_yaml(self.config), self.run.title(self.config.name)
-        if leads():
-            tokenizer_report(self.run, self.tokenizer, self.shown, config, title)
+        if is_rank_zero():
+            title = self.run.title(self.settings.name)
+            tokenizer_report(self.run, self.tokenizer, self.shown, title)
         return self.run.report
 
 
 class EditorTask(Task):
-    """Train an editor's GPT on simulated edits, as pictures or as cached ids."""
+    """Train an editor's token model on simulated edits, as images or as cached ids."""
 
     unrelated = ("tokenizer_loss",)
 
-    def __init__(self, config: DictConfig, run: RunFolder) -> None:
-        self.config, self.run = config, run
-        self.editor = build_editor(config)
-        if config.evaluation.enabled and leads():
-            self.evaluator.prepare(
-                self.editor
-            )  # what cannot be evaluated is said before hours of training
-        train, val = simulated(config, as_edit)
-        data: dict[str, Any] = {"train": train, "val": val, "workers": config.trainer.workers}
-        if config.token_cache:
-            ids = self._cached(train, "train", config.token_cache)
-            looked_at = min(len(val), config.trainer.val_length or len(val))
-            val_ids = self._cached(val, "val", looked_at)
-            data = {"train": ids, "val": val_ids, "workers": 0}
+    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+        super().__init__(settings, run)
+        self.editor = build_editor(settings)
+        if settings.evaluation.enabled and is_rank_zero():
+            # What cannot be evaluated is said before hours of training.
+            self.evaluator.prepare(self.editor)
+        train, val = self.simulated(self.simulation)
+        if settings.token_cache:
+            looked_at = min(len(val), settings.loader.val_length or len(val))
+            ids = self._cached(train, "train", settings.token_cache)
+            self.data = self.resumable(ids, self._cached(val, "val", looked_at), workers=0)
+        else:
+            self.data = self.resumable(train, val, settings.workers)
+        compute, on_gpu = settings.compute, settings.on_gpu
         self.module = EditorModule(
             self.editor,
-            optimizer_settings(config),
-            pictures_per_step(config),
-            compile=config.trainer.compile,
-            channels_last=config.trainer.channels_last,
-        )
-        self.data = ResumableData(
-            batch_size=config.batch_size,
-            seed=config.seed,
-            val_length=config.trainer.val_length,
-            **data,
+            settings.optimizer,
+            settings.device_batch,
+            compile=on_gpu if compute.compile is None else compute.compile,
+            channels_last=on_gpu if compute.channels_last is None else compute.channels_last,
         )
 
     def callbacks(self) -> list[Callback]:
-        every = self.config.evaluation.get("every_n_epochs")
-        return [PeriodicEvaluation(self.evaluator, every, self.run)] if every else []
+        every = self.settings.evaluation.every_n_epochs
+        return [PeriodicEvaluation(self.evaluator, every)] if every else []
 
     def export(self) -> None:
         self.editor.save_pretrained(self.run.bundle)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
         """Evaluate what was exported, as anybody would open it."""
-        if not self.config.evaluation.enabled:
-            if leads():
+        if not self.settings.evaluation.enabled:
+            if is_rank_zero():
                 self.run.remove_old_evaluation()
             return self.run.bundle
         editor = Editor.from_pretrained(self.run.path, device=str(device))
-        found = self.evaluator.report(editor, **report_of(self.config, self.run))
-        if found is not None:
-            log_evaluation(loggers, found, self.config.trainer.max_steps)
-        return self.run.report
+        return evaluated(self.evaluator, editor, self.run, loggers, self.settings.steps)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
-        return build_evaluator(self.config, build_pictures(self.config).val, self.run)
+        return build_evaluator(self.settings, self.simulation, self.run)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
-        path = self.run / f"token_cache/{split}.safetensors"
-        settings = {"count": count, "split": split, "of": cache_settings(self.config)}
-        if leads() and load_tokens(path, settings) is None:
-            save_tokens(path, self._encoded(edits, split, count), settings)
-
-        def read() -> EditTokens:
-            tokens = load_tokens(path, settings)
-            assert tokens is not None  # saved above, before any process asks for a batch
-            return tokens
-
-        return CachedTokens(count, read)
-
-    def _encoded(self, edits: Simulated, split: str, count: int) -> EditTokens:
-        size = cached_size(self.editor, count) / 1e6
-        log.info("Encoding %d simulated %s edits once (%.1f MB on disk).", count, split, size)
-        keys = [(n // len(edits), n % len(edits)) for n in range(count)]
-        batches = edit_batches(edits, keys, 64, self.config.trainer.workers)
-        with progress_bars() as report:
-            return encode_all(self.editor, batches, report)
+        cache = TokenCache.at(
+            Path(self.run / f"token_cache/{split}.safetensors"),
+            self.editor,
+            edits.images,
+            count=count,
+            seed=edits.seed,
+            simulation=self.settings.edit_simulation,
+        )
+        if is_rank_zero():
+            cache.prepare(self.editor, edits, count, self.settings.workers)
+        return CachedTokens(cache, count)
 
 
 class EvaluationTask(Task):
-    """Evaluate the editor that `init_from` names, with the sampling of the group `evaluation`."""
+    """Evaluate the editor that `init_from` names, with the group `sampling`."""
 
-    unrelated = (
-        "tokenizer_loss",
-        "vqgan",
-        "tokenizer",
-        "transformer",
-        "optimizer",
-        "batch_size",
-        "token_cache",
+    unrelated = tuple(
+        "tokenizer_loss vqgan tokenizer transformer optimizer batch_size token_cache".split()
     )
 
-    def __init__(self, config: DictConfig, run: RunFolder) -> None:
-        if config.init_from is None:
+    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+        if settings.init_from is None:
             raise ValueError(
                 "task=evaluation has nothing to evaluate: give init_from=<the folder of an "
-                "editor's training, or a bundle>."
+                "editor's run, or a bundle>."
             )
-        if not config.evaluation.enabled:
+        if not settings.evaluation.enabled:
             raise ValueError(
                 "task=evaluation with evaluation.enabled=false has nothing to do: "
                 "give evaluation=standard evaluation.enabled=true."
             )
-        if (config.trainer.devices, config.trainer.nodes) != (1, 1):
+        devices, nodes = settings.trainer["devices"], settings.trainer["num_nodes"]
+        if (devices, nodes) != (1, 1):
             raise ValueError(
-                f"task=evaluation takes one process, and trainer.devices is "
-                f"{config.trainer.devices} on {config.trainer.nodes} nodes: give trainer.devices=1 "
-                "trainer.nodes=1."
+                f"task=evaluation takes one process, and trainer.devices is {devices} on {nodes} "
+                "nodes: give trainer.devices=1 trainer.num_nodes=1."
             )
-        self.config = config
-        self.evaluator, self.run = build_evaluator(config, build_pictures(config).val, run), run
-        self.editor = Editor.from_pretrained(config.init_from)
+        super().__init__(settings, run)
+        self.editor = Editor.from_pretrained(settings.init_from)
+        self.evaluator = build_evaluator(settings, self.simulation, run)
         self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        found = self.evaluator.report(self.editor.to(device), **report_of(self.config, self.run))
-        assert found is not None  # there is one process only
-        log_evaluation(loggers, found, 0)
-        return self.run.report
+        return evaluated(self.evaluator, self.editor.to(device), self.run, loggers, 0)
 
 
-def report_of(config: DictConfig, run: RunFolder) -> dict[str, str]:
-    """Title and configuration of a run's report."""
-    return {
-        "title": run.title(config.name),
-        "config": OmegaConf.to_yaml(config, resolve=True),
-    }
+def evaluated(
+    evaluator: Evaluator, editor: Editor, run: RunFolder, loggers: Sequence[Logger], step: int
+) -> Path:
+    """The report of an evaluation, by all processes together."""
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    found = evaluator.report(editor, title=run.title(evaluator.name), config=config)
+    if found is not None:
+        log_evaluation(loggers, found, step)
+    return run.report
 
 
-def cache_settings(config: DictConfig) -> dict:
-    """All that cached ids depend on."""
-    names = ("dataset", "edit_simulation", "tokenizer", "image_size", "driver_size", "seed")
-    settings = plain(config)
-    if config.init_from is not None:  # which brings its tokenizers
-        settings["tokenizer"] = config.init_from
-    return {name: settings[name] for name in names}
+def as_view(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """What a source tokenizer is trained on: the image as the simulation frames it."""
+    return to_tensor(simulation.view(image, simulation.image_size, rng))
+
+
+def as_driver(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
+    """What a driver tokenizer is trained on: the driver of a simulated edit."""
+    return to_tensor(simulation(image, rng).driver)
+
+
+def build_evaluator(
+    settings: TrainSettings, simulation: EditSimulation, run: RunFolder
+) -> Evaluator:
+    return Evaluator(
+        settings.evaluation,
+        settings.sampling,
+        settings.images.val,
+        simulation,
+        run.path,
+        settings.name,
+        [instantiate(node, f"metrics.{name}") for name, node in settings.metrics.items() if node],
+    )
+
+
+def build_tokenizer(settings: TrainSettings, side: int) -> Tokenizer:
+    """A tokenizer of images of that side, with random weights."""
+    network, quantizer = settings.vqgan["network"], settings.vqgan["quantizer"]
+    shape = read_settings({"image_size": side, **network}, VQGANConfig, "vqgan.network")
+    check_arguments(VectorQuantizer, quantizer, "vqgan.quantizer")
+    return Tokenizer(shape, **quantizer)
+
+
+def build_tokenizer_loss(settings: TrainSettings) -> TokenizerLoss:
+    values = dict(settings.tokenizer_loss)
+    perceptual = build_perceptual(values.pop("perceptual"), values.pop("perceptual_weights"))
+    shape = values.pop("discriminator")
+    check_arguments(PatchDiscriminator, shape or {}, "tokenizer_loss.discriminator")
+    check_arguments(TokenizerLoss, values, "tokenizer_loss")
+    discriminator = PatchDiscriminator(**shape) if shape else None
+    return TokenizerLoss(perceptual, discriminator, **values)
+
+
+def build_editor(settings: TrainSettings) -> Editor:
+    """The editor that a run starts from."""
+    image_size, driver_size = settings.image_size, settings.driver_size
+    transformer = instantiate(settings.transformer, "transformer")
+    if settings.init_from is not None:
+        return open_initial_editor(
+            settings.init_from,
+            image_size=image_size,
+            driver_size=driver_size,
+            transformer=transformer,
+        )
+    source = open_tokenizer(settings, "source", image_size)
+    shared = settings.tokenizer.driver is None
+    driver = source if shared else open_tokenizer(settings, "driver", driver_size)
+    return Editor(source, driver, transformer, driver_size)
+
+
+def open_tokenizer(settings: TrainSettings, role: str, side: int) -> Tokenizer:
+    """A trained tokenizer, or the untrained one that the config asks for by name."""
+    where = getattr(settings.tokenizer, role)
+    if where == "untrained":
+        if not settings.tokenizer.allow_untrained:
+            raise ValueError(
+                f"tokenizer.{role} is untrained, and an editor learns nothing from random codes: "
+                f"give tokenizer.{role}=<run folder>, or trainer=smoke to try two steps."
+            )
+        log.warning("The %s tokenizer is untrained, as tokenizer.%s says.", role, role)
+        return build_tokenizer(settings, side)
+    tokenizer = Tokenizer.from_pretrained(where)
+    if tokenizer.image_size != side:
+        key = "image_size" if role == "source" else "driver_size"
+        raise ValueError(
+            f"The {role} tokenizer in {where} was made for {tokenizer.image_size} pixels and "
+            f"{key} is {side}: set {key}={tokenizer.image_size} or give another tokenizer."
+        )
+    return tokenizer

@@ -1,8 +1,10 @@
-"""Lightning around a tokenizer: two optimisers, codebook statistics."""
+"""Lightning around a tokenizer: two optimisers, accumulation and clipping, codebook statistics."""
+
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from e2eve.tokenizers import Tokenizer
@@ -11,8 +13,25 @@ from e2eve.tokenizers.quantizer import perplexity
 from e2eve.training.optimizers import OptimizerSettings
 
 
+class Seen(NamedTuple):
+    """A batch whose gradients wait for the optimisers' step."""
+
+    images: Float[Tensor, "batch 3 height width"]
+    reconstructed: Float[Tensor, "batch 3 height width"]
+    ids: Int[Tensor, "batch tokens"]
+
+
 class TokenizerModule(pl.LightningModule):
-    """Trains a tokenizer; `global_step` counts its optimiser steps, not the discriminator's."""
+    """Trains a tokenizer; `global_step` counts its optimiser steps, not the discriminator's.
+
+    Two networks that take turns are optimised by hand, where Lightning leaves accumulation and
+    clipping to the module.
+
+    Args:
+        batch_size: images per process and batch.
+        accumulate: batches per optimiser step.
+        clip: `gradient_clip_val` and `gradient_clip_algorithm` as Lightning's Trainer takes them.
+    """
 
     usage: Tensor
 
@@ -21,54 +40,59 @@ class TokenizerModule(pl.LightningModule):
         tokenizer: Tokenizer,
         loss: TokenizerLoss,
         optimizer: OptimizerSettings,
-        pictures_per_step: int,
+        batch_size: int,
+        *,
+        accumulate: int = 1,
+        clip: tuple[float | None, str | None] = (None, None),
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.tokenizer, self.loss = tokenizer, loss
-        self.settings, self.pictures_per_step = optimizer, pictures_per_step
+        self.tokenizer, self.loss, self.settings = tokenizer, loss, optimizer
+        self.batch_size, self.accumulate, self.clip = batch_size, accumulate, clip
+        self.seen: list[Seen] = []
         self.register_buffer("usage", torch.zeros(tokenizer.codebook_size), persistent=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        networks: list[torch.nn.Module] = [self.tokenizer]
-        if self.loss.discriminator is not None:
-            networks.append(self.loss.discriminator)
-        return [self.settings.build(network, self.pictures_per_step) for network in networks]
-
-    def _schedule(self, optimizers: list[torch.optim.Optimizer]) -> float:
-        rate = self.settings.learning_rate(self.pictures_per_step)
-        rate *= self.settings.factor(self.global_step)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        return rate
+        images = self.batch_size * self.accumulate * self.trainer.world_size
+        self.rate = self.settings.learning_rate(images)
+        networks = [self.tokenizer, self.loss.discriminator]
+        return [self.settings.build(network, images) for network in networks if network is not None]
 
     def training_step(self, images: Float[Tensor, "batch 3 height width"], index: int) -> None:
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
-        step, rate = self.global_step, self._schedule([o.optimizer for o in optimizers])
+        step = self.global_step
+        rate = self.rate * self.settings.factor(step)
+        for group in [group for one in optimizers for group in one.optimizer.param_groups]:
+            group["lr"] = rate
         output = self.tokenizer(images)
         terms = self.loss(images, output, step, self.tokenizer.decoder.last_weight)
-        optimizers[0].zero_grad()
-        self.manual_backward(terms.loss)
+        if not self.seen:
+            optimizers[0].zero_grad()
+        self.manual_backward(terms.loss / self.accumulate)
+        self.seen.append(Seen(images, output.images.detach(), output.quantized.ids))
+        self._log_training(terms, output.quantized.ids)
+        if len(self.seen) < self.accumulate and not self.trainer.is_last_batch:
+            return
+        self.clip_gradients(optimizers[0].optimizer, *self.clip)
         optimizers[0].step()
-        restarted = self.tokenizer.quantizer.restart_idle(output.latent, output.quantized.ids)
+        ids = torch.cat([batch.ids for batch in self.seen])
+        restarted = self.tokenizer.quantizer.restart_idle(output.latent, ids)
+        self.log("train/codes_restarted", float(restarted))
         if self.loss.adversarial_on(step):
-            self._train_discriminator(images, output.images, optimizers[1].optimizer)
-        self._log_training(terms, output.quantized.ids, rate, restarted)
+            self._train_discriminator(optimizers[1].optimizer)
+        self.seen.clear()
 
-    def _train_discriminator(
-        self, images: Tensor, reconstructed: Tensor, optimizer: torch.optim.Optimizer
-    ) -> None:
-        loss = self.loss.discriminate(images, reconstructed)
-        optimizer.zero_grad()
-        self.manual_backward(loss)
+    def _train_discriminator(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()  # the tokenizer's losses have passed through the discriminator
+        for batch in self.seen:
+            loss = self.loss.discriminate(batch.images, batch.reconstructed)
+            self.manual_backward(loss / self.accumulate)
+        self.clip_gradients(optimizer, *self.clip)
         optimizer.step()  # the bare optimiser: Lightning's wrapper would count it as a step
         self.log("train/discriminator", loss.detach())
 
-    def _log_training(
-        self, terms: TokenizerTerms, ids: Tensor, rate: float, restarted: int
-    ) -> None:
+    def _log_training(self, terms: TokenizerTerms, ids: Tensor) -> None:
         self.log("train/loss", terms.loss.detach(), prog_bar=True)
         self.log("train/l1", terms.l1.detach(), prog_bar=True)
         self.log("train/perceptual", terms.perceptual.detach())
@@ -77,16 +101,24 @@ class TokenizerModule(pl.LightningModule):
             self.log("train/adversarial", terms.adversarial.detach())
             self.log("train/adaptive_weight", terms.adaptive_weight)
         counts = torch.bincount(ids.flatten(), minlength=len(self.usage)).float()
-        self.usage.lerp_(counts, 0.01)  # about the last hundred steps
+        self.usage.lerp_(counts, 0.01)  # about the last hundred batches
         self.log("train/codebook_used", (self.usage > 1e-4).float().mean())
         self.log("train/codebook_perplexity", perplexity(self.usage))
-        self.log("train/codes_restarted", float(restarted))
-        self.log("train/learning_rate", rate)
 
     def validation_step(self, images: Float[Tensor, "batch 3 height width"], index: int) -> None:
         output = self.tokenizer(images)
-        l1 = (images - output.images).abs().mean()
-        self.log("val/l1", l1, prog_bar=True, sync_dist=True)
+        loss = (images - output.images).abs().mean()
+        self.log("val/l1", loss, prog_bar=True, sync_dist=True)
         if self.loss.perceptual is not None:
             distance = self.loss.perceptual(output.images, images).mean()
             self.log("val/perceptual", distance, sync_dist=True)
+            loss = loss + self.loss.perceptual_weight * distance
+        self.log("val/loss", loss, sync_dist=True)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Statistics that bundles have no use for, and a resumed run needs."""
+        checkpoint["codebook"] = {"usage": self.usage, "idle": self.tokenizer.quantizer.idle}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.usage.copy_(checkpoint["codebook"]["usage"])
+        self.tokenizer.quantizer.idle.copy_(checkpoint["codebook"]["idle"])

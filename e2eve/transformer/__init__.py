@@ -1,11 +1,11 @@
 """Token models, which draw the edited image's ids: what an editor asks of one, and the families."""
 
 from e2eve.transformer.gpt import GPT, GPTConfig, GPTSampling
-from e2eve.transformer.layout import SequenceLayout
 from e2eve.transformer.model import (
     Conditioning,
     EditTokens,
     Progress,
+    SequenceLayout,
     TokenModel,
     TokenModelConfig,
     TokenNLL,

@@ -7,21 +7,82 @@ config's fields, so that a folder never says which code is run.
 
 import difflib
 import importlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from e2eve.transformer.layout import SequenceLayout
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
 """Told after each pass how many tokens every sample has at least."""
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """How many tokens each part has; source and target have the same grid."""
+
+    driver: int = 16
+    source: int = 256
+
+    def __post_init__(self) -> None:
+        for name, count in (("driver", self.driver), ("source", self.source)):
+            if count < 1 or math.isqrt(count) ** 2 != count:
+                raise ValueError(
+                    f"The {name} has {count} tokens, which is no square grid: choose an image "
+                    "size that is a multiple of the tokenizer's cell."
+                )
+
+    @property
+    def target(self) -> int:
+        return self.source
+
+    @property
+    def conditioning(self) -> int:
+        return self.driver + self.source
+
+    @property
+    def length(self) -> int:
+        return self.conditioning + self.target
+
+    def join(
+        self,
+        driver_ids: Int[Tensor, "batch driver"],
+        source_ids: Int[Tensor, "batch source"],
+        target_ids: Int[Tensor, "batch target"],
+    ) -> Int[Tensor, "batch length"]:
+        """One sequence; `split` undoes it."""
+        parts = {"driver": driver_ids, "source": source_ids, "target": target_ids}
+        for name, ids in parts.items():
+            if ids.shape[1] != getattr(self, name):
+                raise ValueError(
+                    f"The {name} has {ids.shape[1]} ids where this editor reads "
+                    f"{getattr(self, name)}: encode it at the editor's image size."
+                )
+        return torch.cat([driver_ids, source_ids, target_ids], dim=1)
+
+    def split(self, ids: Int[Tensor, "batch length"]) -> tuple[Int[Tensor, "batch n"], ...]:
+        """Ids of driver, masked source and target."""
+        return ids.split([self.driver, self.source, self.target], dim=1)
+
+
+def cell_code(side: int, width: int) -> Float[Tensor, "cells width"]:
+    """Sines and cosines of row and column of a side × side grid, in as many channels as needed."""
+    frequencies = math.pi / side * 1.5 ** torch.arange(width // 4)
+    frequencies = frequencies[: max(1, int((frequencies <= math.pi).sum()))]
+    phases = (torch.arange(side) + 0.5)[:, None] * frequencies
+    line = torch.cat([phases.sin(), phases.cos()], dim=1)
+    rows, columns = line.repeat_interleave(side, 0), line.repeat(side, 1)
+    code = torch.zeros(side * side, width)
+    code[:, : 2 * line.shape[1]] = torch.cat([rows, columns], dim=1)[:, :width]
+    return code
 
 
 class EditTokens(NamedTuple):
@@ -49,6 +110,15 @@ class Conditioning(NamedTuple):
     guess_ids: Int[Tensor, "inputs target"] | None = None
     empty_driver_ids: Int[Tensor, "driver"] | None = None
     codebook_size: int | None = None
+
+    def repeated(self, num_samples: int) -> "Conditioning":
+        """A row for each sample, those of an input together."""
+        each = {
+            name: ids.repeat_interleave(num_samples, dim=0)
+            for name, ids in self._asdict().items()
+            if isinstance(ids, Tensor) and ids.ndim == 2
+        }
+        return self._replace(**each)
 
 
 class TokenNLL(NamedTuple):

@@ -72,6 +72,13 @@ def check_count(name: str, value: object, remedy: str) -> None:
         raise ValueError(f"{name} is {value}: {remedy}.")
 
 
+def guided(
+    given: Float[Tensor, "*rows codebook"], empty: Float[Tensor, "*rows codebook"], guidance: float
+) -> Float[Tensor, "*rows codebook"]:
+    """Logits with the driver and with an empty one, and beyond their difference."""
+    return empty + guidance * (given - empty)
+
+
 def draw(
     logits: Float[Tensor, "rows codebook"],
     noise: Float[Tensor, "rows codebook"],

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from e2eve.data.toyfaces import ToyFaces
+from e2eve.evaluation.results import FORMAT, INPUTS, METRICS, read_results
 from e2eve.geometry import Box
+from e2eve.metrics.info import MetricInfo
 
 HASH = "ab" * 32
 EXTRACTOR = "efficientnet_lite0"
@@ -25,8 +27,9 @@ class Made:
     """What a made-up run is like.
 
     `skill` moves every number to the better, but for distances to real pictures where they have a
-    `naturalness` of their own; `spread` is the noise between seeds. Samples of the first `pictured`
-    inputs are saved.
+    `naturalness` of their own; `spread` is the noise between seeds. Samples of the first `saved`
+    inputs are kept as images. `format` is that of the results, which may hold metrics of another
+    package, `foreign`, with their values.
     """
 
     choices: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +38,7 @@ class Made:
     naturalness: float | None = None
     spread: float = 0.02
     inputs: int = 20
-    pictured: int = 4
+    saved: int = 4
     samples: int = 4
     side: int = 64
     state: str = "done"
@@ -43,6 +46,8 @@ class Made:
     validation_hash: str = HASH
     overrides: Mapping[str, Any] = field(default_factory=dict)
     task: str = "editor"
+    format: int = FORMAT
+    foreign: Mapping[MetricInfo, float] = field(default_factory=dict)
 
 
 def write_run(folder: Path, made: Made) -> Path:
@@ -92,10 +97,11 @@ def write_results(folder: Path, made: Made, rng: np.random.Generator) -> None:
         natural = ability if made.naturalness is None else made.naturalness
         editor[name] = scale * (1 - 0.3 * natural) + scale / 50 * rng.standard_normal()
     paste = {**editor, "key": "paste", "recall_5": 1.0, "frechet_region": 1300.0}
+    misled = {**editor, "key": "editor_swapped", "system": "Editor, another driver"}
     means = {"right_inside": nll.mean(), "swapped_inside": (nll + gap).mean(), "gap": gap.mean()}
     found = {
         "about": _about(made),
-        "systems": [editor, paste],
+        "systems": [editor, misled, paste],
         "nll": {name: {"mean": float(mean), "margin": 0.1} for name, mean in means.items()},
     }
     (folder / "metrics.json").write_text(json.dumps(found))
@@ -107,32 +113,51 @@ def write_results(folder: Path, made: Made, rng: np.random.Generator) -> None:
     ])  # fmt: skip
     _write_csv(folder / "inputs.csv", [
         {"input": name, "source": f"val-{n}", "driver": f"val-{n + 1}", "nll_right_inside": nll[n],
-         "nll_swapped_inside": nll[n] + gap[n], "diversity": diversity[n] / 2,
+         "nll_right_outside": 5.0, "nll_swapped_inside": nll[n] + gap[n],
+         "nll_swapped_outside": 5.0, "diversity": diversity[n] / 2,
          "diversity_region": diversity[n]}
         for n, name in enumerate(names)
     ])  # fmt: skip
+    if made.format == FORMAT:
+        _rewrite_results(folder, made)
     write_samples(folder / "samples" / "inputs", made, ability, rng)
+
+
+def _rewrite_results(folder: Path, made: Made) -> None:
+    """Results of format 1 in today's format, with the metrics of another package."""
+    results = read_results(folder)
+    foreign = {info.key: value for info, value in made.foreign.items()}
+    systems = [
+        {"key": key, "name": key, "explanation": "", "values": {**values, **foreign}, "margins": {}}
+        for key, values in results.systems.items()
+    ]
+    metrics = [asdict(info) for info in (*results.infos, *made.foreign)]
+    found = {"format": FORMAT, "about": results.about, "metrics": metrics, "systems": systems}
+    names = {"source": "a.png", "driver": "b.png"}
+    rows = [{"system": "editor", "input": n, **names, **v} for n, v in results.per_input.items()]
+    (folder / METRICS).write_text(json.dumps(found))
+    _write_csv(folder / INPUTS, rows)
 
 
 def write_samples(folder: Path, made: Made, ability: float, rng: np.random.Generator) -> None:
     """The pasted driver, the more blurred the less able."""
     folder.mkdir(parents=True)
-    for n in range(made.pictured):
+    for n in range(made.saved):
         source, box, driver = given(n, made.side)
         strip = []
         for _ in range(made.samples):
-            picture = source.copy()
+            image = source.copy()
             blur = max(0.3, 4 - 6 * ability + rng.random())
             shown = cv2.GaussianBlur(driver, (0, 0), blur)
-            box.crop(picture)[:] = cv2.resize(shown, (box.width, box.height))
-            strip.append(picture)
+            box.crop(image)[:] = cv2.resize(shown, (box.width, box.height))
+            strip.append(image)
         Image.fromarray(np.concatenate(strip, axis=1)).save(folder / f"{n:05d}.png")
 
 
 def write_validation_set(folder: Path, made: Made) -> None:
     for name in ("sources", "regions", "drivers"):
         (folder / name).mkdir(parents=True)
-    for n in range(made.pictured):
+    for n in range(made.saved):
         source, box, driver = given(n, made.side)
         region = np.where(box.mask(made.side, made.side), 255, 0).astype(np.uint8)
         for name, image in (("sources", source), ("regions", region), ("drivers", driver)):

@@ -2,21 +2,20 @@
 
 import pytest
 
-from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import PageSettings, write_dashboard
+from e2eve.comparison.page import DashboardSettings, write_dashboard
 from tests.comparison.factories import sweep
 
 FACTORS = {"edit_simulation": ["block", "free_form"], "tokenizer": ["separate", "shared"]}
 
-PLACES = "[...document.querySelectorAll('#cells-table tbody tr')].map(row => row.dataset.place)"
+PLACES = "[...document.querySelectorAll('#results-table tbody tr')].map(row => row.dataset.place)"
 CUT = "document.querySelector('#compare').style.getPropertyValue('--at')"
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     top = tmp_path_factory.mktemp("browser")
-    folder = sweep(top / "runs", FACTORS, pictured=3)
-    return write_dashboard(top / "dashboard.html", compare([folder]), PageSettings("Masks"))
+    folder = sweep(top / "runs", FACTORS, saved=3)
+    return write_dashboard(DashboardSettings(str(folder), str(top / "dashboard.html"), "Masks"))
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def page(watched, path):
 
 
 def column(page, key: str) -> list[float]:
-    cells = page.query_selector_all(f"#cells-table td[data-column={key}]")
+    cells = page.query_selector_all(f"#results-table td[data-column={key}]")
     return [float(cell.get_attribute("data-value")) for cell in cells]
 
 
@@ -44,30 +43,30 @@ def test_every_chart_is_drawn(page):
 
 
 def test_the_table_sorts_by_a_column_the_best_first_and_then_back(page):
-    for key, best_is_high in (("recall_5", True), ("nll_right_inside", False)):
-        header = page.locator(f"#cells-table thead [data-column={key}]")
+    for key, best_is_high in (("recall_5", True), ("nll_inside", False)):
+        header = page.locator(f"#results-table thead [data-column={key}]")
         assert header.get_attribute("aria-sort") == "none"
         header.locator("button").click()
         assert column(page, key) == sorted(column(page, key), reverse=best_is_high)
         header.locator("button").press("Enter")
         assert column(page, key) == sorted(column(page, key), reverse=not best_is_high)
-    page.locator("#cells-table thead button").first.click()
+    page.locator("#results-table thead button").first.click()
     assert page.evaluate(PLACES) == ["0", "1", "2", "3"]
 
 
 def test_columns_can_be_shown_and_hidden(page):
-    hidden = page.locator("#cells-table thead [data-column=recall_1]")
+    hidden = page.locator("#results-table thead [data-column=recall_1]")
     assert not hidden.is_visible()
     page.locator(".menu summary").click()
     page.locator("#show-recall_1").check()
     page.locator("#show-recall_5").uncheck()
     assert hidden.is_visible()
-    assert not page.locator("#cells-table thead [data-column=recall_5]").is_visible()
+    assert not page.locator("#results-table thead [data-column=recall_5]").is_visible()
     page.keyboard.press("Escape")
     assert not page.locator("#show-recall_1").is_visible()
 
 
-def test_picking_an_input_changes_the_pictures_of_every_cell(page):
+def test_picking_an_input_changes_the_images_of_every_configuration(page):
     def seen() -> list[str]:
         return [i.get_attribute("src") for i in page.query_selector_all("#cards img, #given img")]
 
@@ -86,17 +85,17 @@ def test_picking_an_input_changes_the_pictures_of_every_cell(page):
     page.evaluate("Promise.all([...document.querySelectorAll('#cards img')].map(i => i.decode()))")
 
 
-def test_a_click_opens_the_picture_from_the_run_folder(page, path):
+def test_a_click_opens_the_image_from_the_run_folder(page, path):
     with page.context.expect_page() as opened:
         page.locator("#cards a").first.click()
-    picture = opened.value
-    picture.wait_for_load_state()
-    assert picture.url.startswith("file:") and picture.url.endswith("samples/inputs/00000.png")
-    assert picture.evaluate("document.images[0].naturalWidth") == 4 * 64
-    picture.close()
+    image = opened.value
+    image.wait_for_load_state()
+    assert image.url.startswith("file:") and image.url.endswith("samples/inputs/00000.png")
+    assert image.evaluate("document.images[0].naturalWidth") == 4 * 64
+    image.close()
 
 
-def test_the_slider_moves_by_mouse_and_by_keys_and_uncovers_the_left_cell(page):
+def test_the_slider_moves_by_mouse_and_by_keys_and_uncovers_the_left_one(page):
     slider = page.locator("#slider")
     slider.scroll_into_view_if_needed()
     box = page.locator("#compare").bounding_box()
@@ -112,29 +111,29 @@ def test_the_slider_moves_by_mouse_and_by_keys_and_uncovers_the_left_cell(page):
     assert page.evaluate(CUT) == "0.5%"
 
 
-def test_two_cells_are_chosen_for_the_slider_and_their_numbers_follow(page):
-    def picture(side: str) -> str:
+def test_two_configurations_are_chosen_for_the_slider_and_their_numbers_follow(page):
+    def image(side: str) -> str:
         return page.locator(f"#{side}").get_attribute("src")
 
-    before = picture("over")
+    before = image("over")
     page.select_option("#left", "2")
-    assert picture("over") != before and picture("under") != picture("over")
+    assert image("over") != before and image("under") != image("over")
     heads = page.locator("#two-table thead").inner_text()
     assert "free_form, separate" in heads
     number = page.locator("tr[data-place='2'] td[data-column=recall_5]").inner_text().rstrip("*")
     assert number in page.locator("#two-table tbody").inner_text()
     page.select_option("#right", "2")
-    assert picture("under") == picture("over")
+    assert image("under") == image("over")
 
 
 def test_a_chart_follows_its_choice(page):
     drawn(page, "bars")
-    page.select_option("#bars-measure", "l1_real")
+    page.select_option("#bars-metric", "l1_real")
     page.wait_for_selector("[data-charts=bars][data-drawn=l1_real]")
     assert "L1 outside" in page.locator("#plot-bars").inner_text()
 
 
-def test_a_box_in_the_parallel_coordinates_keeps_the_cells_that_pass(page):
+def test_a_box_in_the_parallel_coordinates_keeps_the_lines_that_pass(page):
     drawn(page, "parallel")
     area = page.locator("#plot-parallel .draglayer .nsewdrag").first.bounding_box()
     step = area["width"] / 9  # nine axes, from 0.4 before the first to 0.4 after the last
@@ -143,9 +142,9 @@ def test_a_box_in_the_parallel_coordinates_keeps_the_cells_that_pass(page):
     page.mouse.down()
     page.mouse.move(x + step / 4, y + 2, steps=5)
     page.mouse.up()
-    page.wait_for_selector("#passing:has-text('of 4 cells')")
+    page.wait_for_selector("#passing:has-text('of 4 configurations')")
     text = page.locator("#passing").inner_text()
-    assert text.startswith("2 of 4 cells: edit_simulation=block")
+    assert text.startswith("2 of 4 configurations: edit_simulation=block")
 
 
 def test_at_phone_width_nothing_sticks_out(page):
@@ -170,14 +169,14 @@ def test_every_control_has_a_name_and_can_be_reached(page):
 def test_sixty_runs_open_in_three_seconds_and_stay_below_25_mb(watched, tmp_path):
     """Seconds of the processor: other work on the machine is not the page's fault."""
     factors = {"edit_simulation": list("abcde"), "tokenizer": list("ab"), "alpha": list("12")}
-    folder = sweep(tmp_path / "runs", factors, pictured=12, side=128, inputs=100)
-    path = write_dashboard(tmp_path / "d.html", compare([folder]), PageSettings("Sixty"))
+    folder = sweep(tmp_path / "runs", factors, saved=12, side=128, inputs=100)
+    path = write_dashboard(DashboardSettings(str(folder), str(tmp_path / "d.html"), "Sixty"))
     assert path.stat().st_size < 25e6
     session = watched.page.context.new_cdp_session(watched.page)
     session.send("Performance.enable")
     watched.page.goto(path.as_uri())
     watched.page.wait_for_selector("body[data-ready]")
     metrics = session.send("Performance.getMetrics")["metrics"]
-    assert watched.page.locator("#cells-table tbody tr").count() == 20
+    assert watched.page.locator("#results-table tbody tr").count() == 20
     assert watched.page.locator("#cards .card img").count() == 80
     assert 0 < {one["name"]: one["value"] for one in metrics}["ProcessTime"] < 3

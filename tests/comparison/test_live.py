@@ -5,17 +5,18 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from e2eve.comparison.live import LiveDashboard, is_local, server
-from e2eve.comparison.page import PageSettings
+from e2eve.comparison.page import DashboardSettings
 from tests.comparison.factories import Made, write_run
 
 
 @contextmanager
 def serving(dashboard: LiveDashboard) -> Iterator[int]:
-    with server(dashboard, "127.0.0.1", 0) as found:
+    with server(dashboard) as found:
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         try:
@@ -34,14 +35,14 @@ def get(port: int, path: str, host: str | None = None) -> tuple[int, dict[str, s
 
 @pytest.fixture
 def runs(tmp_path):
-    write_run(tmp_path / "runs" / "a", Made({"tokenizer": "a"}, pictured=2))
+    write_run(tmp_path / "runs" / "a", Made({"tokenizer": "a"}, saved=2))
     write_run(tmp_path / "runs" / "b", Made({"tokenizer": "b"}, state="running"))
     return tmp_path / "runs"
 
 
 @pytest.fixture
 def dashboard(runs) -> LiveDashboard:
-    return LiveDashboard([str(runs)], PageSettings("Live"), seconds=0.2)
+    return LiveDashboard(DashboardSettings(str(runs), title="Live", port=0, refresh=0.2))
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_other_names_are_refused_whatever_they_ask_for(port):
 def test_only_files_that_the_page_leads_to_are_handed_out(port, runs):
     page = get(port, "/")[2].decode()
     data = page.partition('id="data">')[2].partition("</script>")[0]
-    link = json.loads(data)["cells"][0]["runs"][0]["strips"]["00000"]["link"]
+    link = json.loads(data)["configurations"][0]["runs"][0]["strips"]["00000"]["link"]
     status, headers, body = get(port, f"/{link}")
     assert (status, headers["Content-Type"]) == (200, "image/png")
     assert body == (runs / "a" / "samples" / "inputs" / "00000.png").read_bytes()
@@ -114,12 +115,12 @@ def test_runs_that_are_gone_are_a_sentence_and_not_the_end(port, runs):
 
 def test_a_taken_port_is_one_sentence(port, dashboard):
     with pytest.raises(ValueError, match=r"cannot be listened at .*give another port"):
-        server(dashboard, "127.0.0.1", port)
+        server(LiveDashboard(replace(dashboard.settings, port=port)))
 
 
 def test_folders_without_runs_are_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
-        LiveDashboard([str(tmp_path)], PageSettings("Live"))
+        LiveDashboard(DashboardSettings(str(tmp_path)))
 
 
 def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, watched):
@@ -127,11 +128,11 @@ def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, wat
     page.goto(f"http://127.0.0.1:{port}/")
     page.wait_for_selector("body[data-ready]")
     page.locator("#input-00001").check()
-    page.locator("#cells-table [data-column=recall_5] button").click()
-    write_run(runs / "c", Made({"tokenizer": "c"}, pictured=2))
-    page.wait_for_selector("#cells-table tr:nth-child(3)")
+    page.locator("#results-table [data-column=recall_5] button").click()
+    write_run(runs / "c", Made({"tokenizer": "c"}, saved=2))
+    page.wait_for_selector("#results-table tr:nth-child(3)")
     page.wait_for_selector("body[data-ready]")
     assert page.locator("#input-00001").is_checked()
-    header = page.locator("#cells-table thead [data-column=recall_5]")
+    header = page.locator("#results-table thead [data-column=recall_5]")
     assert header.get_attribute("aria-sort") == "descending"
     assert page.locator("#cards .card").count() == 2  # b still runs

@@ -5,12 +5,11 @@ import json
 import pytest
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.findings import remarks
-from e2eve.comparison.pictures import side_by_side
-from e2eve.comparison.results import read_results
+from e2eve.comparison.images import side_by_side
 from e2eve.comparison.runs import find_runs, read_run
 from e2eve.evaluation.evaluator import evaluate
-from e2eve.evaluation.systems import EvaluationSettings
+from e2eve.evaluation.results import read_results
+from e2eve.evaluation.settings import DrawingSettings
 from tests.comparison.factories import Made, write_run
 from tests.evaluation.conftest import Squares, Thumbnail, build
 from tests.factories import tiny_editor
@@ -37,11 +36,11 @@ def test_a_run_without_results_says_its_state_error_and_step(tmp_path, state):
     made = Made(state=state, error="RuntimeError: out of <memory>", seed=4)
     run = read_run(write_run(tmp_path / "run", made))
     assert (run.state, run.results, run.seed) == (state, None, 4)
-    assert "out of <memory>" in remarks(run, [])
+    assert "out of <memory>" in run.remark
     assert run.steps == (430, 1000)
 
 
-def test_results_of_a_run_that_goes_on_again_do_not_count(tmp_path):
+def test_results_of_a_run_that_was_resumed_do_not_count(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     (folder / "status.json").write_text('{"state": "running"}')
     assert read_run(folder).results is None
@@ -53,7 +52,7 @@ def test_half_written_results_are_named_and_do_not_stop_the_others(tmp_path, tex
     write_run(tmp_path / "whole", Made(inputs=3, seed=1))
     (folder / "metrics.json").write_text(text)
     assert "cannot be read" in read_run(folder).problem
-    assert len(compare([tmp_path]).cells[0].results) == 1
+    assert len(compare([tmp_path]).configurations[0].finished) == 1
 
 
 def test_a_half_written_status_is_named(tmp_path):
@@ -67,8 +66,8 @@ def test_tokenizers_are_named_and_not_compared(tmp_path):
     write_run(tmp_path / "tokenizer", Made(task="source_tokenizer"))
     write_run(tmp_path / "editor", Made(inputs=3))
     comparison = compare([tmp_path])
-    assert [cell.runs[0].folder.name for cell in comparison.cells] == ["editor"]
-    told = [remarks(run, []) for run in comparison.runs if not run.is_editor]
+    assert [one.runs[0].folder.name for one in comparison.configurations] == ["editor"]
+    told = [run.remark for run in comparison.runs if not run.is_editor]
     assert told == ["trains a tokenizer, which is not compared here"]
 
 
@@ -76,20 +75,20 @@ def test_evaluations_that_a_sweep_has_made_are_compared(tmp_path):
     for temperature in ("0.7", "1.0"):
         made = Made(task="evaluation", overrides={"evaluation.temperature": temperature}, inputs=3)
         write_run(tmp_path / temperature, made)
-    labels = [cell.label for cell in compare([tmp_path]).cells]
+    labels = [one.label for one in compare([tmp_path]).configurations]
     assert labels == ["evaluation.temperature=0.7", "evaluation.temperature=1.0"]
 
 
 def test_an_interrupted_run_says_by_what(tmp_path):
     folder = write_run(tmp_path / "run", Made(state="interrupted"))
     (folder / "status.json").write_text('{"state": "interrupted", "reason": "SIGTERM"}')
-    assert remarks(read_run(folder), []) == "SIGTERM"
+    assert read_run(folder).remark == "SIGTERM"
 
 
 def test_a_run_that_was_not_evaluated_says_so(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     (folder / "metrics.json").unlink()
-    assert "was not evaluated" in remarks(read_run(folder), [])
+    assert "was not evaluated" in read_run(folder).remark
 
 
 def evaluated_again(folder, name, **changes):
@@ -108,20 +107,20 @@ def test_a_later_evaluation_is_read_in_place_of_the_trainings_own(tmp_path):
     assert read_run(folder, "absent").results is None
 
 
-def test_evaluations_of_one_run_are_cells_told_apart_by_their_sampling(tmp_path):
+def test_evaluations_of_one_run_are_told_apart_by_their_sampling(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     for temperature in (1.0, 0.5):
         sampling = {"temperature": temperature, "top_k": None, "top_p": 0.9}
         evaluated_again(folder, f"t{temperature}", sampling=sampling)
-    cells = compare([folder / "evaluation"]).cells
-    labels = [cell.label for cell in cells]
-    assert labels == ["evaluation.temperature=0.5", "evaluation.temperature=1.0"]
-    assert [cell.seeds for cell in cells] == [(0,), (0,)]
+    found = compare([folder / "evaluation"]).configurations
+    labels = [one.label for one in found]
+    assert labels == ["sampling.temperature=0.5", "sampling.temperature=1.0"]
+    assert [one.seeds for one in found] == [(0,), (0,)]
 
 
 def test_means_of_single_inputs_are_the_means_of_the_run(tmp_path):
     """On files that an evaluation has really written: what is paired is what is reported."""
-    settings = EvaluationSettings(num_samples=3, batch_size=5)
+    settings = DrawingSettings(num_samples=3, batch_size=5)
     validation, features = build(), Thumbnail()
     evaluate(tiny_editor(), validation, features, Squares(), settings=settings).save(tmp_path)
     results = read_results(tmp_path)
@@ -140,13 +139,13 @@ def test_means_of_single_inputs_are_the_means_of_the_run(tmp_path):
     }
 
 
-def test_evaluations_without_a_run_are_cells_of_their_own(tmp_path):
+def test_evaluations_without_a_run_are_configurations_of_their_own(tmp_path):
     """As `e2eve.evaluate` leaves them for bundles of other people."""
     for name in ("a", "b"):
         folder = write_run(tmp_path / name, Made(inputs=3))
         for file in ("status.json", "config.yaml"):
             (folder / file).unlink()
     comparison = compare([tmp_path])
-    labels = [cell.label for cell in comparison.cells]
+    labels = [one.label for one in comparison.configurations]
     assert [label.rpartition("/")[2] for label in labels] == ["a", "b"]
-    assert all(cell.results for cell in comparison.cells)
+    assert all(one.finished for one in comparison.configurations)

@@ -7,9 +7,8 @@ import re
 
 import pytest
 
-from e2eve.comparison.comparison import Comparison, compare
-from e2eve.comparison.measures import measures_among, with_deviation
-from e2eve.comparison.tables import cells_csv, cells_latex, escaped, runs_csv, written_p
+from e2eve.comparison.comparison import Comparison, compare, with_deviation, written_p
+from e2eve.comparison.tables import configurations_csv, escaped, latex, runs_csv
 from tests.comparison.factories import Made, sweep, write_run
 
 
@@ -25,34 +24,35 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_cells_as_csv_hold_means_deviations_and_p(comparison):
-    table = rows(cells_csv(comparison.ranking, comparison.measures))
+def test_configurations_as_csv_hold_means_deviations_and_p(comparison):
+    table = rows(configurations_csv(comparison))
     assert [row["edit_simulation"] for row in table] == ["a_b", "free&form", "later"]
-    for row, cell in zip(table, comparison.cells, strict=True):
-        assert row["n"] == str(len(cell.results))
-        if cell.results:
-            assert float(row["recall_5"]) == pytest.approx(cell.mean("recall_5"))
-            assert float(row["recall_5_sd"]) == pytest.approx(cell.deviation("recall_5"))
+    found = comparison.of("recall_5")
+    for place, (row, one) in enumerate(zip(table, comparison.configurations, strict=True)):
+        assert row["n"] == str(len(one.finished))
+        if one.finished:
+            assert float(row["recall_5"]) == pytest.approx(found["mean"][place])
+            assert float(row["recall_5_sd"]) == pytest.approx(found["deviation"][place])
     best = [row["nll_gap_p_to_best"] == "" for row in table]
-    assert best == [False, True, True]  # the best itself, and the cell without results
+    assert best == [False, True, True]  # the best itself, and the one without results
     assert table[2]["recall_5"] == "" and table[2]["ranked"] == "False"
 
 
-def test_runs_as_csv_give_back_the_cells(comparison):
-    table = rows(runs_csv(comparison.cells, comparison.measures))
+def test_runs_as_csv_give_back_the_configurations(comparison):
+    table = rows(runs_csv(comparison))
     assert len(table) == 6 and {row["seed"] for row in table} == {"0", "1", "2"}
     mean = sum(float(row["l1_real"]) for row in table[:3]) / 3
-    assert mean == pytest.approx(comparison.cells[0].mean("l1_real"))
+    assert mean == pytest.approx(comparison.of("l1_real")["mean"][0])
 
 
 def test_latex_has_as_many_columns_in_every_row_and_marks_the_best(comparison):
-    text = cells_latex(comparison.ranking, comparison.measures)
+    text = latex(comparison, comparison.metrics)
     columns = re.search(r"begin{tabular}{(\w+)}", text)
     lines = [line for line in text.splitlines() if line.endswith("\\\\")]
     assert columns and len(lines) == 4
     assert {line.replace("\\&", "").count("&") + 1 for line in lines} == {len(columns[1])}
     assert "a\\_b" in text and "free\\&form" in text
-    ranked = [m for m in comparison.measures if m.best]
+    ranked = [metric for metric in comparison.metrics if metric.best]
     assert text.count("\\textbf{") == len(ranked)
 
 
@@ -68,7 +68,6 @@ def test_latex_has_as_many_columns_in_every_row_and_marks_the_best(comparison):
         (-0.0001, 0.002, ".3f", "0.000 ± 0.002"),
         (0.0, 0.0, ".4g", "0.000 ± 0.000"),
         (math.nan, math.nan, ".3f", "–"),
-        (None, None, ".3f", "–"),
     ],
 )
 def test_mean_and_deviation_share_their_decimals(mean, deviation, spec, expected):
@@ -82,11 +81,3 @@ def test_latex_reads_nothing_into_text():
 
 def test_p_is_written_without_a_row_of_zeros():
     assert (written_p(0.0421), written_p(0.0000001)) == ("= 0.042", "< 0.001")
-
-
-def test_measures_come_in_order_and_only_where_they_were_found():
-    found = ["frechet", "recall_10", "recall_2", "recall_2_kept", "unknown", "nll_gap"]
-    keys = [measure.key for measure in measures_among(found, "FID")]
-    assert keys == ["nll_gap", "recall_2", "recall_10", "recall_2_kept", "frechet"]
-    assert measures_among(["frechet"], "FID")[0].heading == "FID"
-    assert measures_among(["frechet"], "Fréchet distance (x)")[0].heading == "Fréchet"

@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -210,16 +211,17 @@ def test_links_within_a_folder_are_one_image(tmp_path):
 
 def test_a_part_of_which_nothing_is_left_is_named(root):
     (root / "all.txt").write_text("\n".join(str(root / name) for name in ImageFolder(root).names))
-    with pytest.raises(ValueError, match="is left for train: add some, or list fewer for val"):
+    with pytest.raises(ValueError, match="No readable image left below"):
         split_folder(root, val_list="all.txt")
 
 
 def test_both_parts_take_one_walk_and_open_each_file_once(root, monkeypatch):
-    opened, walks, open_file, walk = [], [], Path.open, os.walk
-    monkeypatch.setattr(Path, "open", lambda p, *a, **k: opened.append(p) or open_file(p, *a, **k))
-    monkeypatch.setattr(os, "walk", lambda *a, **k: walks.append(a) or walk(*a, **k))
+    walks, files = Mock(wraps=os.walk), Mock(wraps=Path.open)
+    monkeypatch.setattr(os, "walk", walks)
+    monkeypatch.setattr(Path, "open", lambda path, *mode: files(path, *mode))
     split_folder(root)
-    assert len(walks) == 1
+    assert walks.call_count == 1
+    opened = [call.args[0] for call in files.call_args_list]
     assert len(opened) == len(set(opened)) == 4
 
 

@@ -14,7 +14,7 @@ from e2eve.features import FeatureExtractor, PerceptualDistance
 
 
 class Noise:
-    """Pictures of coloured patches, told apart by any of them."""
+    """Images of coloured patches, told apart by any of them."""
 
     def __init__(self, length: int = 12) -> None:
         self.length = length
@@ -31,7 +31,7 @@ class Noise:
 
 
 class Thumbnail(FeatureExtractor):
-    """The picture shrunk to 3 by 3 pixels."""
+    """The image shrunk to 3 by 3 pixels."""
 
     name, dim, frechet_name = "thumbnail", 27, "Fréchet distance (thumbnail)"
     scale: torch.Tensor
@@ -63,7 +63,7 @@ SIZES: dict[str, Any] = {"num_inputs": 5, "num_references": 6, "num_distractors"
 
 
 def build(seed: int = 0, simulation: EditSimulation = SIMULATION, **options: Any) -> ValidationSet:
-    options = SIZES | {"seed": seed, "pictures": Noise()} | options
+    options = SIZES | {"seed": seed, "images": Noise()} | options
     return build_validation_set(simulation=simulation, extractor=Thumbnail(), **options)
 
 

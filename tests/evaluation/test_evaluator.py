@@ -102,32 +102,37 @@ def test_an_editor_that_returns_the_source_scores_like_the_reconstruction(
     validation, extractor, perceptual
 ):
     evaluation = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
-    editor, reconstruction = evaluation["editor"], evaluation["reconstruction"]
+    systems = evaluation.results.systems
+    editor, reconstruction = (
+        systems["editor"],
+        systems["reconstruction"],
+    )
     for name, value in editor.items():
         if name in reconstruction:
             assert value == pytest.approx(reconstruction[name], abs=1e-6), name
     assert editor["diversity"] == editor["diversity_region"] == 0
     assert reconstruction["l1_rec"] == 0
     rows = {row["key"]: row for row in evaluation.rows()}
-    assert (rows["editor"]["samples"], rows["reconstruction"]["samples"]) == (3, 1)
     assert rows["editor"]["outside_ratio"] == pytest.approx(1)
     assert rows["source"]["outside_ratio"] == rows["source"]["l1_real"] == 0
 
 
 def test_pastes_keep_the_outside_and_show_the_driver(validation, extractor, perceptual):
     evaluation = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
-    assert evaluation["paste"]["l1_real"] == evaluation["poisson"]["l1_real"] == 0
-    assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
+    systems = evaluation.results.systems
+    assert systems["paste"]["l1_real"] == systems["poisson"]["l1_real"] == 0
+    assert systems["paste"]["recall_1"] > systems["source"]["recall_1"]
 
 
 def test_the_matched_driver_predicts_better_where_the_editor_uses_it(
     validation, extractor, perceptual
 ):
     found = evaluate(FakeEditor(), validation, extractor, perceptual, settings=SETTINGS)
-    matched, mismatched = (found[key]["nll_inside"] for key in ("editor", "editor_mismatched"))
-    assert found["editor"]["nll_gap"] == pytest.approx(mismatched - matched)
+    systems = found.results.systems
+    matched, mismatched = (systems[key]["nll_inside"] for key in ("editor", "editor_mismatched"))
+    assert found.results.means["nll_gap"] == pytest.approx(mismatched - matched)
     assert mismatched > matched
-    assert "nll_inside" not in found["paste"]
+    assert "nll_inside" not in systems["paste"]
 
 
 @pytest.mark.parametrize("make_editor", [lambda: FakeEditor(noisy=True), tiny_editor])
@@ -142,22 +147,22 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
     assert one.flat().keys() == many.flat().keys()
     for name, value in one.flat().items():
         assert value == pytest.approx(many.flat()[name], rel=1e-4, abs=1e-6), name
-    assert (one.samples.int() - many.samples.int()).abs().max() <= 1
+    assert (one.images.int() - many.images.int()).abs().max() <= 1
 
 
 def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation):
     rows = tiny_evaluation.rows()
     assert [row["key"] for row in rows] == [system.key for system in SYSTEMS]
-    assert {row["n"] for row in rows} == {5}
-    assert {row["samples"] for row in rows if row["key"].startswith("editor")} == {3}
     assert all("recall_1" in row and "recall_5" not in row for row in rows)  # 4 distractors
+    counts = tiny_evaluation.results.table("samples.csv").groupby("system").size().to_dict()
+    assert counts == {s.key: 5 * (3 if s.drivers else 1) for s in SYSTEMS}
 
 
 def test_the_best_sample_is_the_one_nearest_to_the_driver(tiny_evaluation):
-    metrics = tiny_evaluation.system("editor").metrics
-    best = metrics["driver_distance"].measured().argmin(1)
-    ranks = metrics["driver_rank"].measured()[torch.arange(5), best]
-    assert tiny_evaluation["editor"]["recall_1_best_of_n"] == (ranks == 1).double().mean()
+    samples = tiny_evaluation.results.samples.values()
+    best = [min(rows, key=lambda row: row["driver_distance"]) for rows in samples]
+    found = np.mean([row["driver_rank"] == 1 for row in best])
+    assert tiny_evaluation.results.means["recall_1_best_of_n"] == found
 
 
 def test_nobody_is_misled_with_a_driver_of_its_own(validation):
@@ -172,8 +177,8 @@ def test_no_diversity_without_a_distance_or_a_second_sample(validation, extracto
         FakeEditor(), validation, extractor, perceptual, settings=replace(SETTINGS, num_samples=1)
     )
     for evaluation in (without, single):
-        assert "diversity" not in evaluation["editor"]
-        assert "diversity" not in [info.key for info in evaluation.infos]
+        assert "diversity" not in evaluation.results.means
+        assert "diversity" not in [info.key for info in evaluation.results.infos]
         assert "editor/diversity" not in evaluation.flat()
 
 
@@ -194,22 +199,23 @@ def test_files(tiny_evaluation, validation, tmp_path):
 def test_the_samples_of_an_input_are_saved_without_loss_in_place_of_older_ones(
     tiny_evaluation, tmp_path
 ):
-    few = replace(tiny_evaluation, settings=replace(SETTINGS, saved=2))
+    results = tiny_evaluation.results
+    few = replace(tiny_evaluation, results=replace(results, about={**results.about, "saved": 2}))
     tiny_evaluation.save(tmp_path)
     few.save(tmp_path)
     ids = [item.id for item in few.validation.inputs[:2]]
     paths = sorted((tmp_path / "samples" / "inputs").iterdir())
     assert [path.stem for path in paths] == ids
-    for path, pictures in zip(paths, few.samples.numpy(), strict=False):
+    for path, pictures in zip(paths, few.images.numpy(), strict=False):
         strip = np.asarray(Image.open(path))
         assert np.array_equal(rearrange(strip, "h (n w) c -> n h w c", n=3), pictures)
 
 
 def test_drivers_are_found_by_the_features_of_the_validation_set(by_maps, extractor, perceptual):
     evaluation = evaluate(FakeEditor(), by_maps, extractor, perceptual, settings=SETTINGS)
-    assert evaluation.about()["retrieval"] == "squares_maps"
-    assert evaluation.system("editor").metrics["frechet"].measured().shape[1] == extractor.dim
-    assert evaluation["paste"]["recall_1"] > evaluation["source"]["recall_1"]
+    systems = evaluation.results.systems
+    assert evaluation.results.about["retrieval"] == "squares_maps"
+    assert systems["paste"]["recall_1"] > systems["source"]["recall_1"]
 
 
 def test_what_does_not_fit_is_refused(validation, by_maps, extractor, perceptual):

@@ -1,19 +1,18 @@
 """The report: says what was measured with what, whatever the numbers are, and asks nobody."""
 
+import math
 import re
 from dataclasses import replace
 
 import pytest
-import torch
 
-from e2eve.evaluation.curves import curve_charts
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.report import driver_matters, findings, write_report
 from e2eve.evaluation.settings import DrawingSettings
-from e2eve.evaluation.validation_page import validation_page
-from e2eve.metrics.base import estimate
+from e2eve.reporting.charts import curve_charts
 from e2eve.runs import read_curves
+from e2eve.validation_set import validation_page
 from tests.factories import tiny_editor
 
 CURVES = """step,train/loss,train/learning_rate,val/loss,evaluation/editor/recall_5
@@ -28,16 +27,6 @@ def evaluation(validation, module_extractor, module_perceptual) -> Evaluation:
     settings = DrawingSettings(num_samples=2, batch_size=5, shown=2)
     return evaluate(
         tiny_editor(), validation, module_extractor, module_perceptual, settings=settings
-    )
-
-
-def with_gaps(evaluation: Evaluation, gaps: list[float]) -> Evaluation:
-    editor, *others = evaluation.results
-    gap = editor.metrics["nll_gap"].clone()
-    gap.rows, gap.values = [torch.arange(len(gaps))], [torch.tensor(gaps)]
-    return replace(
-        evaluation,
-        results=(editor._replace(metrics={**editor.metrics, "nll_gap": gap}), *others),
     )
 
 
@@ -66,32 +55,30 @@ def test_a_report_needs_no_training(evaluation, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("gaps", "verdict"),
+    ("gap", "width", "verdict"),
     [
-        ([1.0, 1.1, 1.2], "The driver matters"),
-        ([-1.0, -1.1, -1.2], "The matched driver misleads"),
-        ([8.0, 0.0, -12.0], "No difference shown"),
-        ([1.0], "No difference shown"),
+        (1.1, 0.3, "The driver matters"),
+        (-1.1, 0.3, "The matched driver misleads"),
+        (0.5, 0.9, "No difference shown"),
+        (0.5, math.nan, "No difference shown"),
     ],
 )
-def test_verdicts_follow_the_interval(evaluation, gaps, verdict):
-    assert driver_matters(with_gaps(evaluation, gaps)).note.startswith(verdict)
+def test_verdicts_follow_the_interval(evaluation, gap, width, verdict):
+    results = evaluation.results
+    systems = {**results.systems, "editor": {**results.means, "nll_gap": gap}}
+    found = replace(results, systems=systems, margins={"editor": {"nll_gap": width}})
+    assert driver_matters(found).note.startswith(verdict)
 
 
 def test_every_finding_has_a_number_a_name_and_a_note(evaluation):
-    assert all(all(finding) for finding in findings(evaluation))
-
-
-def test_estimates_leave_out_what_is_undefined():
-    mean, margin = estimate(torch.tensor([1.0, float("nan"), 3.0]))
-    assert (mean, margin) == pytest.approx((2.0, 1.96))
+    assert all(all(finding) for finding in findings(evaluation.results))
 
 
 def test_curves_leave_out_empty_cells_and_group_by_metric(tmp_path):
     (tmp_path / "metrics.csv").write_text(CURVES)
     curves = read_curves(tmp_path / "metrics.csv")
     assert curves["val/loss"] == ([10.0], [6.1])
-    charts = curve_charts(tmp_path / "metrics.csv")
+    charts = curve_charts(curves)
     assert [chart.layout.title.text for chart in charts] == ["Loss", "Recall 5", "Learning rate"]
     assert [line.name for line in charts[0].data] == ["train", "val"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from e2eve.evaluation.evaluator import batches_of, own_batches
+from e2eve.evaluation.evaluator import own_batches
 from e2eve.evaluation.results import read_results
 from tests.evaluation.two_processes import evaluated
 
@@ -20,17 +20,18 @@ CASES = [(5, 2), (5, 5), (4, 1), (2, 3)]  # inputs, batch size
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
 @pytest.mark.parametrize(("count", "size"), [(1, 4), (5, 2), (7, 7), (100, 25)])
 def test_shares_of_batches_hold_each_input_once(count, size, ranks):
-    batches = batches_of(count, size, ranks)
-    shares = [own_batches(batches, rank, ranks) for rank in range(ranks)]
+    shares = [own_batches(count, size, rank, ranks) for rank in range(ranks)]
     assert all(shares)  # states that are gathered need the same shape everywhere
-    rows = [row for share in shares[: len(batches)] for batch in share for row in batch]
-    assert sorted(rows) == list(range(count))
+    batches = [batch for share in shares[:count] for batch in share]
+    assert sorted(row for batch in batches for row in batch) == list(range(count))
     assert max(map(len, batches)) <= size
 
 
 def test_nobody_is_idle_while_there_are_inputs():
-    assert len(batches_of(100, 25, processes=8)) >= 8
-    assert batches_of(100, 25, processes=2) == batches_of(100, 25)
+    first = [own_batches(100, 25, rank, 8)[0] for rank in range(8)]
+    assert len(set(first)) == 8
+    two = [batch for rank in range(2) for batch in own_batches(100, 25, rank, 2)]
+    assert set(two) == set(own_batches(100, 25))
 
 
 @pytest.fixture(scope="module", params=[2, 3])

@@ -154,7 +154,7 @@ def test_inputs_survive_their_line(build_validation):
 def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_before):
     for n in range(len(noise)):
         Image.fromarray(noise[n]).save(tmp_path / f"{n:02d}.png")
-    whole = build(pictures=ImageFolder(tmp_path))
+    whole = build(images=ImageFolder(tmp_path))
     for damaged in ("00a.png", "03a.png", "11a.png"):
         (tmp_path / damaged).write_bytes((tmp_path / "00.png").read_bytes()[:300])
     pictures = ImageFolder(tmp_path)
@@ -162,9 +162,9 @@ def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_be
     if read_before:
         assert len([pictures[n] for n in range(len(pictures))]) == len(pictures)
     with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 pictures"):
-        build(pictures=pictures, num_references=14)
-    assert len(build(pictures=pictures, num_references=15).reference_names) == 12
-    found = build(pictures=pictures)
+        build(images=pictures, num_references=14)
+    assert len(build(images=pictures, num_references=15).reference_names) == 12
+    found = build(images=pictures)
     for names in ("distractor_names", "reference_names"):
         assert getattr(found, names) == getattr(whole, names)
     pairs = [[(item.source, item.driver) for item in s.inputs] for s in (found, whole)]

@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.evaluation.evaluator import cpu_group, evaluate
+from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.validation_set import ValidationSet
 from tests.evaluation.conftest import SIZES, Squares, Thumbnail, build
@@ -42,7 +42,7 @@ def main(folder: Path, cases: list[tuple[int, int]]) -> None:
         rank=int(os.environ["RANK"]),
         world_size=int(os.environ["WORLD_SIZE"]),
     )
-    group = cpu_group()
+    group = distributed.new_group(backend="gloo")
     for number, case in enumerate(cases):
         evaluated(*case, group).save(folder / f"{group.rank()}_{number}")
     distributed.destroy_process_group()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from e2eve.metrics.frechet import feature_statistics, frechet_distance
+from e2eve.metrics.frechet import frechet_distance
 from e2eve.metrics.kernel import kernel_distance
 
 
@@ -30,14 +30,6 @@ def test_frechet_is_the_formula_with_few_and_many_samples(counts):
     assert frechet_distance(a, b) == pytest.approx(
         slow_frechet(a.numpy(), b.numpy()), rel=tolerance
     )
-
-
-def test_frechet_of_statistics_equals_that_of_features():
-    a, b = features(40), features(6, seed=1)
-    stored = feature_statistics(a)
-    assert stored.factor.shape == (12, 12) and stored.samples == 40
-    torch.testing.assert_close(stored.factor.T @ stored.factor, a.T.cov())
-    assert frechet_distance(stored, b) == pytest.approx(frechet_distance(a, b))
 
 
 def test_frechet_is_zero_to_itself_symmetric_and_the_square_of_a_shift():

@@ -158,6 +158,15 @@ def test_attributes_of_refused_modules_are_refused_by_any_road(tmp_path):
             read_checkpoint(path)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_torchscript_archive_is_not_loaded(tmp_path, monkeypatch):
+    path = tmp_path / "a.ckpt"
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(path))
+    monkeypatch.setattr(torch.jit, "load", lambda *args, **options: pytest.fail("was run"))
+    with pytest.raises(ValueError, match="a TorchScript archive, which is a program"):
+        read_checkpoint(path)
+
+
 def test_a_view_beyond_its_numbers_is_refused(tmp_path):
     path = tmp_path / "a.ckpt"
     torch.save({"state_dict": {"weight": torch.ones(3)}, "x": Attack(Callback)}, path)

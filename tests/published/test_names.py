@@ -4,16 +4,17 @@ import pytest
 import torch
 
 from e2eve.editor import Editor
+from e2eve.published.conversion import editor_state
 from e2eve.published.names import (
     MASK,
     causal_mask,
     gpt_from_published,
+    gpt_shape,
     gpt_to_published,
     tokenizer_from_published,
+    tokenizer_shape,
     tokenizer_to_published,
 )
-from e2eve.published.shapes import gpt_shape, tokenizer_shape
-from e2eve.published.writing import editor_state
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout
 from tests.published_files import full_size, plain_editor, plain_tokenizer

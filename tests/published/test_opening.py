@@ -9,9 +9,9 @@ from torch import Tensor
 
 from e2eve.editor import Editor
 from e2eve.published import Preset, Published, write_published
-from e2eve.published.family import take_apart
+from e2eve.published.conversion import editor_state
 from e2eve.published.names import tokenizer_to_published
-from e2eve.published.writing import editor_state
+from e2eve.published.parts import take_apart
 from e2eve.tokenizers import Tokenizer
 from tests.factories import DRIVER_SIDE, random_ids, tiny_editor, tiny_tokenizer
 from tests.published_files import SIZES, plain_editor, plain_tokenizer
@@ -100,7 +100,7 @@ def test_further_parts_are_left_out_on_request(save, weights):
 @pytest.mark.parametrize("prefix", ["module.", "model.", "model.module.", "net."])
 def test_prefixes_of_wrappers_are_stripped(save, weights, prefix):
     file = save({f"{prefix}{name}": value for name, value in {**weights, **LOSSES}.items()})
-    assert published().open(file).family == "editor"
+    assert published().open(file).kind == "editor"
 
 
 def test_compiled_parts_are_unwrapped(weights):
@@ -148,7 +148,7 @@ def test_the_same_tokenizer_given_twice_is_shared(save, weights):
 
 def test_the_source_tokenizer_is_read_under_either_of_its_names(save, weights):
     drop("first_stage_model")(weights)
-    assert published().open(save(weights)).family == "editor"
+    assert published().open(save(weights)).kind == "editor"
 
 
 def change(**new: Tensor | None) -> Callable[[Weights], None]:

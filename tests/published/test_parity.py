@@ -9,8 +9,12 @@ from torch import Tensor
 
 from e2eve.editor import Editor
 from e2eve.metrics.frechet import frechet_distance
-from e2eve.published.names import gpt_from_published, tokenizer_from_published
-from e2eve.published.shapes import gpt_shape, tokenizer_shape
+from e2eve.published.names import (
+    gpt_from_published,
+    gpt_shape,
+    tokenizer_from_published,
+    tokenizer_shape,
+)
 from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.tokenizer import Reconstruction
 from e2eve.training.optimizers import OptimizerSettings

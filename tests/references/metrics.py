@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from e2eve.features import FeatureExtractor, PerceptualDistance
 from e2eve.geometry import Box
-from e2eve.metrics.batch import EvaluatedBatch
+from e2eve.metrics.base import EvaluatedBatch
 from e2eve.metrics.retrieval import sweep_boxes
 
 KS = (1, 5, 10, 20)

@@ -10,10 +10,17 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from e2eve.reporting.charts import figure_json, house_template, line_chart
-from e2eve.reporting.markup import rendered
-from e2eve.reporting.page import Highlight, Page
-from e2eve.reporting.tables import MISSING, Column, Row, table_cells, written
+from e2eve.reporting.charts import figure_dict, house_template, line_chart, script_safe
+from e2eve.reporting.page import (
+    MISSING,
+    Column,
+    Highlight,
+    Page,
+    Row,
+    rendered,
+    table_entries,
+    written,
+)
 
 NASTY = "<script>alert(1)</script> & \"quoted\" 'text'"
 OUTSIDE = re.compile(
@@ -21,7 +28,7 @@ OUTSIDE = re.compile(
 )
 
 
-def picture() -> Image.Image:
+def noise() -> Image.Image:
     rng = np.random.default_rng(0)
     return Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
 
@@ -30,7 +37,7 @@ def full_page(text: str) -> Page:
     page = Page(text, text).section(text).text(text).note(f"- {text}\n- {text}")
     page.highlights([Highlight(text, text, text)])
     page.table([{"a": text, text: 1.0}], ["a", Column(text, text, note=text)], text)
-    return page.picture(picture(), text).details(text, text)
+    return page.image(noise(), text).details(text, text)
 
 
 def test_every_string_is_escaped():
@@ -49,7 +56,7 @@ def test_a_page_without_charts_has_no_address_outside_and_no_chart_script():
 
 
 def test_the_chart_script_is_inlined_once():
-    figure = line_chart({"train": ([0, 1], [2.0, 1.0])}, "Loss", "step", "nat")
+    figure = line_chart({"train": ([0, 1], [2.0, 1.0])}, "Loss", "step", "nats")
     page = Page("t").chart(figure).chart(figure)
     html = page.html()
     assert html.count("Plotly.react(") == html.count("showSendToCloud: false") == 1
@@ -60,7 +67,7 @@ def test_the_chart_script_is_inlined_once():
 
 def test_figures_survive_the_way_into_the_page():
     figure = go.Figure(go.Bar(x=["</script>", "b&b"], y=[1, 2]))
-    text = figure_json(figure)
+    text = script_safe(figure_dict(figure))
     assert not set("<>&") & set(text)
     data = json.loads(text)
     assert data["data"][0]["x"] == ["</script>", "b&b"]
@@ -68,11 +75,11 @@ def test_figures_survive_the_way_into_the_page():
     assert colours == list(house_template().layout.colorway)
 
 
-def test_pictures_are_embedded_without_loss():
-    html = Page("t").picture(picture(), "caption").html()
+def test_images_are_embedded_without_loss():
+    html = Page("t").image(noise(), "caption").html()
     (encoded,) = re.findall(r'src="data:image/png;base64,([^"]+)"', html)
     decoded = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    assert np.array_equal(np.asarray(decoded), np.asarray(picture()))
+    assert np.array_equal(np.asarray(decoded), np.asarray(noise()))
 
 
 def test_a_page_is_written_as_one_file_in_a_new_folder(tmp_path):
@@ -90,9 +97,9 @@ def test_sections_are_listed_at_the_top():
 
 
 def test_markup():
-    assert rendered("a **b** `c`") == "<p>a <strong>b</strong> <code>c</code></p>"
+    assert rendered("a **b** `c` [d](e)") == ("<p>a <strong>b</strong> <code>c</code> [d](e)</p>\n")
     assert rendered("one\ntwo\n\n- x\n- <y>") == (
-        "<p>one two</p>\n<ul><li>x</li><li>&lt;y&gt;</li></ul>"
+        "<p>one\ntwo</p>\n<ul>\n<li>x</li>\n<li>&lt;y&gt;</li>\n</ul>\n"
     )
 
 
@@ -119,9 +126,9 @@ def test_ranks_follow_the_direction_share_ties_and_skip_the_unranked():
         {"x": 0.0, "unranked": True},
         {"x": None},
     ]
-    low = [row[0].rank for row in table_cells(rows, [Column("x", "x", best="low")])]
-    high = [row[0].rank for row in table_cells(rows, [Column("x", "x", best="high")])]
-    none = [row[0].rank for row in table_cells(rows, [Column("x", "x")])]
+    low = [row[0].rank for row in table_entries(rows, [Column("x", "x", best="low")])]
+    high = [row[0].rank for row in table_entries(rows, [Column("x", "x", best="high")])]
+    none = [row[0].rank for row in table_entries(rows, [Column("x", "x")])]
     assert low == [1, 0, 2, 1, 0, 0]
     assert high == [0, 1, 2, 0, 0, 0]
     assert none == [0] * 6

@@ -12,10 +12,10 @@ STEPS = 800
 TRAINING = [
     *TINY,
     f"trainer.max_steps={STEPS}",
-    "trainer.checkpoint_every=100000",
-    "trainer.validate_every=100000",
-    "trainer.log_every=20",
-    "trainer.workers=0",
+    "callbacks.last.every_n_steps=100000",
+    "trainer.val_check_interval=100000",
+    "trainer.log_every_n_steps=20",
+    "loader.workers=0",
     "logger=wandb",
 ]
 
@@ -125,7 +125,7 @@ def test_started_again_only_the_cancelled_one_runs(sweep):
 
 def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
     evaluated = (
-        "evaluation=standard trainer.evaluate=true evaluation.num_inputs=5 "
+        "evaluation=standard evaluation.enabled=true evaluation.num_inputs=5 "
         "evaluation.num_references=8 evaluation.num_distractors=4 evaluation.num_samples=2 "
         "evaluation.batch_size=2 dataset.val.length=16 dataset.train.length=64 token_cache=64"
     ).split()

@@ -55,7 +55,7 @@ def test_every_launcher_composes(launcher):
 
 
 def test_a_slurm_job_has_a_process_for_each_device():
-    config = composed("hydra/launcher=e2eve_slurm", "trainer=ddp", "trainer.nodes=2")
+    config = composed("hydra/launcher=e2eve_slurm", "trainer=ddp", "trainer.num_nodes=2")
     launcher = config.hydra.launcher
     assert (launcher.nodes, launcher.tasks_per_node, launcher.gpus_per_node) == (2, 4, 4)
 

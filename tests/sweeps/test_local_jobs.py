@@ -15,8 +15,9 @@ from tests.factories import TINY
 
 ROOT = Path(__file__).parents[2]
 TRAINING = (
-    "tokenizer=shared tokenizer.source=untrained trainer.max_steps=800 trainer.workers=0 "
-    "trainer.checkpoint_every=100000 trainer.validate_every=100000 trainer.log_every=20"
+    "tokenizer=shared tokenizer.source=untrained trainer.max_steps=800 loader.workers=0 "
+    "callbacks.last.every_n_steps=100000 trainer.val_check_interval=100000 "
+    "trainer.log_every_n_steps=20"
 ).split()
 
 

@@ -129,9 +129,10 @@ def test_an_editor_is_trained_before_its_sampling_is_evaluated(stub_sweep):
     assert output.count("  to run  temperature-") == 12
 
 
-def test_a_search_goes_after_its_metric_and_repeats_itself(stub_sweep):
+def test_a_search_goes_after_its_objective_and_repeats_itself(stub_sweep):
     pytest.importorskip("optuna")
     search = ["+sweep=search", "study.objective=val/loss", "hydra.sweeper.n_trials=6"]
+    search.append("hydra.sweeper.direction=minimize")
     rates = "hydra.sweeper.params={optimizer.base_learning_rate: 'choice(1e-5,3e-5,9e-5)'}"
     code, output = stub_sweep.run(*search, rates)
     assert code == 0, output
@@ -143,10 +144,11 @@ def test_a_search_goes_after_its_metric_and_repeats_itself(stub_sweep):
     assert stub_sweep.lives() == lives
 
 
-def test_a_metric_that_there_is_not_fails_the_search_by_name(stub_sweep):
+def test_an_objective_that_there_is_not_fails_the_search_by_name(stub_sweep):
     pytest.importorskip("optuna")
     code, output = stub_sweep.run(
-        "+sweep=search", "study.objective=val/los", "hydra.sweeper.n_trials=1"
+        *("+sweep=search", "study.objective=val/los", "hydra.sweeper.n_trials=1"),
+        "hydra.sweeper.direction=minimize",
     )
     assert code != 0
     assert 'study.objective is "val/los"' in output

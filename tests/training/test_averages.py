@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 import torch
 
-from e2eve.training.averages import Averages, averaged
+from e2eve.training.callbacks import WeightAverages, averaged
 
 
 class Weight(pl.LightningModule):
@@ -19,7 +19,7 @@ def trainer_with(*callbacks: pl.Callback) -> pl.Trainer:
 
 
 def test_averages_are_in_place_meanwhile():
-    module, averages = Weight(), Averages(decay=0.5)
+    module, averages = Weight(), WeightAverages(decay=0.5)
     trainer = trainer_with(averages)
     averages.setup(trainer, module, "fit")
     kept = averages._average_model

@@ -8,8 +8,9 @@ from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
 SMALL = (
-    "evaluation=standard trainer.evaluate=true evaluation.num_inputs=4 evaluation.num_references=8 "
-    "evaluation.num_distractors=4 evaluation.num_samples=2 evaluation.every_n_epochs=1 "
+    "evaluation=standard evaluation.enabled=true evaluation.num_inputs=4 "
+    "evaluation.num_references=8 evaluation.num_distractors=4 evaluation.num_samples=2 "
+    "evaluation.every_n_epochs=1 "
     "dataset.train.length=4 dataset.val.length=16 trainer.max_steps=4"
 ).split()
 
@@ -53,7 +54,7 @@ def test_too_few_pictures_are_refused_before_the_training(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("evaluation.top_p=1.5", "top_p is 1.5"),
+        ("sampling.top_p=1.5", "top_p is 1.5"),
         ("evaluation.num_samples=0", "num_samples is 0"),
     ],
 )

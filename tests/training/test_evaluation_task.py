@@ -25,7 +25,7 @@ def again(trained, path, *overrides: str) -> dict:
 
 
 def test_the_editor_is_evaluated_and_nothing_is_trained(trained, tmp_path):
-    found = again(trained, tmp_path, "evaluation.temperature=0.5")
+    found = again(trained, tmp_path, "sampling.temperature=0.5")
     assert found["about"]["sampling"]["temperature"] == 0.5
     names = {path.name for path in tmp_path.iterdir()}
     assert not names & {"bundle", "checkpoints", "token_cache"}
@@ -33,8 +33,8 @@ def test_the_editor_is_evaluated_and_nothing_is_trained(trained, tmp_path):
 
 
 def test_sampling_changes_the_samples_and_not_the_inputs(trained, tmp_path):
-    greedy = again(trained, tmp_path / "greedy", "evaluation.temperature=0")
-    drawn = again(trained, tmp_path / "drawn", "evaluation.temperature=1")
+    greedy = again(trained, tmp_path / "greedy", "sampling.temperature=0")
+    drawn = again(trained, tmp_path / "drawn", "sampling.temperature=1")
     assert greedy["about"]["validation_hash"] == drawn["about"]["validation_hash"]
     diversity = [found["systems"][0]["diversity"] for found in (greedy, drawn)]
     assert diversity[0] == 0 < diversity[1]

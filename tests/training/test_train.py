@@ -44,7 +44,13 @@ def test_ids_encoded_once_train_and_validate_as_those_of_every_step(tmp_path):
     curves = []
     for cached in (0, 8):
         path = tmp_path / str(cached)
-        run(path, *SIX, "trainer.max_steps=4", "trainer.log_every=1", f"token_cache={cached}")
+        run(
+            path,
+            *SIX,
+            "trainer.max_steps=4",
+            "trainer.log_every_n_steps=1",
+            f"token_cache={cached}",
+        )
         with (path / "metrics.csv").open() as file:
             curves.append([row for row in csv.DictReader(file) if row["val/loss"]])
     assert len(curves[0]) == len(curves[1]) == 2
@@ -55,14 +61,14 @@ def test_ids_encoded_once_train_and_validate_as_those_of_every_step(tmp_path):
 
 @pytest.mark.parametrize("cached", [0, 8])
 def test_all_validation_examples_may_be_looked_at(tmp_path, cached):
-    run(tmp_path, "dataset.val.length=3", "trainer.val_length=null", f"token_cache={cached}")
+    run(tmp_path, "dataset.val.length=3", "loader.val_length=null", f"token_cache={cached}")
 
 
 def test_averages_of_weights_are_what_a_finished_run_exports_again(tmp_path):
-    settings = [*SIX, "trainer.ema_decay=0.5"]
+    settings = [*SIX, "callbacks=ema", "callbacks.ema.decay=0.5"]
     run(tmp_path, *settings)
     averages = weights(tmp_path)
-    run(tmp_path, *settings, "trainer.log_every=2")  # other settings: it is opened again
+    run(tmp_path, *settings, "trainer.log_every_n_steps=2")  # other settings: it is opened again
     again = weights(tmp_path)
     assert all(torch.equal(averages[name], again[name]) for name in averages)
     last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
@@ -122,14 +128,14 @@ def test_shared_tokenizers_are_one(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["trainer.untrained_tokenizers=false"], "tokenizer.source is untrained"),
+        (["tokenizer.allow_untrained=false"], "tokenizer.source is untrained"),
         (["transformer.codebook_size=16"], "source tokenizer has 32 codes .* reads 16"),
         (["transformer.positions=10"], "need 36 positions and transformer.positions is 10"),
         (["image_size=36"], "image_size 36 is no multiple of 8"),
         (["transformer.heads=3"], "width 32 cannot be shared by 3 heads"),
         (
-            ["batch_size=9", "trainer.batch_limit=null", "dataset.train.length=8"],
-            "8 pictures, fewer than one batch of 9",
+            ["batch_size=9", "loader.batch_limit=null", "dataset.train.length=8"],
+            "8 images, fewer than one batch of 9",
         ),
         (["tokenizer.source=nowhere"], "nowhere is no bundle"),
         (["tokenizer.source=package:nothing"], 'No packaged bundle is called "nothing"'),
@@ -156,7 +162,7 @@ def losses(path) -> list[float]:
 
 def test_the_layout_of_tokenizers_changes_nothing(tmp_path):
     run(tmp_path / "plain", *SIX)
-    run(tmp_path / "layout", *SIX, "trainer.channels_last=true")
+    run(tmp_path / "layout", *SIX, "compute.channels_last=true")
     assert losses(tmp_path / "layout") == pytest.approx(losses(tmp_path / "plain"), rel=1e-4)
     Editor.from_pretrained(tmp_path / "layout")
 
@@ -169,10 +175,10 @@ def test_settings_for_a_gpu_train_the_same_editor_on_a_cpu(tmp_path):
     on_a_gpu = [
         "trainer=gpu",
         "trainer.accelerator=cpu",
-        "trainer.workers=0",
-        "trainer.log_every=1",
+        "loader.workers=0",
+        "trainer.log_every_n_steps=1",
     ]
-    run(tmp_path / "gpu", *on_a_gpu, "trainer.untrained_tokenizers=true", *SIX)
+    run(tmp_path / "gpu", *on_a_gpu, "tokenizer.allow_untrained=true", *SIX)
     assert losses(tmp_path / "gpu") == pytest.approx(losses(tmp_path / "plain"), rel=0.01)
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from e2eve.evaluate import evaluate
-from e2eve.runs import RunFolder
-from e2eve.sweeps.hooks import final_values
+from e2eve.evaluation.results import read_results
 from e2eve.tokenizers import Tokenizer
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
@@ -72,7 +71,7 @@ def test_both_processes_evaluate_as_one_does(sweep, tmp_path):
     settings = ["device=cpu", "num_samples=2", "batch_size=2", f"out={tmp_path}", f"run={run}"]
     inputs = f"validation_set={sweep / 'validation_set'}"
     evaluate(compose(*settings, inputs, config_name="evaluate"))
-    two, one = final_values(RunFolder(run)), final_values(RunFolder(tmp_path))
+    two, one = read_results(run).numbers(), read_results(tmp_path).numbers()
     assert two == pytest.approx(one, rel=1e-5, abs=1e-5)
 
 

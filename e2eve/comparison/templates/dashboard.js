@@ -1,5 +1,5 @@
 "use strict";
-// What the page can do: sort and choose columns, pick inputs, slide between cells, draw charts.
+// What the page can do: sort and choose columns, pick inputs, slide between two configurations, draw charts.
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const remembered = recall();
@@ -14,7 +14,7 @@ function element(tag, properties = {}, ...children) {
 
 function sortBy(header, descending) {
   const index = [...header.parentNode.children].indexOf(header);
-  const body = $("cells-table").tBodies[0];
+  const body = $("results-table").tBodies[0];
   const value = (row) => row.children[index].dataset.value;
   const rows = [...body.rows].sort((a, b) => {
     const [x, y] = [value(a), value(b)];
@@ -26,7 +26,7 @@ function sortBy(header, descending) {
   header.ariaSort = descending ? "descending" : "ascending";
 }
 
-for (const button of document.querySelectorAll("#cells-table thead button")) {
+for (const button of document.querySelectorAll("#results-table thead button")) {
   button.addEventListener("click", () => {
     const header = button.parentNode;
     const first = button.dataset.high === "true";  // the best comes first
@@ -35,7 +35,7 @@ for (const button of document.querySelectorAll("#cells-table thead button")) {
 }
 
 function showColumn(box) {
-  for (const cell of document.querySelectorAll(`#cells-table [data-column="${box.dataset.shows}"]`)) {
+  for (const cell of document.querySelectorAll(`#results-table [data-column="${box.dataset.shows}"]`)) {
     cell.classList.toggle("off", !box.checked);
   }
 }
@@ -56,17 +56,17 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// --- pictures --------------------------------------------------------------------------------
+// --- images ----------------------------------------------------------------------------------
 
 const picked = () => document.querySelector("[name=input]:checked").value;
 
-function runOf(cell) {
-  // Of the seed that is asked for; undefined where the cell has none.
-  return cell.runs.find((run) => run.seed === $("seed").value);
+function runOf(one) {
+  // Of the seed that is asked for; undefined where the configuration has none.
+  return one.runs.find((run) => run.seed === $("seed").value);
 }
 
-function stripOf(cell) {
-  const run = runOf(cell);
+function stripOf(one) {
+  const run = runOf(one);
   return run && run.strips[picked()];
 }
 
@@ -76,12 +76,12 @@ function shot(source, text, link) {
   return element(link ? "a" : "div", {className: "shot", ...properties}, image, text);
 }
 
-function card(cell) {
-  const heading = element("h4", {}, swatch(cell), element("span", {textContent: cell.label}));
-  const strip = stripOf(cell);
+function card(one) {
+  const heading = element("h4", {}, swatch(one), element("span", {textContent: one.label}));
+  const strip = stripOf(one);
   const body = strip
-    ? element("div", {className: "strip"}, ...strip.samples.map(([picture, note]) => shot(picture, note, strip.link)))
-    : element("p", {textContent: (runOf(cell) || {}).missing || "no pictures for this seed yet"});
+    ? element("div", {className: "strip"}, ...strip.samples.map(([image, note]) => shot(image, note, strip.link)))
+    : element("p", {textContent: (runOf(one) || {}).missing || "no images for this seed yet"});
   return element("article", {className: "card"}, heading, body);
 }
 
@@ -89,37 +89,37 @@ function showInput() {
   const input = data.inputs.find((one) => one.id === picked());
   const given = [["source", "source, region"], ["driver", "driver"]].filter(([kind]) => input[kind]);
   $("given").replaceChildren(...given.map(([kind, text]) => shot(input[kind], text)));
-  $("cards").replaceChildren(...data.cells.map(card));
+  $("cards").replaceChildren(...data.configurations.map(card));
   showTwo();
 }
 
-function swatch(cell) {
+function swatch(one) {
   const made = element("span", {className: "swatch"});
-  made.style.background = cell.colour;
+  made.style.background = one.colour;
   return made;
 }
 
 function tableRow(tag, texts) {
-  const cells = texts.map((text, n) => element(tag, {className: n ? "number" : ""}, text));
-  return element("tr", {}, ...cells);
+  const entries = texts.map((text, n) => element(tag, {className: n ? "number" : ""}, text));
+  return element("tr", {}, ...entries);
 }
 
 function showTwo() {
   const number = Number($("sample").value);
   const notes = [["over", "left"], ["under", "right"]].map(([image, side]) => {
-    const cell = data.cells[$(side).value];
-    const sample = (stripOf(cell) || {samples: []}).samples[number];
+    const one = data.configurations[$(side).value];
+    const sample = (stripOf(one) || {samples: []}).samples[number];
     $(image).hidden = !sample;
     if (sample) $(image).src = sample[0];
-    $(image).alt = `${side}: ${cell.label}`;
-    return sample ? sample[1] : "no picture";
+    $(image).alt = `${side}: ${one.label}`;
+    return sample ? sample[1] : "no image";
   });
   const [left, right] = ["left", "right"].map((side) => Number($(side).value));
-  const heads = [left, right].map((n) => element("span", {}, swatch(data.cells[n]), data.cells[n].short));
-  const measured = data.measures.map(({key, heading}) => {
+  const heads = [left, right].map((n) => element("span", {}, swatch(data.configurations[n]), data.configurations[n].short));
+  const measured = data.metrics.map(({key, label}) => {
     const p = data.pairs[key] && data.pairs[key][left][right];
-    const numbers = [left, right].map((n) => data.cells[n].numbers[key]);
-    return tableRow("td", [heading, ...numbers, p ? p.replace("= ", "") : "–"]);
+    const numbers = [left, right].map((n) => data.configurations[n].numbers[key]);
+    return tableRow("td", [label, ...numbers, p ? p.replace("= ", "") : "–"]);
   });
   $("two-table").tHead.replaceChildren(tableRow("th", ["", ...heads, "p"]));
   $("two-table").tBodies[0].replaceChildren(tableRow("td", ["This sample", ...notes, ""]), ...measured);
@@ -140,11 +140,11 @@ if (data.inputs.length) {
 
 let figures;
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const keys = {
-  bars: () => $("bars-measure").value,
-  front: () => `${$("front-across").value} ${$("front-up").value}`,
-  parallel: () => "all",
-  curves: () => $("curve").value,
+const chosen = {
+  bars: ["bars-metric"],
+  front: ["front-across", "front-up"],
+  parallel: [],
+  curves: ["curve"],
 };
 
 function start() {
@@ -153,23 +153,72 @@ function start() {
   document.head.append(element("script", {textContent: $("plotly").textContent}));
 }
 
+// Each chart was drawn for one choice; here it gets the numbers of another. `meta` says whose a
+// trace is: the place of its configuration, for curves with the number of the run, or a system.
+const fill = {
+  bars(figure, key) {
+    const metric = figures.numbers[key];
+    for (const bar of figure.data) {
+      bar.y = [metric.mean[bar.meta]];
+      bar.error_y.array = [metric.deviation[bar.meta]];
+      bar.customdata = [[figures.heads[bar.meta], metric.text[bar.meta]]];
+    }
+    Object.assign(figure.layout.yaxis, metric.axis, {autorange: true});
+  },
+  front(figure, x, y) {
+    const [across, up] = [figures.numbers[x], figures.numbers[y]];
+    const front = figures.fronts[`${x} ${y}`];
+    for (const trace of figure.data) {
+      const n = trace.meta;
+      if (n === "front") {
+        Object.assign(trace, {x: front.map((one) => across.mean[one]), y: front.map((one) => up.mean[one])});
+        trace.visible = front.length > 0;
+      } else if (n in figures.references) {
+        const system = figures.references[n];
+        Object.assign(trace, {x: [system[x]], y: [system[y]], visible: x in system && y in system && "legendonly"});
+      } else {
+        Object.assign(trace, {x: [across.mean[n]], y: [up.mean[n]]});
+        trace.error_x.array = [across.deviation[n]];
+        trace.error_y.array = [up.deviation[n]];
+        trace.marker.line.width = front.includes(n) ? 2.5 : 0;
+        trace.customdata = [[figures.heads[n], up.text[n], across.text[n]]];
+      }
+    }
+    Object.assign(figure.layout.xaxis, across.axis);
+    Object.assign(figure.layout.yaxis, up.axis);
+  },
+  parallel() {},
+  curves(figure, name) {
+    const named = new Set();
+    for (const line of figure.data) {
+      const [steps, values] = figures.series[name][line.meta] || [[], []];
+      Object.assign(line, {x: steps, y: values, visible: steps.length > 0});
+      line.mode = steps.length < 3 ? "lines+markers" : "lines";
+      line.showlegend = steps.length > 0 && !named.has(line.legendgroup);
+      if (steps.length) named.add(line.legendgroup);
+    }
+    figure.layout.yaxis.title = {text: figures.titles[name]};
+  },
+};
+
 async function draw(holder) {
   if (!figures) start();
   const name = holder.dataset.charts;
-  const figure = structuredClone(figures[name][keys[name]()]);
+  const choice = chosen[name].map((id) => $(id).value);
+  const figure = structuredClone(figures[name]);
+  fill[name](figure, ...choice);
   const ink = getComputedStyle(holder).getPropertyValue("--ink").trim();
-  figures.template.layout.font.color = ink;
-  for (const bars of figure.data.filter((one) => one.type === "bar")) bars.error_y.color = ink;
-  figure.layout.template = figures.template;
+  figure.layout.template.layout.font.color = ink;
+  for (const bar of figure.data.filter((one) => one.type === "bar")) bar.error_y.color = ink;
   const plot = $(`plot-${name}`);
   // Plotly has a button of its own that sends the chart to a server.
   const config = {responsive: true, displaylogo: false, showSendToCloud: false};
   await Plotly.react(plot, figure.data, figure.layout, config);
-  if (name === "parallel" && !holder.dataset.drawn) {
+  if (name === "parallel" && !("drawn" in holder.dataset)) {
     plot.on("plotly_selected", (event) => showPassing(plot, event ? event.points : []));
     plot.on("plotly_deselect", () => showPassing(plot, []));
   }
-  holder.dataset.drawn = keys[name]();
+  holder.dataset.drawn = choice.join(" ");
 }
 
 function showPassing(plot, points) {
@@ -180,7 +229,7 @@ function showPassing(plot, points) {
   const passing = lines.filter(inside);
   Plotly.restyle(plot, {opacity: lines.map((n) => (inside(n) ? 1 : 0.12))});
   const names = passing.map((n) => plot.data[n].name).join("; ");
-  $("passing").textContent = boxes.size ? `${passing.length} of ${lines.length} cells: ${names}` : "";
+  $("passing").textContent = boxes.size ? `${passing.length} of ${lines.length} configurations: ${names}` : "";
 }
 
 const charts = [...document.querySelectorAll("[data-charts]")];
@@ -194,7 +243,7 @@ for (const chart of charts) {
   near.observe(chart);
   for (const select of chart.querySelectorAll("select")) select.addEventListener("change", () => draw(chart));
 }
-dark.addEventListener("change", () => charts.filter((one) => one.dataset.drawn).forEach(draw));
+dark.addEventListener("change", () => charts.filter((one) => "drawn" in one.dataset).forEach(draw));
 
 // --- following live runs, without losing what was chosen -------------------------------------
 
@@ -211,20 +260,20 @@ function recall() {
 }
 
 function remember() {
-  const sorted = document.querySelector("#cells-table thead :not([aria-sort=none])[aria-sort]");
+  const sorted = document.querySelector("#results-table thead :not([aria-sort=none])[aria-sort]");
   const index = sorted ? [...sorted.parentNode.children].indexOf(sorted) : -1;
-  const chosen = Object.fromEntries(controls().map((one) => [one.id, [one.value, one.checked]]));
-  sessionStorage.setItem("chosen", JSON.stringify({chosen, index, order: sorted && sorted.ariaSort}));
+  const values = Object.fromEntries(controls().map((one) => [one.id, [one.value, one.checked]]));
+  sessionStorage.setItem("chosen", JSON.stringify({values, index, order: sorted && sorted.ariaSort}));
 }
 
 function restore() {
   for (const one of controls()) {
-    const [value, checked] = (remembered.chosen || {})[one.id] || [one.value, one.checked];
+    const [value, checked] = (remembered.values || {})[one.id] || [one.value, one.checked];
     if (one.type === "checkbox" || one.type === "radio") one.checked = checked;
     else if (one.tagName !== "SELECT" || [...one.options].some((option) => option.value === value)) one.value = value;
     if (one.dataset.shows) showColumn(one);
   }
-  const header = remembered.index >= 0 && document.querySelector("#cells-table thead tr").children[remembered.index];
+  const header = remembered.index >= 0 && document.querySelector("#results-table thead tr").children[remembered.index];
   if (header) sortBy(header, remembered.order === "descending");
 }
 

@@ -8,17 +8,19 @@ from omegaconf import OmegaConf
 
 from e2eve.sweeps import launcher
 
-STOCK = {
-    "joblib": "hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
-    "submitit_local": "hydra_submitit_launcher.submitit_launcher.LocalLauncher",
-    "submitit_slurm": "hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
-}
-for name, target in STOCK.items():
-    # Where a stock launcher is not installed its name composes all the same, with any settings, so
-    # that the sweep can end with one sentence instead of Hydra's list of search paths.
-    if find_spec(f"hydra_plugins.{target.split('.')[0]}") is None:
-        node = OmegaConf.create({"_target_": f"hydra_plugins.{target}"}, flags={"struct": False})
-        ConfigStore.instance().store(name, node, group="hydra/launcher", provider="e2eve")
+STOCK = [  # name, package, and the extra that brings it
+    ("launcher/joblib", "hydra-joblib-launcher", "sweep"),
+    ("launcher/submitit_local", "hydra-submitit-launcher", "slurm"),
+    ("launcher/submitit_slurm", "hydra-submitit-launcher", "slurm"),
+    ("sweeper/optuna", "hydra-optuna-sweeper", "sweep"),
+]
+for choice, package, extra in STOCK:
+    # Where a plugin of Hydra's is not installed its name composes all the same, with any settings,
+    # so that the sweep can end with a sentence that says what to install.
+    if find_spec(f"hydra_plugins.{package.replace('-', '_')}") is None:
+        node = OmegaConf.create({"missing": package, "extra": extra}, flags={"struct": False})
+        group, name = f"hydra/{choice}".rsplit("/", 1)
+        ConfigStore.instance().store(name, node, group=group, provider="e2eve")
 
 
 class LocalLauncher(launcher.Processes):

@@ -1,0 +1,119 @@
+"""The square window of a source that an editor works on, and the edit put back into the source.
+
+A window is a `Box` in pixels of the source; it may reach outside an image that is too narrow.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Shaped, UInt8
+
+from e2eve.data.images import resize
+from e2eve.geometry import Box
+
+REACH = 2  # pixels to each side that cubic interpolation looks at
+
+
+def window_around(region: Box, width: int, height: int) -> Box:
+    """The square window of a source of `width` × `height` pixels that contains the region.
+
+    The largest square that fits into the source, with the region as near to its middle as the
+    source's borders allow. A region wider or higher than that gets a square of its own length,
+    which reaches outside the source, evenly, along the shorter side.
+    """
+    side = max(min(width, height), region.width, region.height)
+
+    def start(first: int, end: int, length: int) -> int:
+        if side > length:
+            return (length - side) // 2
+        return min(max((first + end - side) // 2, 0), length - side)
+
+    left = start(region.left, region.right, width)
+    top = start(region.top, region.bottom, height)
+    return Box(left, top, left + side, top + side)
+
+
+def cut(
+    array: Shaped[np.ndarray, "height width *channels"], window: Box
+) -> Shaped[np.ndarray, "side side *channels"]:
+    """The window's content; outside the image its border pixels are repeated."""
+    height, width = array.shape[:2]
+    if Box(0, 0, width, height).contains(window):
+        return window.crop(array)
+    rows = np.arange(window.top, window.bottom).clip(0, height - 1)
+    columns = np.arange(window.left, window.right).clip(0, width - 1)
+    return array[rows[:, None], columns]
+
+
+def reduced(
+    mask: Bool[np.ndarray, "old_side old_side"], side: int
+) -> Bool[np.ndarray, "side side"]:
+    """The mask at the size of a resized image: True for every pixel that shows any of it.
+
+    So no region vanishes, and what a resized image shows outside is free of what lay inside.
+    """
+    if side > len(mask):
+        reach = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
+        grown = cv2.dilate(mask.astype(np.uint8), reach)
+        return cv2.resize(grown, (side, side), interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    return cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 0
+
+
+class Stencil(NamedTuple):
+    """Where an edit shows, made once for all edits of a region; arrays are as large as the box."""
+
+    box: Box  # bounding box of the region, in pixels of the source
+    solid: Bool[np.ndarray, "box_height box_width"]  # the edit alone
+    rim: Bool[np.ndarray, "box_height box_width"]  # source and edit mixed
+    weights: Float[np.ndarray, "rim_pixels 1"]  # of the edit in the rim, between 0 and 1
+
+
+def stencil(region: Bool[np.ndarray, "height width"], feather: float) -> Stencil:
+    """The region with a rim inside it, `feather` pixels wide; 0 for none.
+
+    In the rim an edit's weight grows with the Euclidean distance to the nearest pixel outside the
+    region. The image's border is no such pixel.
+    """
+    height, width = region.shape
+    box = Box.around(region)
+    if region.all():  # nothing outside that a distance could be measured to
+        return Stencil(box, region, ~region, np.ones((0, 1), np.float32))
+    ring = Box(box.left - 1, box.top - 1, box.right + 1, box.bottom + 1).clipped(width, height)
+    levels = ring.crop(region).astype(np.uint8)
+    distances = cv2.distanceTransform(levels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distances = box.shifted(-ring.left, -ring.top).crop(distances)
+    solid = distances >= 1 + feather
+    rim = (distances > 0) & ~solid
+    return Stencil(box, solid, rim, distances[rim][:, None] / (1 + feather))
+
+
+def composed(
+    source: UInt8[np.ndarray, "height width 3"],
+    stencil: Stencil,
+    window: Box,
+    edit: UInt8[np.ndarray, "side side 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The source with the edit of its window inside the region; outside, the very same pixels."""
+    box, rim = stencil.box, stencil.rim
+    patch = resize(edit, window.width, window.height)
+    patch = box.shifted(-window.left, -window.top).crop(patch)
+    result = source.copy()
+    place = box.crop(result)
+    mixed = place[rim] + stencil.weights * (patch[rim].astype(np.float32) - place[rim])
+    place[rim] = np.rint(mixed).astype(np.uint8)
+    np.copyto(place, patch, where=stencil.solid[..., None])
+    return result
+
+
+def pasted(
+    source: UInt8[np.ndarray, "height width 3"],
+    region: Bool[np.ndarray, "height width"],
+    box: Box,
+    driver: UInt8[np.ndarray, "driver_side driver_side 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The simplest edit: the driver resized to the region's bounding box `box`, shown inside it."""
+    edit = source.copy()
+    shown = box.crop(region)[..., None]
+    np.copyto(box.crop(edit), resize(driver, box.width, box.height), where=shown)
+    return edit

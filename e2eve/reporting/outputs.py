@@ -1,0 +1,27 @@
+"""Where a command writes: never over a file that is there."""
+
+import itertools
+from collections.abc import Iterable
+from os.path import lexists
+from pathlib import Path
+
+
+def new_folder(wanted: str | Path, names: Iterable[str | Path]) -> Path:
+    """The folder to write files of these names into: `wanted`, unless one of them is taken there.
+
+    Then the first of wanted_2, wanted_3, … that does not exist. Nothing is created.
+
+    Raises:
+        ValueError: where `wanted` lies below a file, or has no name that a number could follow.
+    """
+    wanted = Path(wanted)
+    blocked = next(path for path in (wanted, *wanted.absolute().parents) if lexists(path))
+    if not blocked.is_dir():
+        raise ValueError(f"{blocked} is a file: give another folder to write into.")
+    taken = [name for name in names if lexists(wanted / name)]
+    if not taken:
+        return wanted
+    if wanted.name in ("", ".."):
+        raise ValueError(f"{wanted.absolute()} holds {taken[0]} already: give a new folder.")
+    numbered = (wanted.with_name(f"{wanted.name}_{n}") for n in itertools.count(2))
+    return next(folder for folder in numbered if not lexists(folder))

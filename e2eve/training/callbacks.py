@@ -1,0 +1,165 @@
+"""What happens beside the steps of a training run: progress, averages, images, evaluations."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from PIL import Image
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from e2eve.evaluation.evaluator import Evaluator
+from e2eve.evaluation.tokenizer_report import reconstruction_grid
+from e2eve.reporting.progress import labelled_bars
+from e2eve.training.loggers import log_image
+
+log = logging.getLogger(__name__)
+
+CAPTION = (
+    "step {step}: source with its region, driver, paste, then samples, best first; the numbers are "
+    "distances of the region to the driver in feature space"
+)
+
+
+class TrainingProgress(pl.callbacks.ProgressBar):
+    """A bar with the time left in a terminal; elsewhere a line every `seconds`, for log files."""
+
+    def __init__(self, seconds: float = 30.0) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.bar: Progress | None = None
+
+    def disable(self) -> None:
+        self.seconds = float("inf")
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.first, self.began, self.spoke = trainer.global_step, time.monotonic(), 0.0
+        self.steps = trainer.max_steps if trainer.max_steps > 0 else self._estimated(trainer)
+        console = Console(stderr=True)
+        if console.is_terminal and trainer.is_global_zero:
+            self.bar = labelled_bars(console)
+            done = trainer.global_step
+            self.task = self.bar.add_task("training", total=self.steps, completed=done, note="")
+            self.bar.start()
+
+    def _estimated(self, trainer: pl.Trainer) -> int:
+        return int(min(trainer.estimated_stepping_batches, 10**9))
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
+        super().on_train_batch_end(trainer, module, *args)
+        shown = {k: v for k, v in self.get_metrics(trainer, module).items() if k != "v_num"}
+        note = "  ".join(f"{k} {v:.4g}" for k, v in shown.items() if isinstance(v, float))
+        if self.bar is not None:
+            self.bar.update(self.task, completed=trainer.global_step, note=note)
+        elif trainer.is_global_zero and time.monotonic() - self.spoke > self.seconds:
+            self.spoke = time.monotonic()
+            pace = (self.spoke - self.began) / max(1, trainer.global_step - self.first)
+            minutes, seconds = divmod(int(pace * (self.steps - trainer.global_step)), 60)
+            place = f"step {trainer.global_step}/{self.steps}  {pace:.3f} s per step"
+            log.info("%s  %d min %d s left  %s", place, minutes, seconds, note)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+    def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
+        self.on_train_end(trainer, module)
+
+
+class LearningRate(pl.Callback):
+    """Logs the learning rate of each optimiser step as `train/learning_rate`."""
+
+    rate = 0.0
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer
+    ) -> None:
+        self.rate = optimizer.param_groups[0]["lr"]
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
+        """Not before: within a step by hand, Lightning would drop what the step has logged."""
+        module.log("train/learning_rate", self.rate)
+
+
+class WeightAverages(EMAWeightAveraging):
+    """Exponential moving averages, which validate and are exported in the place of the weights.
+
+    They are what a run ends with, also where nothing was left to train.
+
+    Private names of Lightning, seen in 2.6: `_copy_average_to_current`, `_swap_models`.
+    """
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._copy_average_to_current(pl_module)  # Lightning: at the end of training only
+
+
+@contextmanager
+def averaged(trainer: Any, module: Any) -> Iterator[None]:
+    """The module with its averages, where the run keeps any.
+
+    Lightning does so itself from the start to the end of a validation epoch.
+    """
+    kept = [callback for callback in trainer.callbacks if isinstance(callback, WeightAverages)]
+    for averages in kept:
+        averages._swap_models(module)
+    yield
+    for averages in kept:
+        averages._swap_models(module)
+
+
+class Reconstructions(pl.Callback):
+    """Draws the same validation images after each validation, tokenized.
+
+    Args:
+        folder: of the run.
+    """
+
+    def __init__(self, images: Float[Tensor, "batch 3 height width"], folder: Path) -> None:
+        self.images, self.folder = images, folder
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            image = reconstruction_grid(module.tokenizer, self.images)
+            caption = "step {step}: validation images, each above what the tokenizer makes of it"
+            save_image(trainer, self.folder, image, caption)
+
+
+class PeriodicEvaluation(pl.Callback):
+    """Evaluates at the end of every nth epoch: curves in the logs, grids in samples/."""
+
+    def __init__(self, evaluator: Evaluator, every_n_epochs: int) -> None:
+        self.evaluator, self.every_n_epochs = evaluator, every_n_epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        with torch.random.fork_rng(), averaged(trainer, module):
+            found = self.evaluator(module.editor)
+        if found is None:
+            return
+        metrics = {f"evaluation/{name}": value for name, value in found.flat().items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=trainer.global_step)
+        save_image(trainer, self.evaluator.folder, found.picture(), CAPTION)
+
+
+def save_image(trainer: pl.Trainer, folder: Path, image: Image.Image, caption: str) -> None:
+    """Write samples/step_000500.png, and show it to loggers of images.
+
+    Args:
+        caption: where `{step}` stands for the step.
+    """
+    step = trainer.global_step
+    path = folder / f"samples/step_{step:06d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    log_image(trainer.loggers, path, step, caption.format(step=step))

@@ -1,0 +1,111 @@
+"""What the config of a training run says, typed: read once, where a run starts."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from e2eve.config import NonNegative, Positive
+from e2eve.data.splits import Splits, build_splits
+from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.training.optimizers import OptimizerSettings
+
+Group = dict[str, Any]
+"""A group whose files name classes, or their arguments: checked where these are built."""
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How examples are loaded.
+
+    Args:
+        workers: loader processes; None: 8 beside a GPU, else 1.
+        val_length: validation examples that are looked at; None: all.
+        batch_limit: most images that a device takes at once, whatever the batch size.
+    """
+
+    workers: NonNegative | None = None
+    val_length: Positive | None = None
+    batch_limit: Positive | None = None
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """How networks are run; None: as suits the device."""
+
+    threads: Positive | None = None
+    compile: bool | None = None
+    channels_last: bool | None = None
+
+
+@dataclass(frozen=True)
+class TokenizerChoice:
+    """An editor's tokenizers; without one of its own the driver shares that of the source."""
+
+    source: str
+    driver: str | None = None
+    allow_untrained: bool = False
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The config of `e2eve.train`; conf/train.yaml says what each key means."""
+
+    task: Literal["editor", "source_tokenizer", "driver_tokenizer", "evaluation"]
+    name: str
+    run_dir: str
+    tags: list[str]
+    seed: NonNegative
+    image_size: Positive
+    driver_size: Positive
+    batch_size: Positive
+    steps: int
+    validate_every: Positive
+    checkpoint_every: Positive
+    init_from: str | None
+    ckpt_path: str | None
+    export: Literal["last", "best"]
+    token_cache: NonNegative
+    source_tokenizer: str
+    driver_tokenizer: str
+    dataset: Group
+    edit_simulation: Group
+    vqgan: dict[Literal["network", "quantizer"], Group]
+    tokenizer_loss: Group
+    transformer: Group
+    trainer: Group
+    callbacks: dict[str, Group | None]
+    logger: dict[str, Group | None]
+    sampling: Group
+    metrics: dict[str, Group | None]
+    tokenizer: TokenizerChoice
+    optimizer: OptimizerSettings
+    evaluation: EvaluationSettings
+    loader: LoaderSettings
+    compute: ComputeSettings
+    study: Group = field(default_factory=dict)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the trainer runs on a GPU."""
+        accelerator = self.trainer["accelerator"]
+        return accelerator in ("gpu", "cuda") or (
+            accelerator == "auto" and torch.cuda.is_available()
+        )
+
+    @property
+    def device_batch(self) -> int:
+        """Images that a device takes at once."""
+        return min(self.batch_size, self.loader.batch_limit or self.batch_size)
+
+    @property
+    def workers(self) -> int:
+        """Loader processes."""
+        chosen = self.loader.workers
+        return (8 if self.on_gpu else 1) if chosen is None else chosen
+
+    @functools.cached_property
+    def images(self) -> Splits:
+        """Both parts of the data set, built once."""
+        return build_splits(self.dataset)

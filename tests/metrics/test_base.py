@@ -1,0 +1,73 @@
+"""What every metric has from its base class: order, intervals, undefined values."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from e2eve.evaluation.evaluator import by_key, standard_metrics
+from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, margin
+
+
+class Given(EditMetric):
+    """Values that a batch brings along."""
+
+    info = MetricInfo("given", "Given")
+
+    def measure(self, batch: Any) -> torch.Tensor | None:
+        return batch.given
+
+
+class GivenRange(Given):
+    per = "set"
+
+    def summary(self, values: torch.Tensor) -> float:
+        return (values.max() - values.min()).item()
+
+
+def measured(metric: EditMetric, *batches: tuple[range, Any]) -> EditMetric:
+    """The metric after batches of these rows and values."""
+    for rows, values in batches:
+        given = None if values is None else torch.tensor(values)
+        batch = object.__new__(EvaluatedBatch)
+        vars(batch).update(given=given, references=None, inputs=SimpleNamespace(rows=rows))
+        metric.update(batch)
+    return metric
+
+
+def test_batches_may_come_in_any_order_and_count_once():
+    one = measured(Given(), (range(4), [1.0, 2.0, 3.0, 6.0]))
+    first, second = (range(2), [1.0, 2.0]), (range(2, 4), [3.0, 6.0])
+    many = measured(Given(), second, first, second)
+    assert many.measured().equal(one.measured())
+    assert many.compute() == one.compute() == 3
+    assert measured(GivenRange(), second, first).compute() == 5
+
+
+def test_samples_count_alike_and_inputs_have_their_mean():
+    metric = measured(Given(), (range(2), [[True, False], [True, True]]))
+    assert metric.compute() == 0.75
+    assert metric.per_input().tolist() == [0.5, 1]
+    assert measured(GivenRange(), (range(1), [1.0])).per_input() is None
+
+
+def test_what_is_undefined_is_left_out():
+    nothing = measured(Given(), (range(2), None))
+    assert torch.tensor(nothing.compute()).isnan() and nothing.per_input() is None
+    assert measured(Given(), (range(2), [torch.nan, 3.0])).compute() == 3
+    assert margin(torch.tensor([1.0, torch.nan, 3.0])) == pytest.approx(1.96)
+    assert torch.tensor(margin(torch.tensor([1.0]))).isnan()
+
+
+def test_keys_are_names_and_unique():
+    with pytest.raises(ValueError, match='key of a metric is "a b"'):
+        MetricInfo("a b", "A")
+    with pytest.raises(ValueError, match='Two metrics have the key "given"'):
+        by_key([Given(), Given()])
+
+
+def test_every_standard_metric_has_a_note_and_a_format():
+    infos = [metric.info for metric in standard_metrics()]
+    assert len({info.key for info in infos}) == len(infos) == 22
+    assert all(info.note and format(0.5, info.spec) for info in infos)

@@ -1,0 +1,175 @@
+"""A signal saves the training at its very step; what goes on later ends with the same weights."""
+
+import json
+import os
+import signal
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from e2eve.editor import Editor
+from e2eve.runs import RunFolder, is_locked, lock_run_dir
+from e2eve.training import tasks
+from e2eve.training.editor_module import EditorModule
+from e2eve.training.resuming import TERMINATED, SignalAction, actions_of_signals
+from e2eve.training.run import train
+from tests.factories import TINY, UNTRAINED, compose
+
+SIX = (
+    "trainer.max_steps=6 optimizer.decay_steps=6 dataset.train.length=8 "
+    "callbacks.last.every_n_steps=1000 trainer.val_check_interval=4"
+).split()
+
+
+class Signalled(pl.Callback):
+    """Sends this process a signal in the middle of a step."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+
+    def on_train_batch_start(self, trainer, *args) -> None:
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """Makes editors' trainings receive a signal during a step, counted from 0."""
+
+    def arrange(number: int, step: int) -> None:
+        monkeypatch.setattr(tasks.EditorTask, "callbacks", lambda self: [Signalled(number, step)])
+
+    return arrange
+
+
+def config(path):
+    return compose(*TINY, *UNTRAINED, *SIX, f"run_dir={path}")
+
+
+def weights(path) -> dict[str, torch.Tensor]:
+    return Editor.from_pretrained(path).state_dict()
+
+
+def status(path) -> dict:
+    return json.loads((path / "status.json").read_text())
+
+
+def saved_step(path) -> int:
+    last = RunFolder(path).last_checkpoint
+    assert last is not None
+    return torch.load(last, weights_only=True)["global_step"]
+
+
+def test_sigterm_saves_ends_and_goes_on_to_the_same_weights(tmp_path, signalled, monkeypatch):
+    train(config(tmp_path / "whole"))
+    signalled(signal.SIGTERM, 2)
+    with pytest.raises(SystemExit) as ending:
+        train(config(tmp_path / "broken"))
+    assert ending.value.code == TERMINATED == 143
+    assert status(tmp_path / "broken")["state"] == "interrupted"
+    assert saved_step(tmp_path / "broken") == 3
+    monkeypatch.undo()
+    train(config(tmp_path / "broken"))
+    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_under_slurm_sigterm_saves_and_goes_on(tmp_path, signalled, monkeypatch):
+    monkeypatch.setattr("e2eve.training.resuming.under_slurm", lambda: True)
+    signalled(signal.SIGTERM, 2)
+    train(config(tmp_path))
+    assert status(tmp_path)["state"] == "done"
+
+
+def test_submitit_requeues_after_the_checkpoint(tmp_path, signalled, monkeypatch):
+    """Its own handler is called when everything is saved, and not before."""
+    seen = []
+
+    def requeue(number, frame):
+        seen.append((saved_step(tmp_path), status(tmp_path)["state"]))
+        raise SystemExit(-1)
+
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        signalled(signal.SIGUSR2, 3)
+        with pytest.raises(SystemExit) as ending:
+            train(config(tmp_path))
+        assert signal.getsignal(signal.SIGUSR2) is requeue
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ending.value.code == -1
+    assert seen == [(4, "interrupted")]
+    assert status(tmp_path)["reason"] == "requeued"
+
+
+def test_once_requeued_the_signal_that_ends_the_job_changes_nothing(
+    tmp_path, signalled, monkeypatch
+):
+    """SLURM sends it as soon as the job is in line again, while Lightning still tidies up."""
+
+    def requeue(number, frame):
+        raise SystemExit(-1)
+
+    def tidying_up(module):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return module
+
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    monkeypatch.setattr(EditorModule, "cpu", tidying_up)
+    before = signal.signal(signal.SIGUSR2, requeue)
+    try:
+        signalled(signal.SIGUSR2, 3)
+        with pytest.raises(SystemExit) as ending:
+            train(config(tmp_path))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ending.value.code == -1
+    assert status(tmp_path)["reason"] == "requeued"
+
+
+def test_a_requeue_that_is_refused_is_a_failure_with_its_traceback(
+    tmp_path, signalled, monkeypatch
+):
+    def refuse(number, frame):
+        raise RuntimeError("timed-out too many times")
+
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "local")
+    before = signal.signal(signal.SIGUSR2, refuse)
+    try:
+        signalled(signal.SIGUSR2, 1)
+        with pytest.raises(RuntimeError):
+            train(config(tmp_path))
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert status(tmp_path)["state"] == "failed"
+    assert "in refuse" in (tmp_path / "train.log").read_text()
+
+
+def test_handlers_are_those_from_before_when_a_training_is_over(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(config(tmp_path))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_requeue_outweighs_an_end_and_an_end_a_checkpoint(monkeypatch):
+    assert SignalAction.NOTHING < SignalAction.SAVE < SignalAction.STOP < SignalAction.REQUEUE
+    monkeypatch.delenv("SUBMITIT_EXECUTOR", raising=False)
+    assert actions_of_signals() == {signal.SIGTERM: SignalAction.STOP}
+
+
+def test_a_link_that_was_lost_does_not_lose_the_checkpoint(tmp_path):
+    train(config(tmp_path))
+    run = RunFolder(tmp_path)
+    (run.checkpoints / "last.ckpt").unlink()
+    assert saved_step(tmp_path) == 6
+
+
+def test_one_training_at_a_time_in_a_folder(tmp_path):
+    assert not is_locked(tmp_path)
+    with lock_run_dir(tmp_path):
+        assert is_locked(tmp_path)
+        with pytest.raises(ValueError, match="Another process is training in"):
+            train(config(tmp_path))
+    assert not is_locked(tmp_path)
