@@ -78,7 +78,8 @@ def drafts(setting: Setting) -> Part:
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
-        settings, found = editor.settings(fields), []
+        settings = editor.settings(fields)
+        found: list[Callable[[], Sampled]] = []
         for n in rows:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
@@ -99,7 +100,9 @@ def drafts(setting: Setting) -> Part:
             facts[f"{kind}accepted_{place}"] = accepted.float().mean().item()
     for precision in PRECISIONS:
         with torch.inference_mode():
-            facts[f"nll_{precision}"] = packed(gpt, precision).nll(paired).loss.item()
+            rounded = packed(gpt, precision)
+            assert isinstance(rounded, GPT)
+            facts[f"nll_{precision}"] = rounded.nll(paired).loss.item()
     variants = [
         Variant(name, partial(_all, draws(fields)), share=len(rows))
         for name, fields in DRAFTS.items()
