@@ -33,8 +33,7 @@ from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import input_batch
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.features import build_extractor, build_perceptual
-from e2eve.features.base import PooledMaps
+from e2eve.features import PooledMaps, build_extractor, build_perceptual
 from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.training.data_module import Simulated
 
