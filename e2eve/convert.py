@@ -59,11 +59,9 @@ def to_bundle(config: DictConfig) -> Path:
         config.driver_tokenizer,
         settings["skip"],
     )
-    with writing(out) as (partial, report):
-        report("converting", 0, STAGES + 1)
-        opened = published.open(source, lambda done: report("converting", done, STAGES + 1))
+    with writing(out, STAGES + 1) as (partial, advance):
+        opened = published.open(source, advance)
         opened.network.save_pretrained(partial)
-        report("converting", STAGES + 1, STAGES + 1)
     show(opened, str(source), NEXT[opened.kind].format(out=out))
     return out
 
@@ -80,19 +78,17 @@ def to_published(config: DictConfig) -> Path:
 
     from e2eve.published import Opened, open_bundle, write_published
 
-    with writing(out) as (partial, report):
-        report("converting", 0, 2)
+    with writing(out, 2) as (partial, advance):
         opened = Opened(open_bundle(config.bundle), {}, [])
-        report("converting", 1, 2)
+        advance(1)
         write_published(opened.network, partial)
-        report("converting", 2, 2)
     show(opened, str(config.bundle), NEXT["checkpoint"].format(out=out))
     return out
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[tuple[Path, Callable[[str, int, int], None]]]:
-    """Where to write what becomes `out` at the end, and whom to tell about progress.
+def writing(out: Path, stages: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Where to write what becomes `out` at the end, and whom to tell how many stages are done.
 
     What is there already stays when it is the same.
 
@@ -107,7 +103,9 @@ def writing(out: Path) -> Iterator[tuple[Path, Callable[[str, int, int], None]]]
         progress_bars() as report,
     ):
         partial = Path(scratch) / out.name
-        yield partial, report
+        report("converting", 0, stages)
+        yield partial, lambda done: report("converting", done, stages)
+        report("converting", stages, stages)
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
             if not same_content(partial, out):
                 raise _holds_something_else(out)
@@ -120,9 +118,8 @@ def same_content(a: Path, b: Path) -> bool:
     """Whether two files, or the files of two folders, are equal to the byte."""
     if a.is_file() or b.is_file():
         return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
-    names = {path.name for path in a.iterdir()}
-    same_names = names == {path.name for path in b.iterdir()}
-    return same_names and filecmp.cmpfiles(a, b, names, shallow=False)[1:] == ([], [])
+    names, others = ({path.name for path in folder.iterdir()} for folder in (a, b))
+    return names == others and filecmp.cmpfiles(a, b, names, shallow=False)[1:] == ([], [])
 
 
 def _holds_something_else(out: Path) -> ValueError:

@@ -12,7 +12,18 @@ from torch import Tensor
 from e2eve.bundle import check_weights, locate
 from e2eve.config import choose
 from e2eve.editor import Editor
-from e2eve.published.checkpoints import OUR_DESCRIPTION, read_checkpoint
+from e2eve.published.checkpoints import (
+    DRIVER,
+    OUR_DESCRIPTION,
+    SOURCE,
+    SOURCE_AGAIN,
+    TRANSFORMER,
+    Parts,
+    Weights,
+    read_checkpoint,
+    same_weights,
+    take_apart,
+)
 from e2eve.published.names import (
     GROUPS,
     causal_mask,
@@ -22,16 +33,6 @@ from e2eve.published.names import (
     tokenizer_from_published,
     tokenizer_shape,
     tokenizer_to_published,
-)
-from e2eve.published.parts import (
-    DRIVER,
-    SOURCE,
-    SOURCE_AGAIN,
-    TRANSFORMER,
-    Parts,
-    Weights,
-    same_weights,
-    take_apart,
 )
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig, TokenModelConfig, config_from_description
@@ -164,13 +165,13 @@ class Published:
         separate = noted.get("driver_tokenizer") and not self.driver_tokenizer
         if not separate and same_weights(source.state_dict(), driver.state_dict()):
             driver = source
-        weights, driver_size = parts.transformer, self.sizes.driver_size
-        shape: TokenModelConfig
-        if noted:
-            shape = config_from_description(noted["transformer"])
-            driver_size = noted["driver_size"]
-        else:
-            shape = self._gpt_shape(weights, where)
+        weights = parts.transformer
+        shape: TokenModelConfig = (
+            config_from_description(noted["transformer"])
+            if noted
+            else self._gpt_shape(weights, where)
+        )
+        driver_size = noted["driver_size"] if noted else self.sizes.driver_size
         editor = Editor(source, driver, shape, driver_size)
         check_weights(gpt_to_published(editor.transformer.state_dict()), weights, where)
         editor.transformer.load_state_dict(
@@ -181,7 +182,7 @@ class Published:
     def _part(
         self, given: str | None, weights: Weights, role: str, noted: dict, where: str
     ) -> Tokenizer:
-        """A tokenizer of an editor: given apart, as a file or a bundle, or in the editor's file."""
+        # Given apart, as a file or a bundle, or in the editor's file.
         if given and (given.startswith("package:") or Path(given).is_dir()):
             return Tokenizer.from_pretrained(given)
         if given:
@@ -201,21 +202,18 @@ class Published:
     def _tokenizer(
         self, weights: Weights, role: str, described: dict | None, where: str
     ) -> Tokenizer:
-        if described:
-            tokenizer = Tokenizer.from_description(described)
-        else:
-            tokenizer = Tokenizer(self._tokenizer_shape(weights, role, where), **QUANTIZER)
+        tokenizer = (
+            Tokenizer.from_description(described)
+            if described
+            else Tokenizer(self._tokenizer_shape(weights, role, where), **QUANTIZER)
+        )
         check_weights(tokenizer_to_published(tokenizer.state_dict()), weights, where)
         tokenizer.load_state_dict(tokenizer_from_published(weights, tokenizer.state_dict()))
         return tokenizer
 
     def _tokenizer_shape(self, weights: Weights, role: str, where: str) -> VQGANConfig:
-        sizes = self.sizes
-        side, attention = sizes.image_size, sizes.attention
-        prefix, key = "", "image_size"
-        if role == "driver":
-            side, attention = sizes.driver_size, sizes.driver_attention
-            prefix, key = "driver_", "driver_size"
+        prefix, key = ("driver_", "driver_size") if role == "driver" else ("", "image_size")
+        side, attention = getattr(self.sizes, key), getattr(self.sizes, f"{prefix}attention")
         shape = tokenizer_shape(weights, side, where)
         found = side >> shape.attends().index(True) if shape.attention_levels else 0
         if found != attention:
@@ -273,9 +271,9 @@ def editor_state(editor: Editor) -> dict[str, Tensor]:
     gpt = gpt_to_published(model.state_dict())
     gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(model.config.layers)}
     source = tokenizer_to_published(editor.source_tokenizer.state_dict())
-    driver = source
-    if not editor.shared:
-        driver = tokenizer_to_published(editor.driver_tokenizer.state_dict())
+    driver = (
+        source if editor.shared else tokenizer_to_published(editor.driver_tokenizer.state_dict())
+    )
     parts = {TRANSFORMER: gpt, SOURCE: source, DRIVER: driver, SOURCE_AGAIN: source}
     return {
         f"{part}.{name}": value for part, names in parts.items() for name, value in names.items()
