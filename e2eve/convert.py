@@ -12,11 +12,7 @@ from omegaconf import DictConfig
 from e2eve.config import choose, command, plain
 
 if TYPE_CHECKING:
-    from torch.nn import Module
-
-    from e2eve.editor import Editor
     from e2eve.published import Opened
-    from e2eve.tokenizers import Tokenizer
 
 CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")
 
@@ -132,51 +128,12 @@ def show(opened: "Opened", source: str, next_command: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    rows = network_rows(opened.network)
-    if opened.skipped:
-        rows["left out"] = ", ".join(f"{count} {name}" for name, count in opened.skipped.items())
-    if opened.records:
-        more = ", …" if len(opened.records) > 4 else ""
-        rows["not rebuilt"] = f"objects of {', '.join(opened.records[:4])}{more}"
     table = Table(title=f"{source}: {opened.kind}", title_justify="left", show_header=False)
-    for name, value in rows.items():
+    for name, value in opened.rows().items():
         table.add_row(name, Text(value))
     console = Console()
     console.print(table)
     console.print(f"Next: {next_command}", soft_wrap=True, highlight=False, markup=False)
-
-
-def network_rows(network: "Editor | Tokenizer") -> dict[str, str]:
-    """Each network of a bundle with its shape in words."""
-    from e2eve.editor import Editor
-
-    if not isinstance(network, Editor):
-        return {"tokenizer": tokenizer_words(network)}
-    side, driver = network.driver_size, network.driver_tokenizer
-    shared = f"{side} px to {side // driver.config.cell}² ids by the source tokenizer (shared)"
-    model = network.transformer
-    shape = ", ".join(f"{name} {value}" for name, value in model.describe().items())
-    return {
-        "source tokenizer": tokenizer_words(network.source_tokenizer),
-        "driver tokenizer": shared if network.shared else tokenizer_words(driver),
-        "transformer": f"{shape}; {model.layout.length} tokens in a sequence, "
-        f"{_millions(model)} parameters",
-    }
-
-
-def tokenizer_words(tokenizer: "Tokenizer") -> str:
-    config = tokenizer.config
-    return (
-        f"{config.image_size} px to {config.grid}² ids, codebook {config.codebook_size} × "
-        f"{config.code_dim}, {len(config.multipliers)} levels of "
-        f"{config.channels}×{list(config.multipliers)} channels, {config.residual_blocks} residual "
-        f"blocks a level, attention at the coarsest {config.attention_levels}, "
-        f"{_millions(tokenizer)} parameters"
-    )
-
-
-def _millions(network: "Module") -> str:
-    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M"
 
 
 if __name__ == "__main__":

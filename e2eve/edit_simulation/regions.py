@@ -33,13 +33,13 @@ class Limited:
     def __post_init__(self) -> None:
         for words, first, second, smallest, largest in self.LIMITS:
             low, high = getattr(self, first), getattr(self, second)
-            if smallest <= low <= high <= largest:
-                continue
-            given = f"{words} of {low}" if low == high else f"{words} from {low} to {high}"
-            order = ", the smaller first" if low > high else ""
-            raise ValueError(
-                f"The {given} is not possible, choose within {smallest} to {largest}{order}."
-            )
+            if not smallest <= low <= high <= largest:
+                given = f"of {low}" if low == high else f"from {low} to {high}"
+                order = ", the smaller first" if low > high else ""
+                raise ValueError(
+                    f"The {words} {given} is not possible, choose within {smallest} to "
+                    f"{largest}{order}."
+                )
 
 
 class Region(NamedTuple):

@@ -83,8 +83,6 @@ class RefusedError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """The weights of a file."""
-
     weights: dict[str, Tensor]
     description: dict | None  # as in a bundle's config.yaml, where the file was written by e2eve
     records: list[str]  # classes of objects in the file that were not rebuilt
@@ -118,21 +116,29 @@ def check_looks_right(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     head = start.lstrip().lower()
-    if not start:
-        raise ValueError(f"{path} is empty: download it again.")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ValueError(
-            f"{path} is a web page and no checkpoint, as a download leaves it that asked for a "
-            "log-in or a confirmation: download it in a browser."
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a pointer of Git LFS and no checkpoint: run `git lfs pull`.")
-    if start[257:262] == b"ustar" or tarfile.is_tarfile(path):
-        raise ValueError(
-            f"{path} is in the tar format of PyTorch before 0.4: open it there and save it again."
-        )
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is cut short at {path.stat().st_size} bytes: download it again.")
+    web_page = head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
+    for found, what in (
+        (not start, "is empty: download it again."),
+        (
+            web_page,
+            "is a web page and no checkpoint, as a download leaves it that asked for a log-in or "
+            "a confirmation: download it in a browser.",
+        ),
+        (
+            head.startswith(b"version https://git-lfs"),
+            "is a pointer of Git LFS and no checkpoint: run `git lfs pull`.",
+        ),
+        (
+            start[257:262] == b"ustar" or tarfile.is_tarfile(path),
+            "is in the tar format of PyTorch before 0.4: open it there and save it again.",
+        ),
+        (
+            start.startswith(b"PK") and not zipfile.is_zipfile(path),
+            f"is cut short at {path.stat().st_size} bytes: download it again.",
+        ),
+    ):
+        if found:
+            raise ValueError(f"{path} {what}")
 
 
 def find_state(tree: Any, path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from e2eve.bundle import check_weights, locate
 from e2eve.config import choose
@@ -80,6 +80,47 @@ class Opened(NamedTuple):
     @property
     def kind(self) -> str:
         return "editor" if isinstance(self.network, Editor) else "tokenizer"
+
+    def rows(self) -> dict[str, str]:
+        """Networks, their shapes and sizes, and what was left out of the file."""
+        rows = network_rows(self.network)
+        if self.skipped:
+            rows["left out"] = ", ".join(f"{count} {name}" for name, count in self.skipped.items())
+        if self.records:
+            more = ", …" if len(self.records) > 4 else ""
+            rows["not rebuilt"] = f"objects of {', '.join(self.records[:4])}{more}"
+        return rows
+
+
+def network_rows(network: Editor | Tokenizer) -> dict[str, str]:
+    """Each network of a bundle with its shape in words."""
+    if not isinstance(network, Editor):
+        return {"tokenizer": tokenizer_words(network)}
+    side, driver = network.driver_size, network.driver_tokenizer
+    shared = f"{side} px to {side // driver.config.cell}² ids by the source tokenizer (shared)"
+    model = network.transformer
+    shape = ", ".join(f"{name} {value}" for name, value in model.describe().items())
+    return {
+        "source tokenizer": tokenizer_words(network.source_tokenizer),
+        "driver tokenizer": shared if network.shared else tokenizer_words(driver),
+        "transformer": f"{shape}; {model.layout.length} tokens in a sequence, "
+        f"{_millions(model)} parameters",
+    }
+
+
+def tokenizer_words(tokenizer: Tokenizer) -> str:
+    config = tokenizer.config
+    return (
+        f"{config.image_size} px to {config.grid}² ids, codebook {config.codebook_size} × "
+        f"{config.code_dim}, {len(config.multipliers)} levels of "
+        f"{config.channels}×{list(config.multipliers)} channels, {config.residual_blocks} residual "
+        f"blocks a level, attention at the coarsest {config.attention_levels}, "
+        f"{_millions(tokenizer)} parameters"
+    )
+
+
+def _millions(network: nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M"
 
 
 def open_bundle(path: str | Path) -> Editor | Tokenizer:

@@ -237,14 +237,10 @@ class PatchDiscriminator(nn.Module):
                 nn.LeakyReLU(0.2),
             ]
         self.body = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-        self.apply(self._initialise)
-
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
+        for layer in self.body:
+            if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
+                mean = 0.0 if isinstance(layer, nn.Conv2d) else 1.0
+                nn.init.normal_(layer.weight, mean, 0.02)
 
     def forward(
         self, images: Float[Tensor, "batch 3 height width"]

@@ -251,8 +251,9 @@ class Encoder(nn.Module):
         widths = [config.channels * m for m in config.multipliers]
         self.patch = config.patch
         self.stem = nn.Conv2d(3 * config.patch**2, config.channels, 3, padding=1)
-        blocks, attention = config.residual_blocks, config.attends()
-        self.levels = pyramid([config.channels, *widths], blocks, attention, config.norm)
+        self.levels = pyramid(
+            [config.channels, *widths], config.residual_blocks, config.attends(), config.norm
+        )
         self.downsamples = nn.ModuleList(Downsample(width) for width in widths[:-1])
         self.middle = middle(widths[-1], config)
         self.norm = normalisation(config.norm, widths[-1])
@@ -276,8 +277,9 @@ class Decoder(nn.Module):
         self.patch = config.patch
         self.stem = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.middle = middle(widths[0], config)
-        blocks, attention = config.residual_blocks + 1, config.attends()[::-1]
-        self.levels = pyramid([widths[0], *widths], blocks, attention, config.norm)
+        self.levels = pyramid(
+            [widths[0], *widths], config.residual_blocks + 1, config.attends()[::-1], config.norm
+        )
         self.upsamples = nn.ModuleList(Upsample(width) for width in widths[:-1])
         self.norm = normalisation(config.norm, widths[-1])
         self.head = nn.Conv2d(widths[-1], 3 * config.patch**2, 3, padding=1)
