@@ -5,14 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from e2eve.config import choose, command, plain
-
-if TYPE_CHECKING:
-    from e2eve.published import Opened
 
 CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")
 
@@ -58,7 +54,7 @@ def to_bundle(config: DictConfig) -> Path:
     with writing(out, STAGES + 1) as (partial, advance):
         opened = published.open(source, advance)
         opened.network.save_pretrained(partial)
-    show(opened, str(source), NEXT[opened.kind].format(out=out))
+    show(f"{source}: {opened.kind}", opened.rows(), NEXT[opened.kind].format(out=out))
     return out
 
 
@@ -78,7 +74,7 @@ def to_published(config: DictConfig) -> Path:
         opened = Opened(open_bundle(config.bundle), {}, [])
         advance(1)
         write_published(opened.network, partial)
-    show(opened, str(config.bundle), NEXT["checkpoint"].format(out=out))
+    show(f"{config.bundle}: {opened.kind}", opened.rows(), NEXT["checkpoint"].format(out=out))
     return out
 
 
@@ -122,14 +118,14 @@ def _holds_something_else(out: Path) -> ValueError:
     return ValueError(f"{out} holds something else already: give another out=… or remove it.")
 
 
-def show(opened: "Opened", source: str, next_command: str) -> None:
-    """Print networks, shapes and sizes, what was left out of the file, and what to do next."""
+def show(title: str, rows: dict[str, str], next_command: str) -> None:
+    """Print a table of what was found, and what to do next."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{source}: {opened.kind}", title_justify="left", show_header=False)
-    for name, value in opened.rows().items():
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in rows.items():
         table.add_row(name, Text(value))
     console = Console()
     console.print(table)

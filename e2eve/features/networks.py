@@ -75,10 +75,7 @@ class EfficientNetDistance(PerceptualDistance):
     def maps(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> list[Float[Tensor, "batch _channels _height _width"]]:
-        # The stem at stride 1; every second row and column is what the network itself sees.
-        top, left = (size % 2 for size in images.shape[-2:])  # "same" padding at stride 2
-        padded = functional.pad(network_input(images), (left, 2 - left, top, 2 - top))
-        hidden = functional.relu6(functional.conv2d(padded, self.stem.weight, self.stem.bias))
+        hidden = self._dense_stem(images)
         maps = [unit_channels(hidden, WEIGHT_OF_STEM)]
         hidden = hidden[..., ::2, ::2]
         for number, block in enumerate(self.blocks):
@@ -86,6 +83,14 @@ class EfficientNetDistance(PerceptualDistance):
             if weight := WEIGHTS_OF_BLOCKS.get(number):
                 maps.append(unit_channels(hidden, weight))
         return maps
+
+    def _dense_stem(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 32 height width"]:
+        # At stride 1; every second row and column is what the network itself sees.
+        top, left = (size % 2 for size in images.shape[-2:])  # "same" padding at stride 2
+        padded = functional.pad(network_input(images), (left, 2 - left, top, 2 - top))
+        return functional.relu6(functional.conv2d(padded, self.stem.weight, self.stem.bias))
 
 
 def network_input(
