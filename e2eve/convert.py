@@ -119,7 +119,6 @@ def _holds_something_else(out: Path) -> ValueError:
 
 
 def show(title: str, rows: dict[str, str], next_command: str) -> None:
-    """Print a table of what was found, and what to do next."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -165,7 +165,7 @@ class FreeForm(Limited):
 
 
 def _first_round(blobs: Float[np.ndarray, "batch outline 2"]) -> Float[np.ndarray, "outline 2"]:
-    """The first blob that is round enough, or the roundest; of area 1, around its mean."""
+    # The first blob that is round enough, or the roundest; of area 1, around its mean.
     ahead = _following(blobs)
     cross = blobs[..., 0] * ahead[..., 1] - blobs[..., 1] * ahead[..., 0]
     areas = np.abs(cross.sum(axis=1)) / 2  # the shoelace formula

@@ -239,7 +239,7 @@ def rotated(driver: Driver, angle: float) -> Driver:
 def _warped(
     driver: Driver, scale: float = 1.0, turn: float = 0.0, right: float = 0.0, down: float = 0.0
 ) -> Driver:
-    """Scaled and turned (radian, counterclockwise) about the centre, then moved (pixels)."""
+    # Scaled and turned (radian, counterclockwise) about the centre, then moved (pixels).
     middle = (len(driver) - 1) / 2
     a, b = scale * cos(turn), scale * sin(turn)
     matrix = np.array(

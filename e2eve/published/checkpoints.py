@@ -371,7 +371,6 @@ def _tokenizer(weights: Weights, where: str) -> Weights:
 
 
 def same_weights(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
-    """Whether names, shapes and all numbers are equal."""
     return some.keys() == others.keys() and all(
         some[name].dtype == others[name].dtype and torch.equal(some[name], others[name])
         for name in some

@@ -187,6 +187,6 @@ def _shape(weights: Mapping[str, Tensor], name: str, where: str) -> tuple[int, .
 
 
 def _count(names: Iterable[str], pattern: str) -> int:
-    """One more than the largest index that the pattern finds; 0 where it finds none."""
+    # One more than the largest index that the pattern finds; 0 where it finds none.
     found = (re.match(pattern, name) for name in names)
     return 1 + max((int(match[1]) for match in found if match), default=-1)

@@ -68,7 +68,7 @@ class VectorQuantizer(nn.Module):
         return rearrange(F.embedding(ids, self.table()), "b h w d -> b d h w")
 
     def nearest(self, points: Float[Tensor, "n dim"]) -> Int[Tensor, "n"]:
-        """Compared in float32 at least: in bfloat16 near codes would be as far as each other."""
+        # Compared in float32 at least: in bfloat16 near codes would be as far as each other.
         with torch.autocast(points.device.type, enabled=False):
             precise = torch.promote_types(points.dtype, torch.float32)
             table = self.table().to(precise)
@@ -128,10 +128,13 @@ class Reconstruction(NamedTuple):
 
 
 class Tokenizer(nn.Module):
-    """A VQGAN: encoder, codebook and decoder."""
+    """A VQGAN: encoder, codebook and decoder.
+
+    Args:
+        quantizer: the options of VectorQuantizer.
+    """
 
     def __init__(self, config: VQGANConfig, **quantizer: Any) -> None:
-        """`quantizer` holds the options of VectorQuantizer."""
         super().__init__()
         self.config, self.quantizer_options = config, dict(quantizer)
         self.image_size, self.tokens = config.image_size, config.tokens
@@ -142,7 +145,6 @@ class Tokenizer(nn.Module):
         self.quantizer = VectorQuantizer(config.codebook_size, config.code_dim, **quantizer)
 
     def latent(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch d h w"]:
-        """Features before quantisation."""
         return self.to_code(self.encoder(images))
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Int[Tensor, "batch tokens"]:
@@ -172,7 +174,7 @@ class Tokenizer(nn.Module):
         return torch.cat(parts)
 
     def _portions(self, batch: Tensor, side: int) -> Sequence[Tensor]:
-        """The batch in parts of `VALUES_AT_ONCE` on a CPU, whole elsewhere and for gradients."""
+        # In parts of `VALUES_AT_ONCE` on a CPU, whole elsewhere and for gradients.
         if batch.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return [batch]
         values = (side // self.config.patch) ** 2 * self.config.channels
@@ -213,7 +215,6 @@ class Tokenizer(nn.Module):
         return tokenizer.to(device=device, dtype=dtype).eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write config.yaml and tokenizer.safetensors."""
         return write_bundle(folder, "tokenizer", self.describe(), {"tokenizer": self})
 
 
@@ -339,7 +340,6 @@ class TokenizerLoss(nn.Module):
         images: Float[Tensor, "batch 3 height width"],
         reconstructed: Float[Tensor, "batch 3 height width"],
     ) -> Float[Tensor, ""]:
-        """The discriminator's side of the loss."""
         return hinge_discriminator_loss(
             self._scores(images.detach()), self._scores(reconstructed.detach())
         )
