@@ -11,7 +11,7 @@ from e2eve.config import Positive, command, device_of, instantiate, plain, read_
 from e2eve.evaluation.settings import EvaluationSettings
 
 if TYPE_CHECKING:
-    from e2eve.evaluation.validation_set import ValidationSet
+    from e2eve.evaluation.validation import ValidationSet
     from e2eve.reporting.page import Page
 
 
@@ -45,8 +45,8 @@ def build(config: DictConfig) -> Path:
     names = ValidationSetSettings.__dataclass_fields__
     settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
 
+    from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
-    from e2eve.evaluation.validation_set import check_is_new
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 

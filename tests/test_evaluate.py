@@ -7,7 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
 from e2eve.reporting.grid import mask_image
 from e2eve.validation_set import build
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def test_a_validation_set_is_built_with_its_page(folder):
     validation = ValidationSet.load(folder)
     assert (len(validation), validation.name) == (3, "small")
-    assert validation.extractor == "efficientnet_lite0"
+    assert validation.manifest["extractor"] == "efficientnet_lite0"
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert validation.content_hash in html
 

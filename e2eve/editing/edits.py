@@ -15,7 +15,7 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import resize, square, to_tensor
-from e2eve.editing.compositing import composed, cut, pasted, reduced, stencil, window_around
+from e2eve.editing.compositing import composed, cut, edit_weights, pasted, reduced, window_around
 from e2eve.editing.inputs import ImageInput, RegionInput, as_image, as_region
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
@@ -175,11 +175,11 @@ class EditRequest:
         box = Box.around(self.window_region)
         distances = driver_distances(extractor, drawn, box, self.driver)
         order = [int(number) for number in np.argsort(distances, kind="stable")]
-        cut_out = stencil(self.region, FEATHER * self.window.width)
+        weights = edit_weights(self.region, FEATHER * self.window.width)
+        place = (Box.around(self.region), weights, self.window)
         return Edits(
             images=[
-                Image.fromarray(composed(self.source, cut_out, self.window, drawn[number]))
-                for number in order
+                Image.fromarray(composed(self.source, *place, drawn[number])) for number in order
             ],
             scores=[-float(distances[number]) for number in order],
             numbers=order,

@@ -24,7 +24,7 @@ from e2eve.evaluation.results import (
     Results,
 )
 from e2eve.evaluation.systems import SYSTEMS, paste
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.metrics.base import EditMetric, margin
 from e2eve.reporting.grid import image_grid, outlined
 

@@ -24,8 +24,8 @@ from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
 from e2eve.evaluation.systems import SYSTEMS, evaluated_batches, input_batch, mismatch_shift
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import (
     FeatureExtractor,
     PerceptualDistance,

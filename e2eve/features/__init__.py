@@ -1,6 +1,6 @@
 """Feature networks: features for metrics, perceptual distances for losses."""
 
-from e2eve.features.base import (
+from e2eve.features.frozen import (
     FEATURES_AT_ONCE,
     FeatureExtractor,
     PerceptualDistance,

@@ -3,28 +3,38 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from einops import reduce
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from e2eve.features.base import (
+from e2eve.features.frozen import (
     FeatureExtractor,
     PerceptualDistance,
     freeze,
+    load_strictly,
+    read_weights,
     resized,
     unit_channels,
+    weights_path,
 )
 
 # Of the stem, and by number of the last blocks of 16, 24, 40 and 80 channels, in the distance.
 WEIGHT_OF_STEM = 0.4
 WEIGHTS_OF_BLOCKS = {0: 0.1, 2: 0.1, 4: 0.1, 7: 0.14}
+
+# Convolutions of EfficientNet and of its blocks, and the normalisation after each.
+FOLDED = {
+    "_conv_stem": "_bn0",
+    "_conv_head": "_bn1",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+}
 
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 LAST_LAYERS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
@@ -116,14 +126,12 @@ def load_backbone(weights: str | Path | None = None) -> Any:
     network = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: any size
     load_strictly(network, read_weights(path), path)
     network.eval()
-    folds = [(network, "_conv_stem", "_bn0"), (network, "_conv_head", "_bn1")]
-    for block in network._blocks:
-        names = {"_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2"}
-        folds += [(block, *pair) for pair in names.items() if hasattr(block, pair[0])]
-    for module, convolution, norm in folds:
-        fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-        setattr(module, convolution, fused)
-        setattr(module, norm, nn.Identity())
+    for module in (network, *network._blocks):
+        for convolution, norm in FOLDED.items():
+            if hasattr(module, convolution):
+                folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+                setattr(module, convolution, folded)
+                setattr(module, norm, nn.Identity())
     return freeze(network)
 
 
@@ -198,7 +206,7 @@ class LpipsVgg(PerceptualDistance):
     ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
-                f"LPIPS needs images of {SMALLEST_SIDE} pixels or more a side, these have "
+                f"LPIPS needs images of {SMALLEST_SIDE} pixels or more per side, these have "
                 f"{min(images.shape[-2:])}: enlarge them or use efficientnet_lite0."
             )
         maps: list[Tensor] = []
@@ -261,61 +269,3 @@ def build_perceptual(name: str, weights: str | Path | None = None) -> Perceptual
 
 def _unknown(name: str, kind: str, *known: str) -> ValueError:
     return ValueError(f"There is no {kind} named {name!r}, choose one of: {', '.join(known)}.")
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The named tensors of a `.safetensors` or PyTorch file; no code in the file is run.
-
-    Raises:
-        ValueError: when the file is missing, or holds anything but tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no weights file at {path}, check the path given as `weights`.")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path} is no file of plain tensors that PyTorch can read, download it again."
-        ) from error
-
-
-def weights_path(weights: str | Path | None, url: str, network: str) -> Path:
-    """`weights` itself, or the file behind `url` in torch's cache, downloaded where missing.
-
-    Raises:
-        ValueError: when the download fails: names the file, the address and both places to put it.
-    """
-    if weights is not None:
-        return Path(weights)
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        digest = path.stem.rpartition("-")[2]  # published files end in the start of their SHA-256
-        try:
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise ValueError(
-                f"{network} needs {path.name}, which could not be downloaded ({error}): fetch it "
-                f"from {url} and save it as {path}, or give its path as `weights`."
-            ) from error
-    return path
-
-
-def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: object) -> None:
-    """Copies `state` into the network.
-
-    Raises:
-        ValueError: when names or shapes differ, naming the first difference.
-    """
-    expected = network.state_dict()
-    for name in [*expected, *state]:
-        here, there = (tuple(d[name].shape) if name in d else "absent" for d in (expected, state))
-        if here != there:
-            raise ValueError(
-                f"{source} holds weights of another network: {name} is {there} there and {here} "
-                f"in {type(network).__name__}."
-            )
-    network.load_state_dict(state)
