@@ -15,8 +15,7 @@ from e2eve.bundle import read_bundle, write_bundle
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
-from e2eve.features import FeatureExtractor, build_perceptual
-from e2eve.features.base import PooledMaps
+from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,
