@@ -93,17 +93,17 @@ def edit(config: DictConfig) -> Path:
     tokens = editor.transformer.layout.target
     options = {"num_samples": settings.num_samples, "seed": settings.seed, **settings.sampling}
     with progress_bars() as report:
-        for number, (name, *parts) in enumerate(inputs):
+        for number, item in enumerate(inputs):
 
             def progress(done: int, before: int = number * tokens) -> None:
                 report("drawing tokens", before + done, len(inputs) * tokens)
 
             try:
-                edits = editor.edit(*parts, progress=progress, **options)
+                edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
-                raise ValueError(f"{parts[0]} was not edited. {error}") from error
-            given = inputs[number].described()
-            saved = edits.save(out / name, model=settings.model, **given, **options)
+                raise ValueError(f"{item.source} was not edited. {error}") from error
+            given = {"model": settings.model, **item.described()}
+            saved = edits.save(out / item.name, **given, **options)
     return out if inputs[0].name else saved / "grid.png"
 
 

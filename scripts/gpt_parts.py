@@ -15,7 +15,7 @@ from e2eve.editor import Editor
 from e2eve.evaluation.systems import input_batch, mismatch_shift
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.transformer import GPT
-from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
+from e2eve.transformer.gpt.network import KeyValueCache, PassTokens
 from e2eve.transformer.gpt.packed import PRECISIONS, PackedLinear, packed
 from e2eve.transformer.gpt.speculative import Sampled
 
@@ -45,12 +45,12 @@ def passes(setting: Setting) -> Part:
     gpt, samples, infer = gpt_of(setting.network.eval()), setting.batch, torch.inference_mode()
     half = gpt.layout.target // 2
     prefix = torch.zeros(1, gpt.layout.conditioning - 1, dtype=torch.long, device=setting.device)
-    read = infer(partial(Decoder, gpt, packed(gpt), prefix, samples, half + max(WIDTHS)))
+    read = infer(partial(KeyValueCache, gpt, packed(gpt), prefix, samples, half + max(WIDTHS)))
 
     def variant(name: str, width: int) -> Variant:
         rows = torch.arange(samples, device=setting.device).repeat_interleave(width)
         offsets = torch.arange(width, device=setting.device).repeat(samples)
-        tokens = Tokens(torch.zeros_like(rows), rows, half + offsets, offsets)
+        tokens = PassTokens(torch.zeros_like(rows), rows, half + offsets, offsets)
         return Variant(name, infer(partial(read().read, tokens)))
 
     wider = [variant(f"{width} tokens", width) for width in WIDTHS if width <= half]
@@ -78,7 +78,8 @@ def drafts(setting: Setting) -> Part:
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
-        settings, found = editor.settings(fields), []
+        settings = editor.settings(fields)
+        found: list[Callable[[], Sampled]] = []
         for n in rows:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
@@ -99,7 +100,9 @@ def drafts(setting: Setting) -> Part:
             facts[f"{kind}accepted_{place}"] = accepted.float().mean().item()
     for precision in PRECISIONS:
         with torch.inference_mode():
-            facts[f"nll_{precision}"] = packed(gpt, precision).nll(paired).loss.item()
+            rounded = packed(gpt, precision)
+            assert isinstance(rounded, GPT)
+            facts[f"nll_{precision}"] = rounded.nll(paired).loss.item()
     variants = [
         Variant(name, partial(_all, draws(fields)), share=len(rows))
         for name, fields in DRAFTS.items()

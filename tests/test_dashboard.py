@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from e2eve.dashboard import DashboardSettings, dashboard, settings_of
+from e2eve.comparison.page import DashboardSettings, write_dashboard
+from e2eve.dashboard import settings_of
 from tests.comparison.factories import Made, write_run
 from tests.factories import compose
 
@@ -21,7 +22,7 @@ def test_runs_may_be_one_folder_several_and_globs(tmp_path):
     write_run(tmp_path / "one", Made(inputs=3, saved=1))
     write_run(tmp_path / "two", Made({"tokenizer": "b"}, inputs=3, saved=1))
     for runs, count in ((tmp_path, 2), (f"[{tmp_path}/one]", 1), (f"['{tmp_path}/t*']", 1)):
-        path = dashboard(settings(f"runs={runs}", f"out={tmp_path}/out/d.html"))
+        path = write_dashboard(settings(f"runs={runs}", f"out={tmp_path}/out/d.html"))
         assert path == tmp_path / "out" / "d.html"
         assert f"{count} configuration" in path.read_text(encoding="utf-8")
 
@@ -34,7 +35,7 @@ def test_what_is_missing_is_asked_for():
 
 def test_a_folder_is_no_place_for_a_page(tmp_path):
     with pytest.raises(ValueError, match=r"is a folder: give the name of a file, such as .*\.html"):
-        dashboard(settings(f"runs={tmp_path}", f"out={tmp_path}"))
+        write_dashboard(settings(f"runs={tmp_path}", f"out={tmp_path}"))
 
 
 def test_the_title_is_the_folders_unless_given():
@@ -68,11 +69,8 @@ def test_a_run_is_compared_without_pytorch(tmp_path):
     """The page is for laptops too: what takes seconds to import is not needed."""
     write_run(tmp_path / "run", Made(inputs=3, saved=1))
     code = (
-        "import sys; from e2eve.comparison.comparison import compare\n"
-        "from e2eve.comparison.page import PageSettings, write_dashboard\n"
-        "from pathlib import Path\n"
-        f"write_dashboard(Path({str(tmp_path)!r}) / 'd.html', compare([{str(tmp_path)!r}]), "
-        "PageSettings('t'))\n"
+        "import sys; from e2eve.comparison.page import DashboardSettings, write_dashboard\n"
+        f"write_dashboard(DashboardSettings({str(tmp_path)!r}, {str(tmp_path / 'd.html')!r}))\n"
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from e2eve.evaluate import evaluate
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
-from e2eve.reporting.grid import mask_picture
+from e2eve.reporting.grid import mask_image
 from e2eve.validation_set import build
 from tests.factories import compose, tiny_editor
 
@@ -55,7 +55,7 @@ def test_nothing_is_built_into_a_folder_in_use(folder):
 def test_masks_of_a_folder_become_the_regions(tmp_path):
     mask = Box(4, 8, 36, 40).mask(64, 64)
     (tmp_path / "masks").mkdir()
-    cv2.imwrite(str(tmp_path / "masks" / "one.png"), mask_picture(mask))
+    cv2.imwrite(str(tmp_path / "masks" / "one.png"), mask_image(mask))
     build(validation_config(f"out={tmp_path}/set", f"regions={tmp_path}/masks"))
     validation = ValidationSet.load(tmp_path / "set")
     assert set(validation.region_boxes) == {Box(2, 4, 18, 20)}

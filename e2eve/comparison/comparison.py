@@ -17,8 +17,7 @@ from e2eve.reporting.page import Highlight
 RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
 MISSING = "\N{EN DASH}"
 
-FAITHFUL, NATURAL = "faithfulness", "naturalness"
-ASPECTS = (FAITHFUL, NATURAL, "fit", "locality")  # said of first, other packages' ones follow
+ASPECTS = ("faithfulness", "naturalness", "fit", "locality")  # then those of other packages
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,9 @@ class Comparison:
     values: pd.DataFrame
     ranked: tuple[int, ...]
     refusals: tuple[str, ...]
+
+    def of_aspect(self, aspect: str) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == aspect]
 
     @property
     def over_seeds(self) -> bool:
@@ -72,11 +74,11 @@ class Comparison:
         NaN where a run lacks the metric; the deviation also where there is one run.
         """
         groups = self.values.groupby(["configuration", "metric"])["value"]
-        table = {"mean": groups.mean(skipna=False), "deviation": groups.std(skipna=False)}
+        table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
         keys = [metric.key for metric in self.metrics]
         places = range(len(self.configurations))
         every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
-        return pd.DataFrame(table).reindex(every)
+        return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
 
     @cached_property
     def pairs(self) -> dict[str, pd.DataFrame]:
@@ -125,12 +127,13 @@ class Comparison:
         columns = {n: results.column(metric) for n, results in firsts.items() if results}
         return pd.DataFrame.from_dict(columns, orient="index").dropna(axis="columns")
 
-    def front(self, *metrics: MetricInfo) -> list[int]:
-        """Places of the configurations that no other ranked one beats in all these metrics."""
+    def front(self, across: MetricInfo, up: MetricInfo) -> list[int]:
+        """Places of the ranked configurations that no other beats in both, best `up` last."""
         means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
-        signs = [1 if metric.best == "low" else -1 for metric in metrics]
-        costs = means[[metric.key for metric in metrics]].to_numpy() * signs
-        return [int(n) for n in means.index[ranking.pareto_front(costs)]] if self.ranked else []
+        signs = [1 if metric.best == "low" else -1 for metric in (across, up)]
+        costs = means[[across.key, up.key]].to_numpy() * signs
+        front = means[ranking.pareto_front(costs)] if self.ranked else means
+        return front.sort_values(across.key, ascending=across.best != "low").index.tolist()
 
     @property
     def _compared(self) -> list[MetricInfo]:
@@ -156,14 +159,6 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     order = dict.fromkeys(info.key for results in finished for info in results.infos)
     found = {key for results in finished for key in results.means}
     metrics = tuple(known[key] for key in order if key in found)
-    values = long_table(configurations, [metric.key for metric in metrics])
-    return Comparison(
-        runs, configurations, repeated, metrics, values, *ranking.comparable(configurations)
-    )
-
-
-def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) -> pd.DataFrame:
-    """One row per finished run and metric, as `Comparison.values`."""
     rows = [
         {
             "configuration": place,
@@ -177,12 +172,10 @@ def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) 
         for number, run in enumerate(one.finished)
         if run.results
     ]
-    wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *metrics])
-    return wide.melt(RUN_COLUMNS, var_name="metric", value_name="value").astype({"value": float})
-
-
-def by_aspect(metrics: Sequence[MetricInfo], aspect: str) -> list[MetricInfo]:
-    return [metric for metric in metrics if metric.aspect == aspect]
+    wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *(metric.key for metric in metrics)])
+    values = wide.melt(RUN_COLUMNS, var_name="metric").astype({"value": float})
+    ranked, refusals = ranking.comparable(configurations)
+    return Comparison(runs, configurations, repeated, metrics, values, ranked, refusals)
 
 
 def leading(metrics: Sequence[MetricInfo]) -> MetricInfo:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import LiveState, PageSettings, dashboard_html
+from e2eve.comparison.page import DashboardSettings, dashboard_html
 from e2eve.comparison.runs import find_runs
 from e2eve.evaluation.results import METRICS
 
@@ -23,8 +23,6 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
 
-Answer = tuple[HTTPStatus, str, bytes]  # with the type of what is sent
-
 
 class LiveDashboard:
     """The page of some runs as they are now, as a WSGI application; made anew when they change.
@@ -32,24 +30,18 @@ class LiveDashboard:
     Only files that the page leads to are handed out: its addresses are names in a table, not paths.
     """
 
-    def __init__(
-        self,
-        places: Sequence[str],
-        settings: PageSettings,
-        evaluation: str | None = None,
-        seconds: float = 10,
-    ) -> None:
-        find_runs(places)  # says at once what is wrong with them
-        self.places, self.settings, self.evaluation = places, settings, evaluation
-        self.seconds = seconds
+    def __init__(self, settings: DashboardSettings) -> None:
+        find_runs(settings.places)  # says at once what is wrong with them
+        self.settings = settings
         self.files: dict[str, Path] = {}
         self._page, self._state = b"", ""
         self._lock = threading.Lock()
 
     def state(self) -> str:
         """A text that changes when a run does."""
-        later = [f"evaluation/{self.evaluation}/{METRICS}"] if self.evaluation else []
-        paths = [run / name for run in find_runs(self.places) for name in (*WATCHED, *later)]
+        later = f"evaluation/{self.settings.evaluation}/{METRICS}"
+        runs = find_runs(self.settings.places)
+        paths = [run / name for run in runs for name in (*WATCHED, later)]
         found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths if p.exists()]
         return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
@@ -57,9 +49,8 @@ class LiveDashboard:
         with self._lock:
             state = self.state()
             if state != self._state:
-                comparison = compare(self.places, self.evaluation)
-                live = LiveState(state, self.seconds)
-                html = dashboard_html(comparison, self.settings, self.link, live=live)
+                comparison = compare(self.settings.places, self.settings.evaluation)
+                html = dashboard_html(comparison, self.settings, self.link, state)
                 self._page, self._state = html.encode(), state
             return self._page
 
@@ -80,8 +71,8 @@ class LiveDashboard:
         start(f"{status.value} {status.phrase}", list(headers.items()))
         return [body]
 
-    def answer(self, address: str) -> Answer:
-        """What is sent for this path."""
+    def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
+        """What is sent for this path, and of which type it is."""
         name = address.removeprefix("/")
         path = self.files.get(name)
         try:
@@ -105,17 +96,28 @@ class _Handler(WSGIRequestHandler):
         log.debug(format, *args)
 
 
-def server(page: LiveDashboard, host: str, port: int) -> WSGIServer:
+def server(page: LiveDashboard) -> WSGIServer:
     """Bound, and not yet serving.
 
     Raises ValueError if the port is taken or the address is not this machine's.
     """
+    host, port = page.settings.host, page.settings.port
     try:
         return make_server(host, port, page, _Server, _Handler)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise ValueError(
             f"{host}:{port} cannot be listened at ({error}): give another port=…, 0 for any."
         ) from error
+
+
+def serve(settings: DashboardSettings) -> None:
+    """Answers on this machine until it is interrupted."""
+    with server(LiveDashboard(settings)) as serving:
+        log.info("http://%s:%d (Ctrl+C ends it)", *serving.server_address[:2])
+        try:
+            serving.serve_forever()
+        except KeyboardInterrupt:
+            log.info("Ended.")
 
 
 def is_local(host: str) -> bool:

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from e2eve.evaluation.results import METRICS, Results, read_results
@@ -38,9 +39,15 @@ class Run:
     curves: dict[str, Curve] = field(default_factory=dict)
 
     @cached_property
+    def leaves(self) -> dict[str, str]:
+        """What stands at each dotted name of the config, as text; a list is a leaf."""
+        flat = pd.json_normalize(self.config, sep=".").to_dict("records")
+        return {str(name): _text(value) for found in flat for name, value in found.items()}
+
+    @property
     def texts(self) -> dict[str, str]:
-        """What was chosen for each group of the config, and what stands at each dotted name."""
-        return {name: text_of(value) for name, value in dotted(self.config)} | self.choices
+        """`leaves`, and what was chosen for each group of the config."""
+        return self.leaves | self.choices
 
     @property
     def is_editor(self) -> bool:
@@ -59,6 +66,13 @@ class Run:
         last = max((int(steps[-1]) + 1 for steps, _ in self.curves.values() if steps), default=0)
         return last, self.config.get("trainer", {}).get("max_steps")
 
+    @property
+    def report(self) -> Path | None:
+        """The run's own page, where it has one."""
+        path = self.folder / "report.html"
+        return path if path.exists() else None
+
+    @property
     def remark(self) -> str:
         """Why the run is not in the tables, or what went wrong with it; empty where it is."""
         said = [self.error, self.problem]
@@ -81,11 +95,14 @@ def find_runs(places: Sequence[str | Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for place in map(str, places):
-        below = [run for folder in _folders(place) for run in _runs_below(folder)]
+        matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
+        folders = [Path(match) for match in matches if Path(match).is_dir()]
+        below = [run for folder in folders for run in _runs_below(folder)]
         if not below:
+            lack = f"holds no run (no folder with a status.json or a {METRICS})"
             raise ValueError(
-                f"{place} holds no run (no folder with a status.json or a {METRICS}): give "
-                "runs=[<folders of training runs or sweeps>]."
+                f"{place} {lack if folders else 'is no folder'}: give runs=[<folders of training "
+                "runs or sweeps>]."
             )
         found |= {run.resolve(): run for run in below}
     return list(found.values())
@@ -128,14 +145,6 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
     )
 
 
-def _folders(place: str) -> list[Path]:
-    matches = [place] if Path(place).is_dir() else sorted(glob.glob(place, recursive=True))
-    folders = [Path(match) for match in matches if Path(match).is_dir()]
-    if not folders:
-        raise ValueError(f"{place} is no folder: give runs=[<folders of training runs or sweeps>].")
-    return folders
-
-
 def _runs_below(top: Path) -> Iterator[Path]:
     for folder, below, files in os.walk(top):
         if "status.json" in files or METRICS in files:
@@ -168,16 +177,7 @@ def _merged(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     return {**config, "evaluation": {**kept, **chosen}, "sampling": sampling}
 
 
-def dotted(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of everything in nested dictionaries."""
-    for key, value in node.items():
-        yield f"{prefix}{key}", value
-        if isinstance(value, dict):
-            yield from dotted(value, f"{prefix}{key}.")
-
-
-def text_of(value: Any) -> str:
-    """A value of a config as text."""
+def _text(value: Any) -> str:
     if value is None:
         return ABSENT
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from e2eve.comparison.comparison import RUN_COLUMNS, Comparison
+from e2eve.comparison.configurations import Configuration
 from e2eve.comparison.ranking import LEVEL
 from e2eve.metrics.info import MetricInfo
 
@@ -60,7 +61,7 @@ def latex(comparison: Comparison, metrics: Sequence[MetricInfo]) -> str:
     found, choices = comparison.configurations, factors(comparison).map(escaped)
     heads = [*map(escaped, choices), "$n$"]
     heads += [escaped(metric.label) + ARROWS[metric.best] for metric in metrics]
-    counts = [seeds_text(len(one.finished), len(one.runs)) for one in found]
+    counts = [seeds_text(one) for one in found]
     columns = [*choices.T.to_numpy(), counts, *(_latex_column(comparison, m) for m in metrics)]
     table = pd.DataFrame(dict(enumerate(columns))).to_latex(
         header=heads,
@@ -115,8 +116,9 @@ def _facts(about: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def seeds_text(done: int, planned: int) -> str:
+def seeds_text(one: Configuration) -> str:
     """How many runs have results, and of how many."""
+    done, planned = len(one.finished), len(one.runs)
     return str(done) if done == planned else f"{done} of {planned}"
 
 

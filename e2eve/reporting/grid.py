@@ -1,4 +1,7 @@
-"""Contact sheets: images in rows and columns with headings, labels and captions."""
+"""Contact sheets: images in rows and columns with headings, labels and captions.
+
+Text is set in the typeface inside Pillow, so that any machine draws the same.
+"""
 
 import unicodedata
 from collections.abc import Sequence
@@ -20,70 +23,24 @@ EDIT = (255, 45, 149)
 DRIVER = (0, 158, 222)
 
 Colour = tuple[int, int, int]
-GridImage = np.ndarray | None
-"""An image or a mask; None leaves its place empty."""
-
+GridImage = np.ndarray | None  # an image or a mask; None leaves its place empty
 Face = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-REPLACEMENTS = {
-    0x00D7: "x",  # multiplication sign
-    0x2013: "-",  # en dash
-    0x2014: "-",  # em dash
-    0x2212: "-",  # minus sign
-    0x2192: ">",  # arrow
-}
+# Signs that the typeface lacks: multiplication sign, en dash, em dash, minus sign, arrow.
+REPLACEMENTS = {0x00D7: "x", 0x2013: "-", 0x2014: "-", 0x2212: "-", 0x2192: ">"}
 
 
 @dataclass(frozen=True)
 class GridLayout:
-    """Where things lie on a sheet, in pixels.
+    """Where things lie on a sheet, in pixels."""
 
-    `heading_lines` and `caption_lines` are the text lines above each column and under each
-    image; `label_width` is the width of the column of row labels, 0 without labels.
-    """
-
-    rows: int
-    columns: int
-    cell: int
-    label_width: int = 0
-    heading_lines: int = 0
-    caption_lines: int = 0
-
-    @property
-    def gutter(self) -> int:
-        return max(4, self.cell // 16)
-
-    @property
-    def margin(self) -> int:
-        return 2 * self.gutter
-
-    @property
-    def text_size(self) -> int:
-        return int(np.clip(self.cell // 10, 12, 18))
-
-    @property
-    def line_height(self) -> int:
-        return round(1.3 * self.text_size)
-
-    @property
-    def row_height(self) -> int:
-        """From the top of one row of images to the top of the next."""
-        captions = self.caption_lines * self.line_height
-        return self.cell + self.gutter + captions + (self.gutter // 2 if captions else 0)
-
-    @property
-    def origin(self) -> tuple[int, int]:
-        """(left, top) of the first image."""
-        label = self.label_width + self.gutter if self.label_width else 0
-        heading = self.heading_lines * self.line_height + self.gutter if self.heading_lines else 0
-        return self.margin + label, self.margin + heading
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the sheet."""
-        left, top = self.origin
-        width = left + self.columns * (self.cell + self.gutter) - self.gutter + self.margin
-        return width, top + self.rows * self.row_height - self.gutter + self.margin
+    cell: int  # side of an image
+    gutter: int  # between images
+    text_size: int
+    line_height: int
+    row_height: int  # from the top of one row of images to the top of the next
+    origin: tuple[int, int]  # (left, top) of the first image
+    size: tuple[int, int]  # (width, height) of the sheet
 
     def box(self, row: int, column: int) -> Box:
         """The square that holds one image."""
@@ -101,26 +58,29 @@ def grid_layout(
 ) -> GridLayout:
     """The layout `image_grid` draws with.
 
-    Raises:
-        ValueError: without rows, or where labels or captions don't match the rows.
+    Raises ValueError without rows, or if labels or captions don't match the rows.
     """
     if not rows or not max(len(row) for row in rows):
         raise ValueError("An image grid needs an image, none was given.")
     for name, given in (("labels", labels), ("captions", captions)):
         if given is not None and len(given) != len(rows):
             raise ValueError(f"{len(given)} {name} for {len(rows)} rows of images, give as many.")
-    columns = max(len(headings), *(len(row) for row in rows))
-    face = font(GridLayout(len(rows), columns, cell).text_size)
-    label_lines = [line for text in labels or [] for line in wrapped(text, face, 1.2 * cell, 4)]
+    gutter, text_size = max(4, cell // 16), int(np.clip(cell // 10, 12, 18))
+    face, line_height = font(text_size), round(1.3 * text_size)
+    widths = [
+        int(face.getlength(line)) + 1 + gutter
+        for text in labels or []
+        for line in wrapped(text, face, 1.2 * cell, 4)
+    ]
+    above = max((len(wrapped(text, face, cell)) for text in headings if text), default=0)
     texts = [text for row in captions or [] for text in row if text]
-    return GridLayout(
-        len(rows),
-        columns,
-        cell,
-        label_width=max((int(face.getlength(line)) + 1 for line in label_lines), default=0),
-        heading_lines=max((len(wrapped(text, face, cell)) for text in headings if text), default=0),
-        caption_lines=max((len(wrapped(text, face, cell)) for text in texts), default=0),
-    )
+    below = max((len(wrapped(text, face, cell)) for text in texts), default=0)
+    left = 2 * gutter + max(widths, default=0)
+    top = 2 * gutter + (above * line_height + gutter if above else 0)
+    row_height = cell + gutter + (below * line_height + gutter // 2 if below else 0)
+    columns = max(len(headings), *(len(row) for row in rows))
+    size = (left + columns * (cell + gutter) + gutter, top + len(rows) * row_height + gutter)
+    return GridLayout(cell, gutter, text_size, line_height, row_height, (left, top), size)
 
 
 def image_grid(
@@ -142,17 +102,22 @@ def image_grid(
     """
     layout = grid_layout(rows, headings, labels, cell, captions)
     sheet = Image.new("RGB", layout.size, PAPER)
-    draw = ImageDraw.Draw(sheet)
+    draw, face, gutter = ImageDraw.Draw(sheet), font(layout.text_size), layout.gutter
     for column, heading in enumerate(headings):
-        _write_heading(draw, layout, column, heading)
+        lines = wrapped(heading, face, cell)
+        top = layout.origin[1] - gutter - len(lines) * layout.line_height
+        _write(draw, layout, lines, (layout.box(0, column).centre[0], top), INK)
     for row, images in enumerate(rows):
         if labels is not None:
-            _write_label(draw, layout, row, labels[row])
+            box, lines = layout.box(row, 0), wrapped(labels[row], face, 1.2 * cell, 4)
+            top = box.centre[1] - len(lines) * layout.line_height / 2
+            _write(draw, layout, lines, (box.left - gutter, top), INK, FAINT, anchor="ra")
         for column, image in enumerate(images):
             if image is not None:
                 _paste(sheet, draw, fitted(image, cell), layout.box(row, column))
         for column, caption in enumerate(captions[row] if captions else ()):
-            _write_caption(draw, layout, layout.box(row, column), caption)
+            box, lines = layout.box(row, column), wrapped(caption or "", face, cell)
+            _write(draw, layout, lines, (box.centre[0], box.bottom + gutter // 2), FAINT)
     return sheet
 
 
@@ -163,31 +128,19 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray, box
     sheet.paste(Image.fromarray(image), (left, top))
 
 
-def _write_heading(draw: ImageDraw.ImageDraw, layout: GridLayout, column: int, text: str) -> None:
-    box, face = layout.box(0, column), font(layout.text_size)
-    lines = wrapped(text, face, layout.cell)
-    top = layout.margin + (layout.heading_lines - len(lines)) * layout.line_height
-    for number, line in enumerate(lines):
-        position = (box.centre[0], top + number * layout.line_height)
-        draw.text(position, line, fill=INK, font=face, anchor="ma")
-
-
-def _write_label(draw: ImageDraw.ImageDraw, layout: GridLayout, row: int, text: str) -> None:
-    box, face = layout.box(row, 0), font(layout.text_size)
-    lines = wrapped(text, face, 1.2 * layout.cell, 4)
-    top = box.centre[1] - len(lines) * layout.line_height / 2
-    for number, line in enumerate(lines):
-        position = (box.left - layout.gutter, top + number * layout.line_height)
-        draw.text(position, line, fill=INK if number == 0 else FAINT, font=face, anchor="ra")
-
-
-def _write_caption(
-    draw: ImageDraw.ImageDraw, layout: GridLayout, box: Box, text: str | None
+def _write(
+    draw: ImageDraw.ImageDraw,
+    layout: GridLayout,
+    lines: Sequence[str],
+    position: tuple[float, float],
+    *colours: Colour,
+    anchor: str = "ma",
 ) -> None:
-    face = font(layout.text_size)
-    for number, line in enumerate(wrapped(text, face, layout.cell) if text else ()):
-        top = box.bottom + layout.gutter // 2 + number * layout.line_height
-        draw.text((box.centre[0], top), line, fill=FAINT, font=face, anchor="ma")
+    """Lines below each other; the last colour is for all that follow."""
+    for number, line in enumerate(lines):
+        place = (position[0], position[1] + number * layout.line_height)
+        colour = colours[min(number, len(colours) - 1)]
+        draw.text(place, line, fill=colour, font=font(layout.text_size), anchor=anchor)
 
 
 def fitted(image: np.ndarray, side: int) -> UInt8[np.ndarray, "height width 3"]:
@@ -245,35 +198,26 @@ def printable(text: str) -> str:
     return "".join(c if _has_glyph(c) else "?" for c in kept)
 
 
-def shortened(text: str, face: Face, width: float) -> str:
+def wrapped(text: str, face: Face, width: float, lines: int = 2) -> list[str]:
+    """At most `lines` lines of at most `width` pixels, broken at spaces and newlines."""
+    result: list[str] = []
+    for paragraph in map(printable, text.split("\n") if text else ()):
+        result.append("")
+        for word in paragraph.split():
+            longer = f"{result[-1]} {word}".strip()
+            if result[-1] and face.getlength(longer) > width:
+                result.append(word)
+            else:
+                result[-1] = longer
+    if len(result) > lines:
+        result = [*result[: lines - 1], " ".join(result[lines - 1 :])]
+    return [_shortened(line, face, width) for line in result]
+
+
+def _shortened(text: str, face: Face, width: float) -> str:
     """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
-
-
-def wrapped(text: str, face: Face, width: float, lines: int = 2) -> list[str]:
-    """At most `lines` lines of at most `width` pixels, broken at spaces and newlines."""
-    result: list[str] = []
-    for paragraph in printable_lines(text):
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if line and face.getlength(longer) > width:
-                result.append(line)
-                line = word
-            else:
-                line = longer
-        result.append(line)
-    if len(result) > lines:
-        result = [*result[: lines - 1], " ".join(result[lines - 1 :])]
-    return [shortened(line, face, width) for line in result]
-
-
-def printable_lines(text: str) -> list[str]:
-    return [printable(line) for line in text.split("\n")]
-
-
-picture_grid, mask_picture = image_grid, mask_image  # until call sites follow

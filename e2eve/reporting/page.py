@@ -2,15 +2,14 @@
 
 import base64
 import io
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
@@ -19,8 +18,7 @@ from e2eve.reporting.charts import figure_dict, script_safe
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-BOLD = re.compile(r"\*\*(.+?)\*\*")
-CODE = re.compile(r"`(.+?)`")
+MARKUP = MarkdownIt("zero").enable(["emphasis", "backticks", "list"])
 MISSING = "\N{EN DASH}"
 
 Value = str | int | float | bool | None
@@ -102,8 +100,6 @@ class Page:
         content = {"uri": data_uri(image), "width": image.width, "height": image.height}
         return self._add("image", caption=inline(caption), alt=caption, **content)
 
-    picture = image  # until call sites follow
-
     def chart(self, figure: "go.Figure", caption: str = "") -> "Page":
         height = figure.layout.height or 380
         content = {"name": f"chart-{self._count('chart') + 1}", "height": height}
@@ -140,15 +136,7 @@ class Page:
 
 def table_entries(rows: Sequence[Row], columns: Sequence[Column]) -> list[list[Entry]]:
     """The written values, row by row; equal numbers share a rank."""
-    ranks = {column.key: _ranks(rows, column) for column in columns}
-    return [
-        [_entry(row.get(column.key), column.spec, ranks[column.key][n]) for column in columns]
-        for n, row in enumerate(rows)
-    ]
-
-
-def _entry(value: Value, spec: str, rank: int) -> Entry:
-    return Entry(written(value, spec), _is_number(value) or value is None, rank)
+    return [list(row) for row in zip(*(_entries(rows, one) for one in columns), strict=True)]
 
 
 def written(value: Value, spec: str) -> str:
@@ -166,21 +154,20 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _ranks(rows: Sequence[Row], column: Column) -> list[int]:
-    """1 and 2 for the best two distinct numbers as they are written, 0 for the others."""
+def _entries(rows: Sequence[Row], column: Column) -> list[Entry]:
+    """One column; the best two distinct numbers as they are written have a rank."""
     import pandas as pd
 
     values = [row.get(column.key) for row in rows]
     use = [_is_number(v) and not row.get("unranked") for v, row in zip(values, rows, strict=True)]
-    numbers = pd.Series(
-        [v if used else None for v, used in zip(values, use, strict=True)], dtype=float
-    )
+    numbers = pd.Series(values, dtype=object).where(pd.Series(use), None).astype(float)
     texts = [written(value, column.spec) for value in values]
     alike = numbers.groupby(texts).transform("last").where(use)
-    if column.best is None or alike.nunique() < 2:
-        return [0] * len(rows)
     ranks = alike.rank(method="dense", ascending=column.best == "low")
-    return ranks.where(ranks <= 2, 0).astype(int).tolist()
+    marked = column.best is not None and alike.nunique() > 1
+    places = ranks.where((ranks <= 2) & marked, 0).astype(int)
+    right = [_is_number(value) or value is None for value in values]
+    return list(map(Entry, texts, right, places))
 
 
 def rendered(text: str) -> Markup:
@@ -188,22 +175,12 @@ def rendered(text: str) -> Markup:
 
     No HTML passes: `<`, `>`, `&` and quotes of the text are shown as they are.
     """
-    blocks = [block.strip("\n") for block in re.split(r"\n\s*\n", text) if block.strip()]
-    return Markup("\n").join(_rendered_block(block) for block in blocks)
-
-
-def _rendered_block(block: str) -> Markup:
-    lines = [line.strip() for line in block.splitlines()]
-    if all(line.startswith("- ") for line in lines):
-        items = Markup("").join(Markup("<li>{}</li>").format(inline(line[2:])) for line in lines)
-        return Markup("<ul>{}</ul>").format(items)
-    return Markup("<p>{}</p>").format(inline(" ".join(lines)))
+    return Markup(MARKUP.render(text))
 
 
 def inline(text: str) -> Markup:
     """One line with bold and code."""
-    html = CODE.sub(r"<code>\1</code>", escape(text))
-    return Markup(BOLD.sub(r"<strong>\1</strong>", html))
+    return Markup(MARKUP.renderInline(text))
 
 
 def data_uri(image: Image.Image, quality: int | None = None) -> str:
@@ -219,13 +196,15 @@ def data_uri(image: Image.Image, quality: int | None = None) -> str:
 
 def environment(*packages: str) -> Environment:
     """Where templates are found: in these packages' `templates`, then in this one's."""
-    return Environment(
+    found = Environment(
         loader=ChoiceLoader([PackageLoader(name) for name in (*packages, "e2eve.reporting")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["inline"] = inline
+    return found
 
 
 def plotly_script() -> Markup:

@@ -1,17 +1,16 @@
 """Token models, which draw the edited image's ids: what an editor asks of one, and the families."""
 
 from e2eve.transformer.gpt import GPT, GPTConfig, GPTSampling
-from e2eve.transformer.layout import SequenceLayout
 from e2eve.transformer.model import (
     Conditioning,
     EditTokens,
     Progress,
+    SequenceLayout,
     TokenModel,
     TokenModelConfig,
     TokenNLL,
     build_token_model,
     config_from_description,
-    import_families,
     register,
 )
 from e2eve.transformer.sampling import SamplingSettings
@@ -30,6 +29,5 @@ __all__ = [
     "TokenNLL",
     "build_token_model",
     "config_from_description",
-    "import_families",
     "register",
 ]

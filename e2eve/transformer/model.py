@@ -6,22 +6,81 @@ config's fields, so that a folder never says which code is run.
 """
 
 import difflib
-import importlib
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from e2eve.transformer.layout import SequenceLayout
+from e2eve.config import own_config_folders
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
 """Told after each pass how many tokens every sample has at least."""
+
+
+@dataclass(frozen=True)
+class SequenceLayout:
+    """How many tokens each part has; source and target have the same grid."""
+
+    driver: int = 16
+    source: int = 256
+
+    def __post_init__(self) -> None:
+        for name, count in (("driver", self.driver), ("source", self.source)):
+            if count < 1 or math.isqrt(count) ** 2 != count:
+                raise ValueError(
+                    f"The {name} has {count} tokens, which is no square grid: choose an image "
+                    "size that is a multiple of the tokenizer's cell."
+                )
+
+    @property
+    def target(self) -> int:
+        return self.source
+
+    @property
+    def conditioning(self) -> int:
+        return self.driver + self.source
+
+    @property
+    def length(self) -> int:
+        return self.conditioning + self.target
+
+    def join(
+        self,
+        driver_ids: Int[Tensor, "batch driver"],
+        source_ids: Int[Tensor, "batch source"],
+        target_ids: Int[Tensor, "batch target"],
+    ) -> Int[Tensor, "batch length"]:
+        """One sequence; `split` undoes it."""
+        parts = {"driver": driver_ids, "source": source_ids, "target": target_ids}
+        for name, ids in parts.items():
+            if ids.shape[1] != getattr(self, name):
+                raise ValueError(
+                    f"The {name} has {ids.shape[1]} ids where this editor reads "
+                    f"{getattr(self, name)}: encode it at the editor's image size."
+                )
+        return torch.cat([driver_ids, source_ids, target_ids], dim=1)
+
+    def split(self, ids: Int[Tensor, "batch length"]) -> tuple[Int[Tensor, "batch n"], ...]:
+        """Ids of driver, masked source and target."""
+        return ids.split([self.driver, self.source, self.target], dim=1)
+
+
+def cell_code(side: int, width: int) -> Float[Tensor, "cells width"]:
+    """Sines and cosines of row and column of a side × side grid, in as many channels as needed."""
+    frequencies = math.pi / side * 1.5 ** torch.arange(width // 4)
+    frequencies = frequencies[: max(1, int((frequencies <= math.pi).sum()))]
+    phases = (torch.arange(side) + 0.5)[:, None] * frequencies
+    line = torch.cat([phases.sin(), phases.cos()], dim=1)
+    rows, columns = line.repeat_interleave(side, 0), line.repeat(side, 1)
+    code = torch.zeros(side * side, width)
+    code[:, : 2 * line.shape[1]] = torch.cat([rows, columns], dim=1)[:, :width]
+    return code
 
 
 class EditTokens(NamedTuple):
@@ -127,7 +186,7 @@ class TokenModel(nn.Module, ABC):
 
     family: ClassVar[str]
 
-    config: TokenModelConfig
+    config: Any  # a TokenModelConfig of the family's own class
     layout: SequenceLayout
     sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
     initial: ClassVar[tuple[str, ...]] = ()
@@ -243,6 +302,8 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
     """
     values = dict(description)
     name = values.pop("family", "gpt")
+    if name not in _families:  # it may be one of the lab's own
+        import_families(own_config_folders())
     if name not in _families:
         raise ValueError(
             f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '
@@ -256,22 +317,3 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
             f'The description of a transformer of the family "{name}" does not fit this version '
             f"({error}): open it with the version that wrote it."
         ) from error
-
-
-def import_families(folders: Iterable[Path]) -> None:
-    """Import what transformer/*.yaml in these config folders name, so that families register.
-
-    Raises:
-        ValueError: when a target cannot be imported.
-    """
-    for path in sorted(p for folder in folders for p in Path(folder, "transformer").glob("*.yaml")):
-        content: Any = OmegaConf.to_container(OmegaConf.load(path))
-        target = content.get("_target_") if isinstance(content, dict) else None
-        if target is None:
-            continue
-        try:
-            importlib.import_module(str(target).rpartition(".")[0])
-        except ImportError as error:
-            raise ValueError(
-                f"{path} names {target}, which cannot be imported ({error}): correct _target_."
-            ) from error

@@ -2,8 +2,7 @@
 
 import pytest
 
-from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import PageSettings, write_dashboard
+from e2eve.comparison.page import DashboardSettings, write_dashboard
 from tests.comparison.factories import sweep
 
 FACTORS = {"edit_simulation": ["block", "free_form"], "tokenizer": ["separate", "shared"]}
@@ -16,7 +15,7 @@ CUT = "document.querySelector('#compare').style.getPropertyValue('--at')"
 def path(tmp_path_factory):
     top = tmp_path_factory.mktemp("browser")
     folder = sweep(top / "runs", FACTORS, saved=3)
-    return write_dashboard(top / "dashboard.html", compare([folder]), PageSettings("Masks"))
+    return write_dashboard(DashboardSettings(str(folder), str(top / "dashboard.html"), "Masks"))
 
 
 @pytest.fixture
@@ -171,7 +170,7 @@ def test_sixty_runs_open_in_three_seconds_and_stay_below_25_mb(watched, tmp_path
     """Seconds of the processor: other work on the machine is not the page's fault."""
     factors = {"edit_simulation": list("abcde"), "tokenizer": list("ab"), "alpha": list("12")}
     folder = sweep(tmp_path / "runs", factors, saved=12, side=128, inputs=100)
-    path = write_dashboard(tmp_path / "d.html", compare([folder]), PageSettings("Sixty"))
+    path = write_dashboard(DashboardSettings(str(folder), str(tmp_path / "d.html"), "Sixty"))
     assert path.stat().st_size < 25e6
     session = watched.page.context.new_cdp_session(watched.page)
     session.send("Performance.enable")

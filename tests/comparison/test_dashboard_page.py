@@ -7,15 +7,15 @@ import pytest
 
 from e2eve.comparison import charts
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import PageSettings, write_dashboard
+from e2eve.comparison.page import DashboardSettings, write_dashboard
 from tests.comparison.factories import EXTRACTOR, HASH, Made, sweep, write_run
 
 NASTY = "</script><script>alert(1)</script> & \"quoted\" 'text' {{ 7*7 }}"
 
 
-def html_of(place, out, **settings) -> str:
-    path = write_dashboard(out, compare([place]), PageSettings(**({"title": "t"} | settings)))
-    return path.read_text(encoding="utf-8")
+def html_of(place, out, title: str = "t") -> str:
+    settings = DashboardSettings(str(place), str(out), title)
+    return write_dashboard(settings).read_text(encoding="utf-8")
 
 
 def words(html: str) -> str:
@@ -95,9 +95,7 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     assert [bar.x[0] for bar in bars.data] == ["a", "b", "c"]
     line, *points, paste = charts.front_chart(comparison, frechet, recall).data
     assert [point.y[0] for point in points] == numbers["mean"]
-    assert [numbers["mean"][n] for n in charts.front_places(comparison, frechet, recall)] == [
-        *line.y
-    ]
+    assert [numbers["mean"][n] for n in comparison.front(frechet, recall)] == [*line.y]
     assert (paste.name, paste.y[0]) == ("paste", 1.0)
     curves = charts.curve_series(comparison)
     drawn = charts.curve_chart(comparison, curves)

@@ -5,17 +5,18 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from e2eve.comparison.live import LiveDashboard, is_local, server
-from e2eve.comparison.page import PageSettings
+from e2eve.comparison.page import DashboardSettings
 from tests.comparison.factories import Made, write_run
 
 
 @contextmanager
 def serving(dashboard: LiveDashboard) -> Iterator[int]:
-    with server(dashboard, "127.0.0.1", 0) as found:
+    with server(dashboard) as found:
         thread = threading.Thread(target=found.serve_forever)
         thread.start()
         try:
@@ -41,7 +42,7 @@ def runs(tmp_path):
 
 @pytest.fixture
 def dashboard(runs) -> LiveDashboard:
-    return LiveDashboard([str(runs)], PageSettings("Live"), seconds=0.2)
+    return LiveDashboard(DashboardSettings(str(runs), title="Live", port=0, refresh=0.2))
 
 
 @pytest.fixture
@@ -114,12 +115,12 @@ def test_runs_that_are_gone_are_a_sentence_and_not_the_end(port, runs):
 
 def test_a_taken_port_is_one_sentence(port, dashboard):
     with pytest.raises(ValueError, match=r"cannot be listened at .*give another port"):
-        server(dashboard, "127.0.0.1", port)
+        server(LiveDashboard(replace(dashboard.settings, port=port)))
 
 
 def test_folders_without_runs_are_refused_at_once(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
-        LiveDashboard([str(tmp_path)], PageSettings("Live"))
+        LiveDashboard(DashboardSettings(str(tmp_path)))
 
 
 def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, watched):

@@ -36,7 +36,7 @@ def test_a_run_without_results_says_its_state_error_and_step(tmp_path, state):
     made = Made(state=state, error="RuntimeError: out of <memory>", seed=4)
     run = read_run(write_run(tmp_path / "run", made))
     assert (run.state, run.results, run.seed) == (state, None, 4)
-    assert "out of <memory>" in run.remark()
+    assert "out of <memory>" in run.remark
     assert run.steps == (430, 1000)
 
 
@@ -67,7 +67,7 @@ def test_tokenizers_are_named_and_not_compared(tmp_path):
     write_run(tmp_path / "editor", Made(inputs=3))
     comparison = compare([tmp_path])
     assert [one.runs[0].folder.name for one in comparison.configurations] == ["editor"]
-    told = [run.remark() for run in comparison.runs if not run.is_editor]
+    told = [run.remark for run in comparison.runs if not run.is_editor]
     assert told == ["trains a tokenizer, which is not compared here"]
 
 
@@ -82,13 +82,13 @@ def test_evaluations_that_a_sweep_has_made_are_compared(tmp_path):
 def test_an_interrupted_run_says_by_what(tmp_path):
     folder = write_run(tmp_path / "run", Made(state="interrupted"))
     (folder / "status.json").write_text('{"state": "interrupted", "reason": "SIGTERM"}')
-    assert read_run(folder).remark() == "SIGTERM"
+    assert read_run(folder).remark == "SIGTERM"
 
 
 def test_a_run_that_was_not_evaluated_says_so(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     (folder / "metrics.json").unlink()
-    assert "was not evaluated" in read_run(folder).remark()
+    assert "was not evaluated" in read_run(folder).remark
 
 
 def evaluated_again(folder, name, **changes):

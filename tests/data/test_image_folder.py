@@ -4,6 +4,7 @@ import logging
 import os
 import pickle
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -215,11 +216,12 @@ def test_a_part_of_which_nothing_is_left_is_named(root):
 
 
 def test_both_parts_take_one_walk_and_open_each_file_once(root, monkeypatch):
-    opened, walks, open_file, walk = [], [], Path.open, os.walk
-    monkeypatch.setattr(Path, "open", lambda p, *a, **k: opened.append(p) or open_file(p, *a, **k))
-    monkeypatch.setattr(os, "walk", lambda *a, **k: walks.append(a) or walk(*a, **k))
+    walks, files = Mock(wraps=os.walk), Mock(wraps=Path.open)
+    monkeypatch.setattr(os, "walk", walks)
+    monkeypatch.setattr(Path, "open", lambda path, *mode: files(path, *mode))
     split_folder(root)
-    assert len(walks) == 1
+    assert walks.call_count == 1
+    opened = [call.args[0] for call in files.call_args_list]
     assert len(opened) == len(set(opened)) == 4
 
 

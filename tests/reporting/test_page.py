@@ -97,9 +97,9 @@ def test_sections_are_listed_at_the_top():
 
 
 def test_markup():
-    assert rendered("a **b** `c`") == "<p>a <strong>b</strong> <code>c</code></p>"
+    assert rendered("a **b** `c` [d](e)") == ("<p>a <strong>b</strong> <code>c</code> [d](e)</p>\n")
     assert rendered("one\ntwo\n\n- x\n- <y>") == (
-        "<p>one two</p>\n<ul><li>x</li><li>&lt;y&gt;</li></ul>"
+        "<p>one\ntwo</p>\n<ul>\n<li>x</li>\n<li>&lt;y&gt;</li>\n</ul>\n"
     )
 
 

@@ -71,9 +71,9 @@ class GPT(CausalTransformer, TokenModel):
             seeds=seeds,
             settings=settings,
             empty_driver=conditioning.empty_driver_ids,
-            codes=conditioning.codebook_size,
+            codebook_size=conditioning.codebook_size,
             draft=draft_of(conditioning),
-            advance=progress,
+            progress=progress,
         )
 
     @torch.no_grad()

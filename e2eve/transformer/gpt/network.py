@@ -1,20 +1,22 @@
-"""The editor's network: a pre-LayerNorm GPT over [driver | masked source | target].
+"""A pre-LayerNorm GPT over [driver | masked source | target], and its key–value cache.
 
 Radford et al. 2019 (GPT-2), as Esser et al. 2021 use it for images. It differs from GPT-2 in a
 learned condition embedding, added on the conditioning positions only, and in a head without bias
 that is not tied to the token embedding.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from e2eve.transformer.layout import SequenceLayout
+from e2eve.transformer.model import SequenceLayout, cell_code
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ class CausalTransformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, config.codebook_size, bias=False)
-        self.register_buffer("kinds", layout.condition_kinds(), persistent=False)
+        kinds = torch.tensor([0] * layout.driver + [1] * layout.source)  # driver, masked source
+        self.register_buffer("kinds", kinds, persistent=False)
         self._initialise()
 
     def _initialise(self) -> None:
@@ -125,7 +128,7 @@ class CausalTransformer(nn.Module):
             self.head.weight.copy_(self.tokens.weight)
             nn.init.normal_(self.positions, 0.0, 0.02)
             if self.config.position_init == "grid":
-                code = self.layout.grid_code(self.config.width)
+                code = grid_code(self.layout, self.config.width)
                 # As long as a token's embedding, so that attention finds cells early.
                 code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
                 self.positions[: len(code)] += code
@@ -151,3 +154,156 @@ class CausalTransformer(nn.Module):
         """Logits of each target token given all before it (teacher forcing)."""
         ids = self.layout.join(driver_ids, source_ids, target_ids)
         return self.head(self.hidden(ids[:, :-1])[:, self.layout.conditioning - 1 :])
+
+
+def grid_code(layout: SequenceLayout, width: int) -> Float[Tensor, "length width"]:
+    """A sinusoidal code of the cell that each position is about.
+
+    A source position is about its own cell, a position that predicts a target token about that
+    token's cell, so that a cell and its copy in the source share a code from the start. Where the
+    driver goes is not known: its positions have no code.
+    """
+    source = cell_code(math.isqrt(layout.source), width)
+    driver = torch.zeros(layout.driver, width)
+    # The last source position predicts target cell 0; the last target position predicts none.
+    return torch.cat([driver, source, source[1:], torch.zeros(1, width)])
+
+
+class PassTokens(NamedTuple):
+    """What a pass reads: consecutive tokens of some rows, row by row.
+
+    A row is a sample of an input. Rows advance each at its own pace, so that a pass reads as many
+    tokens of each as it is told, where a batch of one shape would wait for the slowest.
+    """
+
+    ids: Int[Tensor, "tokens"]
+    rows: Int[Tensor, "tokens"]
+    columns: Int[Tensor, "tokens"]  # places in the row, counted from the end of the prefix
+    offsets: Int[Tensor, "tokens"]  # columns counted from the row's first token in the pass
+
+
+class KeyValueCache:
+    """Keys and values of what every row has read, in buffers that are made once.
+
+    Rows of an input share those of their prefix, which are computed and stored once: with 16
+    samples of an image they would otherwise be nearly all of the memory that attention reads.
+
+    Args:
+        gpt: reads the prefix, at once.
+        network: reads what follows; the same, `packed` for few tokens in a pass.
+        prefix: what the rows of an input have in common.
+        samples: rows of each input.
+        room: tokens that a row may read after the prefix.
+    """
+
+    def __init__(
+        self,
+        gpt: CausalTransformer,
+        network: CausalTransformer,
+        prefix: Int[Tensor, "inputs prefix"],
+        samples: int,
+        room: int,
+    ) -> None:
+        self.network, self.places = network, gpt.places()
+        self.rows, self.prefix = len(prefix) * samples, prefix.shape[1]
+        read = self._read_prefix(gpt, prefix)
+        # A row that is alone has nothing to share: the prefix goes before its own tokens.
+        self.shared = None if samples == 1 else read
+        self.start = self.prefix if samples == 1 else 0
+        shape = (self.rows, gpt.config.heads, self.start + room, read.shape[-1])
+        self.own = read.new_zeros(len(gpt.blocks), 2, *shape)
+        if samples == 1:
+            self.own[..., : self.prefix, :] = read
+
+    def _read_prefix(
+        self, gpt: CausalTransformer, ids: Int[Tensor, "inputs prefix"]
+    ) -> Float[Tensor, "layers 2 inputs heads prefix d"]:
+        """Its keys and values."""
+        read: list[Tensor] = []
+
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            read.append(torch.stack([k, v]))
+            return causal(q, k, v)
+
+        x = gpt.tokens(ids) + self.places[: self.prefix]
+        for block in gpt.blocks:
+            x = block(x, attend)
+        return torch.stack(read)
+
+    def read(self, tokens: PassTokens) -> Float[Tensor, "tokens codebook"]:
+        """Logits of what follows each token, which sees all before it in its row."""
+        x = self.network.tokens(tokens.ids) + self.places[self.prefix + tokens.columns]
+        view = _PaddedRows(tokens, self.rows, self.start)
+        for layer, block in enumerate(self.network.blocks):
+            x = block(x, lambda q, k, v, layer=layer: self._attend(layer, view, q, k, v))
+        return self.network.head(self.network.norm(x))
+
+    def _attend(
+        self,
+        layer: int,
+        view: "_PaddedRows",
+        q: Float[Tensor, "heads tokens d"],
+        k: Float[Tensor, "heads tokens d"],
+        v: Float[Tensor, "heads tokens d"],
+    ) -> Float[Tensor, "heads tokens d"]:
+        keys, values = self.own[layer]
+        keys[view.rows, :, view.places] = k.transpose(0, 1)
+        values[view.rows, :, view.places] = v.transpose(0, 1)
+        keys, values, queries = keys[:, :, : view.seen], values[:, :, : view.seen], view.spread(q)
+        if self.shared is None:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=view.visible)
+        else:
+            mixed = attend_shared(queries, keys, values, view.visible, self.shared[layer])
+        return view.gathered(mixed)
+
+
+class _PaddedRows:
+    """Tokens of a pass as attention sees them: `width` queries for each row, some of them unused.
+
+    Attention needs one shape for all rows; everything else is computed for the tokens alone.
+
+    Args:
+        start: of the row's own tokens in the buffers of keys and values.
+    """
+
+    def __init__(self, tokens: PassTokens, rows: int, start: int) -> None:
+        self.rows, self.places = tokens.rows, tokens.columns + start
+        self.width, self.seen = int(tokens.offsets.max()) + 1, int(self.places.max()) + 1
+        self.full = len(self.rows) == rows * self.width
+        self.slots = tokens.rows * self.width + tokens.offsets
+        last = self.slots.new_zeros(rows * self.width)  # a slot without token sees one column
+        last[self.slots] = self.places
+        visible = torch.arange(self.seen, device=last.device) <= last[:, None]
+        self.visible = rearrange(visible, "(r w) seen -> r 1 w seen", w=self.width)
+
+    def spread(self, q: Float[Tensor, "heads tokens d"]) -> Float[Tensor, "rows heads width d"]:
+        if not self.full:
+            slots = q.new_zeros(len(q), self.visible.shape[0] * self.width, q.shape[2])
+            slots[:, self.slots] = q
+            q = slots
+        return rearrange(q, "h (r w) d -> r h w d", w=self.width)
+
+    def gathered(self, x: Float[Tensor, "rows heads width d"]) -> Float[Tensor, "heads tokens d"]:
+        x = rearrange(x, "r h w d -> h (r w) d")
+        return x if self.full else x[:, self.slots]
+
+
+def attend_shared(
+    queries: Float[Tensor, "rows heads width d"],
+    keys: Float[Tensor, "rows heads seen d"],
+    values: Float[Tensor, "rows heads seen d"],
+    visible: Bool[Tensor, "rows 1 width seen"],
+    shared: Float[Tensor, "2 inputs heads prefix d"],
+) -> Float[Tensor, "rows heads width d"]:
+    """Attention to the prefix of the row's input, and to the row's own tokens where visible.
+
+    The prefix is read once for all rows of an input: their queries form one matrix.
+    """
+    inputs, prefix, width = shared.shape[1], shared.shape[3], queries.shape[2]
+    together, apart = "(b n) h w x -> b h (n w) x", "b h (n w) x -> (b n) h w x"
+    queries = queries * queries.shape[-1] ** -0.5
+    before = rearrange(queries, together, b=inputs) @ shared[0].mT
+    after = (queries @ keys.mT).masked_fill(~visible, -torch.inf)
+    scores = torch.cat([rearrange(before, apart, w=width), after], dim=-1).softmax(-1)
+    mixed = rearrange(scores[..., :prefix], together, b=inputs) @ shared[1]
+    return rearrange(mixed, apart, w=width) + scores[..., prefix:] @ values

@@ -1,10 +1,11 @@
-"""Exact sampling, many tokens in a pass where a draft guesses them.
+"""Exact sampling, many tokens in a pass where guesses of them are right.
 
 A token is a function of the tokens before it and of noise that is known beforehand. So one pass
-over a window of guesses verifies them: what it computes is exact up to and including the first
-token that differs from its guess, and what follows is the better guess for the next pass (Jacobi).
-Whatever is guessed, the ids are those of drawing one token after the other: Wiggers and Hoogeboom
-2020, "Predictive sampling with forecasting autoregressive models"; Daliri et al. 2024.
+over guessed tokens verifies them: what it computes is exact up to and including the first token
+that differs from its guess, and what follows is the better guess for the next pass (Jacobi
+iteration). No draft network is needed. Whatever is guessed, the ids are those of drawing one token
+after the other: Wiggers and Hoogeboom 2020, "Predictive sampling with forecasting autoregressive
+models"; Daliri et al. 2024.
 """
 
 import functools
@@ -18,15 +19,14 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens
-from e2eve.transformer.gpt.network import CausalTransformer
+from e2eve.transformer.gpt.network import CausalTransformer, KeyValueCache, PassTokens
 from e2eve.transformer.gpt.packed import PRECISIONS, packed
+from e2eve.transformer.model import Progress
 from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw, guided
 
-WIDEST, TOKENS = 16, 32
-"""A window's tokens, and those of all rows together: beyond them a pass costs more than it saves.
-Measured on a CPU, with the acceptance of a trained editor."""
-
+MOST_OF_A_ROW, MOST_OF_A_PASS = 16, 32
+"""Tokens beyond which a pass costs more than it saves, measured on a CPU with the acceptance of a
+trained editor."""
 
 DRAFTS = ("source", "paste", "none")
 
@@ -86,75 +86,71 @@ def sample(
     seeds: Sequence[int],
     settings: GPTSampling,
     empty_driver: Int[Tensor, "driver"] | None = None,
-    codes: int | None = None,
+    codebook_size: int | None = None,
     draft: Draft | None = None,
-    advance: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done: None,
 ) -> Sampled:
     """Draw target ids.
 
     Args:
-        codes: of the codebook that paints; ids from there on, which the transformer may know for
-            drivers, are not drawn. Without it there are none.
         seeds: one for each input.
         empty_driver: ids that say nothing of what should appear; for a guidance other than 1.
+        codebook_size: of the source tokenizer; ids from there on, which the network may know for
+            drivers, are not drawn. Without it there are none.
         draft: without one, nothing is known and the source's ids are guessed.
-        advance: told after each pass how many tokens every row has at least.
+        progress: told after each pass how many tokens every row has at least.
     """
     ids, known = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
     # What every input knows at its beginning is read with the conditioning, once.
     lead = int(known.long().cumprod(1).sum(1).min())
     prefix = torch.cat([driver_ids, source_ids, ids[:, :lead]], dim=1)
     ids, known = ids[:, lead:], known[:, lead:]
-    noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
-    window = window_of(settings, len(noise))
+    vocabulary = len(gpt.tokens.weight)
+    noise = batch_noise(seeds, num_samples, gpt.layout.target, vocabulary)
     network = packed(gpt, settings.precision)
-    read = functools.partial(Decoder, gpt, network, samples=num_samples, room=ids.shape[1])
-    decoder: Decoder | Guided
+    # The prefix's last token is read with the first pass, which predicts what follows it.
+    read = functools.partial(KeyValueCache, gpt, network, samples=num_samples, room=ids.shape[1])
     if settings.guidance == 1:
-        decoder = read(prefix[:, :-1])
+        cache: KeyValueCache | Guided = read(prefix[:, :-1])
     else:
         assert empty_driver is not None
-        decoder = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
-    board = Board(
-        ids=_each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
-        known=_each(known, num_samples),
-        ends=_each(window_ends(known, window), num_samples),
-        noise=noise[:, lead:].to(ids.device),
-    )
-    while board.unfinished():
-        tokens = board.window()
-        logits = decoder.read(tokens)
-        logits[:, codes or gpt.config.codebook_size :] = -torch.inf
-        board.settle(tokens, logits, settings)
-        advance(lead + board.done())
-    return board.result(prefix[:, gpt.layout.conditioning :], num_samples)
+        cache = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
+    ends = span_ends(known, speculated(settings, len(noise)))
+    rows = (torch.cat([prefix[:, -1:], ids], dim=1), known, ends)
+    state = DecodingState(*(_each(of, num_samples) for of in rows), noise[:, lead:].to(ids.device))
+    while state.counts().any():
+        tokens = state.next_tokens()
+        logits = cache.read(tokens)
+        logits[:, codebook_size or vocabulary :] = -torch.inf
+        state.accept(tokens, logits, settings)
+        progress(lead + state.done())
+    return state.result(prefix[:, gpt.layout.conditioning :], num_samples)
 
 
 class Guided:
     """Reads every row with its driver and with an empty one, and goes beyond their difference.
 
     Args:
-        read: makes the decoder of prefixes.
+        read: makes the cache of prefixes.
         prefix: of inputs with their drivers, which come first.
     """
 
     def __init__(
         self,
-        read: Callable[[Int[Tensor, "inputs prefix"]], Decoder],
+        read: Callable[[Int[Tensor, "inputs prefix"]], KeyValueCache],
         prefix: Int[Tensor, "inputs prefix"],
         empty_driver: Int[Tensor, "driver"],
         guidance: float,
     ) -> None:
         without = prefix.clone()
         without[:, : len(empty_driver)] = empty_driver
-        self.decoder, self.guidance = read(torch.cat([prefix, without])), guidance
+        self.cache, self.guidance = read(torch.cat([prefix, without])), guidance
 
-    def read(self, tokens: Tokens) -> Float[Tensor, "tokens codebook"]:
+    def read(self, tokens: PassTokens) -> Float[Tensor, "tokens codebook"]:
         """Logits of what follows each token; both readings share a pass over the weights."""
-        twins = tokens.rows + self.decoder.rows // 2
-        rows = torch.cat([tokens.rows, twins])
-        ids, columns, offsets = (part.repeat(2) for part in (tokens.ids, *tokens[2:]))
-        given, empty = self.decoder.read(Tokens(ids, rows, columns, offsets)).chunk(2)
+        ids, rows, columns, offsets = (part.repeat(2) for part in tokens)
+        rows[len(tokens.rows) :] += self.cache.rows // 2
+        given, empty = self.cache.read(PassTokens(ids, rows, columns, offsets)).chunk(2)
         return guided(given, empty, self.guidance)
 
 
@@ -162,31 +158,32 @@ def _each(of_inputs: Tensor, num_samples: int) -> Tensor:
     return of_inputs.repeat_interleave(num_samples, dim=0)
 
 
-def window_of(settings: GPTSampling, rows: int) -> int:
+def speculated(settings: GPTSampling, rows: int) -> int:
     """Tokens that each of so many rows guesses in a pass."""
     if settings.draft == "none":
         return 1
-    return settings.num_speculative_tokens or min(WIDEST, max(2, TOKENS // rows))
+    fewest = min(MOST_OF_A_ROW, max(2, MOST_OF_A_PASS // rows))
+    return settings.num_speculative_tokens or fewest
 
 
-def window_ends(
-    known: Bool[Tensor, "inputs columns"], window: int
+def span_ends(
+    known: Bool[Tensor, "inputs columns"], drawn: int
 ) -> Int[Tensor, "inputs columns_and_one"]:
-    """Where a window that starts at each of columns + 1 places ends, exclusively.
+    """Where what a pass reads ends, exclusively, if it starts at each of columns + 1 places.
 
-    After `window` tokens to draw, or the last of all. What is known lies between them and is read
-    along; where nothing is left to draw, the window ends at its start or before it.
+    After `drawn` tokens to draw, or the last of all. What is known lies between them and is read
+    along; where nothing is left to draw, the span ends at its start or before it.
     """
-    drawn = F.pad((~known).long().cumsum(1), (1, 0))
-    return torch.searchsorted(drawn, (drawn + window).clamp(max=drawn[:, -1:]))
+    before = F.pad((~known).long().cumsum(1), (1, 0))  # tokens to draw before each place
+    return torch.searchsorted(before, (before + drawn).clamp(max=before[:, -1:]))
 
 
-class Board:
-    """Rows as far as they are settled, and guesses of the rest.
+class DecodingState:
+    """Accepted tokens of every row, and guesses of the rest.
 
     Args:
         ids: column 0 is the last token of the prefix, column 1 + i is token i.
-        ends: of the windows that start at each place.
+        ends: as in `span_ends`.
         noise: for the draw of each token.
     """
 
@@ -198,34 +195,30 @@ class Board:
         noise: Float[Tensor, "rows columns codebook"],
     ) -> None:
         self.ids, self.known, self.ends, self.noise = ids, known, ends, noise
-        self.settled = ids.new_zeros(len(ids))  # tokens of each row
-        self.passes = ids.new_zeros(len(ids))
+        self.accepted, self.passes = ids.new_zeros(2, len(ids))  # of each row
         self.guessed = known.clone()
 
-    def _counts(self) -> Int[Tensor, "rows"]:
-        """Tokens that each row reads next."""
-        ends = self.ends.gather(1, self.settled[:, None])[:, 0]
-        return (ends - self.settled).clamp(min=0)
-
-    def unfinished(self) -> bool:
-        return bool(self._counts().any())
+    def counts(self) -> Int[Tensor, "rows"]:
+        """Tokens that each row reads next; 0 where it is complete."""
+        ends = self.ends.gather(1, self.accepted[:, None])[:, 0]
+        return (ends - self.accepted).clamp(min=0)
 
     def done(self) -> int:
         """Tokens that every row has at least."""
-        finished = self._counts() == 0
-        return int(self.settled.masked_fill(finished, self.known.shape[1]).min())
+        complete = self.counts() == 0
+        return int(self.accepted.masked_fill(complete, self.known.shape[1]).min())
 
-    def window(self) -> Tokens:
-        """What the next pass reads of each row: its last settled token and guesses after it."""
-        counts = self._counts()
+    def next_tokens(self) -> PassTokens:
+        """What the next pass reads: each row's last accepted token and guesses after it."""
+        counts = self.counts()
         offsets = torch.arange(int(counts.max()), device=counts.device)
         rows, offsets = (offsets < counts[:, None]).nonzero(as_tuple=True)
-        columns = self.settled[rows] + offsets
-        return Tokens(self.ids[rows, columns], rows, columns, offsets)
+        columns = self.accepted[rows] + offsets
+        return PassTokens(self.ids[rows, columns], rows, columns, offsets)
 
-    def settle(
+    def accept(
         self,
-        tokens: Tokens,
+        tokens: PassTokens,
         logits: Float[Tensor, "tokens codebook"],
         settings: GPTSampling,
     ) -> None:
@@ -237,19 +230,16 @@ class Board:
         drawn = torch.where(self.known[rows, columns], guess, drawn)
         self.ids[rows, columns + 1] = drawn
         self.guessed[rows, columns] = drawn == guess
-        counts = self._counts()
+        counts = self.counts()
         right = self.known.new_zeros(len(counts), int(counts.max()))
         right[rows, tokens.offsets] = drawn == guess
-        self.settled += torch.minimum(right.long().cumprod(1).sum(1) + 1, counts)
+        # The first token after the right guesses is exact too: it was drawn from right ones.
+        self.accepted += torch.minimum(right.long().cumprod(1).sum(1) + 1, counts)
         self.passes += counts > 0
 
     def result(self, lead: Int[Tensor, "inputs lead"], num_samples: int) -> Sampled:
         """Args: lead: known tokens of each input that were read as part of the prefix."""
         ids = torch.cat([_each(lead, num_samples), self.ids[:, 1:]], dim=1)
         guessed = F.pad(self.guessed, (lead.shape[1], 0), value=True)
-        rows = "(b n) ... -> b n ..."
-        return Sampled(
-            rearrange(ids, rows, n=num_samples),
-            rearrange(guessed, rows, n=num_samples),
-            rearrange(self.passes, rows, n=num_samples),
-        )
+        parts = (ids, guessed, self.passes)
+        return Sampled(*(rearrange(p, "(b n) ... -> b n ...", n=num_samples) for p in parts))

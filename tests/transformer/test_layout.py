@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from e2eve.transformer import SequenceLayout
+from e2eve.transformer.gpt.network import grid_code
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -31,7 +32,7 @@ def test_counts_that_are_no_square_are_refused():
 
 
 def test_a_cell_and_the_position_that_predicts_it_share_a_code():
-    code = LAYOUT.grid_code(32)
+    code = grid_code(LAYOUT, 32)
     source = code[LAYOUT.driver : LAYOUT.conditioning]
     predicts = code[LAYOUT.conditioning - 1 : -1]
     assert torch.equal(source[1:], predicts[1:])

@@ -7,8 +7,8 @@ import torch
 
 from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
 from e2eve.transformer.gpt import packed
-from e2eve.transformer.gpt.key_value_cache import Decoder
-from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, window_ends, window_of
+from e2eve.transformer.gpt.network import KeyValueCache
+from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, span_ends, speculated
 from tests.factories import CODES, random_ids
 from tests.references.sampling import Cached, sample_plainly
 
@@ -123,13 +123,13 @@ def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
 def test_every_prefix_is_read_once(guidance, inputs, monkeypatch):
     """With guidance each input's twice: with its driver and with the empty one."""
     read: list[int] = []
-    plain = Decoder._read_prefix
+    plain = KeyValueCache._read_prefix
 
-    def counted(self: Decoder, gpt: GPT, ids: torch.Tensor) -> torch.Tensor:
+    def counted(self: KeyValueCache, gpt: GPT, ids: torch.Tensor) -> torch.Tensor:
         read.append(len(ids))
         return plain(self, gpt, ids)
 
-    monkeypatch.setattr(Decoder, "_read_prefix", counted)
+    monkeypatch.setattr(KeyValueCache, "_read_prefix", counted)
     settings = GPTSampling(guidance=guidance)
     conditioning = random_ids(3, 4), random_ids(3, 16)
     asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1, 2], "settings": settings}
@@ -201,18 +201,18 @@ def test_with_known_tokens_a_pass_is_needed_for_each_of_the_others_only():
 
 def test_a_window_holds_as_many_tokens_to_draw_as_asked_for():
     known = torch.tensor([[False, True, True, False, False, True, True]])
-    assert window_ends(known, 1).tolist() == [[1, 4, 4, 4, 5, 5, 5, 5]]
-    assert window_ends(known, 2).tolist() == [[4, 5, 5, 5, 5, 5, 5, 5]]
-    assert window_ends(torch.zeros(1, 3, dtype=torch.bool), 2).tolist() == [[2, 3, 3, 3]]
+    assert span_ends(known, 1).tolist() == [[1, 4, 4, 4, 5, 5, 5, 5]]
+    assert span_ends(known, 2).tolist() == [[4, 5, 5, 5, 5, 5, 5, 5]]
+    assert span_ends(torch.zeros(1, 3, dtype=torch.bool), 2).tolist() == [[2, 3, 3, 3]]
 
 
 def test_the_window_shrinks_as_rows_become_many_and_is_what_is_asked_for():
     settings = GPTSampling()
-    windows = [window_of(settings, rows) for rows in (1, 4, 16, 1000)]
+    windows = [speculated(settings, rows) for rows in (1, 4, 16, 1000)]
     assert windows == sorted(windows, reverse=True)
     assert windows[0] > windows[-1] > 1
-    assert window_of(GPTSampling(num_speculative_tokens=5), 100) == 5
-    assert window_of(GPTSampling(num_speculative_tokens=5, draft="none"), 1) == 1
+    assert speculated(GPTSampling(num_speculative_tokens=5), 100) == 5
+    assert speculated(GPTSampling(num_speculative_tokens=5, draft="none"), 1) == 1
 
 
 def test_progress_grows_to_all_tokens():
@@ -222,7 +222,7 @@ def test_progress_grows_to_all_tokens():
     draft = Draft(random_ids(2, 16), known.expand(2, 16))
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     asked: dict[str, Any] = {"num_samples": 2, "seeds": [0, 1], "settings": GPTSampling()}
-    sample(gpt, *conditioning, **asked, draft=draft, advance=told.append)
+    sample(gpt, *conditioning, **asked, draft=draft, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 16
 

@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout
-from e2eve.transformer.gpt.key_value_cache import Decoder, Tokens, attend_shared
+from e2eve.transformer.gpt.network import KeyValueCache, PassTokens, attend_shared
 from tests.factories import random_ids
 
 LAYOUT = SequenceLayout(driver=4, source=9)
 GPT_SMALL = GPTConfig(layers=2, heads=2, width=16, codebook_size=32)
 
 
-def tokens(ids: torch.Tensor, spans: list[tuple[int, int]]) -> Tokens:
+def tokens(ids: torch.Tensor, spans: list[tuple[int, int]]) -> PassTokens:
     """Columns first to end of each row."""
     rows = torch.tensor([row for row, span in enumerate(spans) for _ in range(*span)])
     columns = torch.tensor([column for span in spans for column in range(*span)])
     firsts = torch.tensor([span[0] for span in spans])
-    return Tokens(ids[rows, columns], rows, columns, columns - firsts[rows])
+    return PassTokens(ids[rows, columns], rows, columns, columns - firsts[rows])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -37,7 +37,7 @@ def test_reading_in_pieces_equals_reading_at_once(passes, samples, dtype):
     with torch.no_grad():
         whole = torch.cat([prefix.repeat_interleave(samples, 0), own], 1)
         expected = gpt.head(gpt.hidden(whole))[:, LAYOUT.conditioning :]
-        decoder = Decoder(gpt, gpt, prefix, samples, 9)
+        decoder = KeyValueCache(gpt, gpt, prefix, samples, 9)
         for spans in passes:
             if not any(end > start for start, end in spans):
                 continue
@@ -52,7 +52,7 @@ def test_wrong_tokens_that_were_read_ahead_leave_no_trace():
     gpt = GPT(GPT_SMALL, LAYOUT)
     prefix, right, wrong = random_ids(1, 13), random_ids(2, 9), random_ids(2, 9)
     with torch.no_grad():
-        decoder, clean = (Decoder(gpt, gpt, prefix, 2, 9) for _ in range(2))
+        decoder, clean = (KeyValueCache(gpt, gpt, prefix, 2, 9) for _ in range(2))
         decoder.read(tokens(wrong, [(0, 9), (0, 5)]))
         for spans in ([(0, 3), (0, 2)], [(3, 4), (2, 3)]):
             read = tokens(right, spans)
