@@ -43,11 +43,11 @@ from e2eve.transformer import SamplingSettings
 
 log = logging.getLogger(__name__)
 
+# Largest relative difference at which features count as those of the same network.
 SAME_FEATURES = 1e-2
-"""Largest relative difference at which features count as those of the same network."""
 
+# Images whose features are compared before an evaluation.
 CHECKED = 8
-"""Images whose features are compared before an evaluation."""
 
 
 class Evaluator:

@@ -12,8 +12,8 @@ from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
 COMMON: dict[str, Any] = {"best": "low", "aspect": "locality"}
 PIXELS: dict[str, Any] = {"unit": "pixels in [-1, 1]", "spec": ".4f", **COMMON}
+# What two runs must share where the tokenizer's own error counts.
 TOKENIZER = "tokenizer.source"
-"""What two runs must share where the tokenizer's own error counts."""
 
 
 def l1_outside(
