@@ -20,7 +20,7 @@ from e2eve.editing.inputs import ImageInput, RegionInput, as_image, as_region
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.metrics.retrieval import sweep_distances, sweep_features
-from e2eve.reporting.grid import outlined, picture_grid
+from e2eve.reporting.grid import image_grid, outlined
 from e2eve.reporting.outputs import new_folder
 
 FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share of the window
@@ -61,7 +61,7 @@ class Edits:
         ranked = [f"#{n}  score {score:.2f}" for n, score in enumerate(self.scores, start=1)]
         captions = ["source and region", "driver", *ranked]
         starts = range(0, len(cells), COLUMNS)
-        return picture_grid(
+        return image_grid(
             [cells[start : start + COLUMNS] for start in starts],
             cell=CELL,
             captions=[captions[start : start + COLUMNS] for start in starts],
