@@ -1,5 +1,6 @@
 """Time the parts of the work: `python -m e2eve.benchmark [parts=[sample] batch=[1,16] …]`."""
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -48,26 +49,25 @@ def benchmark(config: DictConfig, references: References | None = None) -> list[
     torch.set_num_threads(config.threads or torch.get_num_threads())
     found: list[dict[str, Any]] = []
     try:
-        with progress_bars() as report:
-            for name, setting in jobs:
-                title = f"{name}, batch {setting.batch}"
-                report(f"{title}: preparing", 0, 1)
-                part = PARTS[name](setting)
-                if references and name in references:
-                    part = references[name](setting, part)
-                report(f"{title}: preparing", 1, 1)
+        for name, setting in jobs:
+            title = f"{name}, batch {setting.batch}"
+            log.info("%s: preparing", title)
+            part = PARTS[name](setting)
+            if references and name in references:
+                part = references[name](setting, part)
+            with progress_bars() as report:
                 taken = timings(
                     chosen(part.variants, setting.variants),
                     rounds=setting.rounds,
                     device=torch.device(setting.device),
                     clock=setting.clock,
-                    advance=lambda done, total, title=title: report(title, done, total),
+                    advance=functools.partial(report, title),
                 )
-                found.append(result(name, setting, part, taken))
-                print(table(found[-1]))
-                if setting.out:  # after every part, so that an interruption loses nothing
-                    setting.out.parent.mkdir(parents=True, exist_ok=True)
-                    setting.out.write_text("".join(json.dumps(one) + "\n" for one in found))
+            found.append(result(name, setting, part, taken))
+            print(table(found[-1]))
+            if setting.out:  # after every part, so that an interruption loses nothing
+                setting.out.parent.mkdir(parents=True, exist_ok=True)
+                setting.out.write_text("".join(json.dumps(one) + "\n" for one in found))
     finally:  # what was measured before a part failed is not lost
         print("\n".join(map(json.dumps, found)))
     return found

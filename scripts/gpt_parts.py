@@ -13,7 +13,7 @@ from e2eve.benchmarks.timing import Variant
 from e2eve.conditioning import EditInputs
 from e2eve.editor import Editor
 from e2eve.evaluation.systems import input_batch, mismatch_shift
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.transformer import GPT
 from e2eve.transformer.gpt.network import KeyValueCache, PassTokens
 from e2eve.transformer.gpt.packed import PRECISIONS, PackedLinear, packed
@@ -78,7 +78,8 @@ def drafts(setting: Setting) -> Part:
 
     def draws(fields: dict[str, Any]) -> list[Callable[[], Sampled]]:
         """Samples edits of each input, encoded already."""
-        settings, found = editor.settings(fields), []
+        settings = editor.settings(fields)
+        found: list[Callable[[], Sampled]] = []
         for n in rows:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
             conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
@@ -99,7 +100,9 @@ def drafts(setting: Setting) -> Part:
             facts[f"{kind}accepted_{place}"] = accepted.float().mean().item()
     for precision in PRECISIONS:
         with torch.inference_mode():
-            facts[f"nll_{precision}"] = packed(gpt, precision).nll(paired).loss.item()
+            rounded = packed(gpt, precision)
+            assert isinstance(rounded, GPT)
+            facts[f"nll_{precision}"] = rounded.nll(paired).loss.item()
     variants = [
         Variant(name, partial(_all, draws(fields)), share=len(rows))
         for name, fields in DRAFTS.items()

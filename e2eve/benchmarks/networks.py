@@ -54,12 +54,12 @@ def _coding(
     setting: Setting, run: Callable[..., Any], batch: Tensor, count: Callable[[], Any]
 ) -> Part:
     """As frozen tokenizers are run in training, and with exact convolutions."""
-    tokenizer = setting.network.source_tokenizer.coarse()
+    tokenizer = setting.network.source_tokenizer.use_winograd()
 
     def variant(name: str, network: Tokenizer) -> Variant:
         return Variant(name, setting.autocast(torch.inference_mode()(partial(run, network, batch))))
 
-    exact = variant("exact convolutions", copy.deepcopy(tokenizer).coarse(False))
+    exact = variant("exact convolutions", copy.deepcopy(tokenizer).use_winograd(False))
     variants = [variant("e2eve", tokenizer), exact]
     return Part(variants, setting.convolving(count), subject=(tokenizer, batch))
 
@@ -100,9 +100,10 @@ def training_work(setting: Setting) -> tuple[Callable[[], Any], Callable[[], Any
     transformer, layout = on_meta(editor.transformer), editor.transformer.layout
     source, driver = on_meta(editor.source_tokenizer), on_meta(editor.driver_tokenizer)
     parts = (layout.driver, layout.source, layout.target, layout.target)
-    ids = [torch.zeros(setting.batch, n, dtype=torch.long, device="meta") for n in parts]
+    zeros = partial(torch.zeros, dtype=torch.long, device="meta")
+    drivers, sources, targets, cells = (zeros(setting.batch, n) for n in parts)
     both = torch.cat([edits.targets, edits.targets])  # target and masked source
-    tokens = EditTokens(*ids[:3], region_cells=ids[3] > 0)
+    tokens = EditTokens(drivers, sources, targets, cells > 0)
     return (
         lambda: transformer.nll(tokens).loss.backward(),
         lambda: (source.latent(both), driver.latent(edits.drivers)),

@@ -11,11 +11,11 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from e2eve.benchmarks.networks import training_work
-from e2eve.benchmarks.setting import IMAGES, Part, Setting, operations_of, part
+from e2eve.benchmarks.setting import IMAGES, PARTS, Part, Setting, operations_of, part
 from e2eve.benchmarks.timing import CLOCKS, Variant
 from e2eve.conditioning import EditBatch
 from e2eve.data import ToyFaces
@@ -28,13 +28,9 @@ from e2eve.edit_simulation import (
     RandomView,
 )
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluator import by_key, evaluate
-from e2eve.evaluation.settings import DrawingSettings
+from e2eve.evaluation.evaluator import Evaluator, by_key, evaluate, networks_for
+from e2eve.evaluation.settings import EvaluationSettings
 from e2eve.evaluation.systems import input_batch
-from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.features import build_extractor, build_perceptual
-from e2eve.features.base import PooledMaps
 from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.training.data_module import Simulated
 
@@ -54,7 +50,7 @@ def mask(setting: Setting) -> Part:
     circle = cv2.ellipse2Poly((side // 2, side // 2), (side // 4, side // 4), 0, 0, 360, 3)
 
     def draw_and_search() -> None:
-        canvas = cv2.fillPoly(np.zeros((side, side), np.uint8), [circle], (1,))
+        canvas = cv2.fillPoly(np.zeros((side, side), np.uint8), [np.array(circle)], (1,))
         cv2.distanceTransform(canvas, cv2.DIST_C, 3)
 
     ours = Variant("e2eve", lambda: [simulation.place(rng) for _ in range(setting.batch)])
@@ -63,28 +59,22 @@ def mask(setting: Setting) -> Part:
     return Part([ours], {what: least}, subject=(simulation,))
 
 
-@part
-def block_item(setting: Setting) -> Part:
-    return _item(setting, free_form=False)
-
-
-@part
-def free_form_item(setting: Setting) -> Part:
-    return _item(setting, free_form=True)
-
-
-def _item(setting: Setting, free_form: bool) -> Part:
+def _item(setting: Setting, *, free_form: bool) -> Part:
     """From a JPEG file of twice the side to tensors; the batch is the number of examples."""
     edits, count = _edits(setting, free_form), itertools.count()
 
     def make() -> None:
-        for n in itertools.islice(count, setting.batch):
-            EditBatch.collate([edits[n, n % IMAGES]])
+        keys = itertools.islice(count, setting.batch)
+        EditBatch.collate([edits[n, n % IMAGES] for n in keys])
 
     least = setting.batch * setting.fastest(lambda: setting.images[0])
     roofline = {f"{setting.batch} × decoding the JPEG, measured": least}
     subject = (_simulation(setting, free_form), setting.images)
     return Part([Variant("e2eve", make)], roofline, subject=subject)
+
+
+PARTS["block_item"] = partial(_item, free_form=False)
+PARTS["free_form_item"] = partial(_item, free_form=True)
 
 
 @part
@@ -107,16 +97,13 @@ def loader(setting: Setting) -> Part:
 @part
 def metrics(setting: Setting) -> Part:
     """All metrics of edits of a system; the batch is the number of inputs, at least two."""
-    count = max(2, setting.batch)
-    validation, networks = validation_of(setting, count)
-    inputs = input_batch(validation, range(count), 1, torch.device(setting.device))
-    generator = torch.Generator(setting.device).manual_seed(setting.seed)
-    size = (count, SAMPLES, *inputs.sources.shape[1:])
-    noise = torch.randn(size, generator=generator, device=setting.device) / 10
-    edits = (inputs.sources[:, None] + noise).clamp(-1, 1)
-    batch = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
-    assert networks.perceptual is not None
-    maps: Callable[..., Any] = networks.perceptual.maps
+    evaluator, networks = prepared(setting)
+    rows, device = range(evaluator.settings.num_inputs), torch.device(setting.device)
+    inputs = input_batch(evaluator.validation, rows, 1, device)
+    torch.manual_seed(setting.seed)
+    noise = torch.randn(len(rows), SAMPLES, *inputs.sources.shape[1:], device=device) / 10
+    given = (inputs, inputs.sources, evaluator.validation.features, networks)
+    batch = EvaluatedBatch((inputs.sources[:, None] + noise).clamp(-1, 1), *given)
 
     @torch.no_grad()
     def measure() -> dict[str, float]:
@@ -125,34 +112,25 @@ def metrics(setting: Setting) -> Part:
             metric.update(fresh)
         return {key: metric.compute() for key, metric in found.items()}
 
-    @torch.no_grad()
-    def look() -> None:  # at as many images of the sizes that metrics look at
-        crops = inputs.drivers[:1].expand(16, -1, -1, -1)
-        work: list[tuple[Callable[..., Any], Tensor]] = [(networks.extractor, edits[:, 0])] * 2
-        work += [(networks.retrieval, crops)] * -(-14 * count * SAMPLES // 16)
-        work += [(maps, samples) for samples in edits]
-        for network, images in work:
-            network(images)
-
-    roofline = {"feature networks alone, measured": setting.fastest(look)}
-    return Part([Variant("e2eve", measure)], roofline, subject=(batch,), batch=count)
+    return _with_share(setting, measure, batch)
 
 
 @part
 def validation(setting: Setting) -> Part:
-    """A validation pass; the batch is the number of inputs, at least two.
+    """A validation pass; the batch is the number of inputs, at least two."""
+    evaluator, networks = prepared(setting)
+    run = partial(evaluate, setting.network, evaluator.validation, networks.extractor)
+    return _with_share(setting, partial(run, networks.perceptual, settings=evaluator.settings))
 
-    The roofline is what of its time goes into drawing edits and into networks.
-    """
-    count, editor = max(2, setting.batch), setting.network.eval()
-    inputs, networks = validation_of(setting, count)
-    drawing = DrawingSettings(num_samples=SAMPLES, batch_size=count)
-    run = partial(evaluate, editor, inputs, networks.extractor, networks.perceptual)
-    run = partial(run, settings=drawing)
-    inside, whole = min(split_seconds(run, CLOCKS[setting.clock]) for _ in range(setting.rounds))
+
+def _with_share(setting: Setting, run: Callable[[], Any], *subject: Any) -> Part:
+    """The roofline is what of the time goes into drawing edits and into networks."""
+    found = [split_seconds(run, CLOCKS[setting.clock]) for _ in range(setting.rounds)]
+    inside, whole = min(found, key=lambda seconds: seconds[1])
     roofline = {"drawing edits and networks, measured": inside}
     facts = {"share outside of networks": 1 - inside / whole}
-    return Part([Variant("e2eve", run)], roofline, facts=facts, batch=count)
+    variants, batch = [Variant("e2eve", run)], max(2, setting.batch)
+    return Part(variants, roofline, facts=facts, subject=subject, batch=batch)
 
 
 def split_seconds(run: Callable[[], Any], now: Callable[[], float]) -> tuple[float, float]:
@@ -179,24 +157,28 @@ def split_seconds(run: Callable[[], Any], now: Callable[[], float]) -> tuple[flo
         return spent, now() - began
 
 
-def validation_of(setting: Setting, inputs: int) -> tuple[ValidationSet, MetricNetworks]:
-    """Of ToyFaces of the preset's size."""
-    sides = setting.sides
-    extractor = build_extractor("efficientnet_lite0").to(setting.device)
-    perceptual = build_perceptual("efficientnet_lite0")
-    assert perceptual is not None
-    perceptual.to(setting.device)
-    validation = build_validation_set(
-        ToyFaces("val", size=sides[0], length=max(REFERENCES, DISTRACTORS + 2)),
-        EditSimulation(*sides, CentreView(), Block(), DriverCrop()),
-        extractor,
-        perceptual,
-        num_inputs=inputs,
-        num_references=REFERENCES,
-        num_distractors=DISTRACTORS,
-        seed=setting.seed,
+def prepared(setting: Setting) -> tuple[Evaluator, MetricNetworks]:
+    """What evaluates edits of ToyFaces of the preset's size, with an untrained editor."""
+    count = max(2, setting.batch)
+    evaluator = Evaluator(
+        EvaluationSettings(
+            num_samples=SAMPLES,
+            seed=setting.seed,
+            batch_size=count,
+            num_inputs=count,
+            num_distractors=DISTRACTORS,
+            num_references=REFERENCES,
+        ),
+        sampling={},
+        images=ToyFaces("val", size=setting.sides[0], length=REFERENCES),
+        simulation=EditSimulation(*setting.sides, CentreView(), Block(), DriverCrop()),
+        folder=setting.folder.name,
+        name="benchmark",
     )
-    return validation, MetricNetworks(extractor, PooledMaps(perceptual), perceptual)
+    extractor, perceptual = evaluator.extractor.to(setting.device), evaluator.perceptual
+    perceptual = perceptual and perceptual.to(setting.device)
+    editor = setting.network.eval()
+    return evaluator, networks_for(editor, evaluator.validation, extractor, perceptual)
 
 
 def _simulation(setting: Setting, free_form: bool) -> EditSimulation:

@@ -82,13 +82,13 @@ class Setting:
         """JPEG files of ToyFaces of twice the preset's side."""
         faces = ToyFaces(size=2 * self.sides[0], length=IMAGES)
         for n in range(IMAGES):
-            path = Path(self._folder.name, f"{faces.name(n)}.jpg")
+            path = Path(self.folder.name, f"{faces.name(n)}.jpg")
             Image.fromarray(faces[n]).save(path, quality=95)
-        return ImageFolder(self._folder.name)
+        return ImageFolder(self.folder.name)
 
     @cached_property
-    def _folder(self) -> tempfile.TemporaryDirectory:
-        return tempfile.TemporaryDirectory()  # goes when this does
+    def folder(self) -> tempfile.TemporaryDirectory:  # goes when this does
+        return tempfile.TemporaryDirectory()
 
     @property
     def autocast(self) -> torch.autocast:

@@ -12,8 +12,14 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
-from e2eve.edit_simulation import DriverCrop, EditSimulation, FreeForm, Placement, Region
-from e2eve.edit_simulation.view import RandomView
+from e2eve.edit_simulation import (
+    DriverCrop,
+    EditSimulation,
+    FreeForm,
+    Placement,
+    RandomView,
+    Region,
+)
 from e2eve.geometry import Box
 
 CANDIDATES, ROUND_ENOUGH = 8, 0.5

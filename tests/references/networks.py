@@ -114,8 +114,9 @@ def training_step(editor: Editor, optimizer: torch.optim.Optimizer, edits: EditB
         source_ids = encode(editor.source_tokenizer, masked)
         target_ids = encode(editor.source_tokenizer, edits.targets)
         driver_ids = encode(editor.driver_tokenizer, edits.drivers)
-    ids = torch.cat([driver_ids, source_ids, target_ids], dim=1)
-    logits = all_logits(editor.transformer, ids)[:, editor.transformer.layout.conditioning - 1 : -1]
+    gpt, ids = editor.transformer, torch.cat([driver_ids, source_ids, target_ids], dim=1)
+    assert isinstance(gpt, GPT)
+    logits = all_logits(gpt, ids)[:, gpt.layout.conditioning - 1 : -1]
     loss = F.cross_entropy(logits.flatten(0, 1), target_ids.flatten())
     optimizer.zero_grad()
     loss.backward()

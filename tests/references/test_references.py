@@ -12,6 +12,7 @@ from e2eve.benchmarks.setting import Setting
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation, FreeForm
 from e2eve.metrics.frechet import frechet_distance
 from e2eve.metrics.kernel import kernel_distance
+from e2eve.transformer import GPT
 from scripts.benchmark_references import REFERENCES, loss_curves
 from tests.factories import random_ids, random_images, tiny_editor, tiny_tokenizer
 from tests.references import edits, metrics, networks
@@ -33,6 +34,7 @@ def test_tokenizers_give_the_same_ids_and_images(changes):
 
 def test_logits_are_the_same():
     editor = tiny_editor()
+    assert isinstance(editor.transformer, GPT)
     ids = random_ids(2, 4), random_ids(2, 16), random_ids(2, 16)
     with torch.no_grad():
         reference = networks.all_logits(editor.transformer, torch.cat(ids, 1))[:, 19:-1]

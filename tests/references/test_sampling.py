@@ -94,7 +94,7 @@ def test_without_transformers_its_gpt2_is_left_out(monkeypatch, caplog):
 def test_the_drafts_of_a_trained_editor_are_counted(tmp_path):
     setting = Setting("tiny")
     setting.network.save_pretrained(tmp_path / "bundle")
-    pipeline.validation_of(setting, 3)[0].save(tmp_path / "inputs")
+    pipeline.prepared(setting)[0].validation.save(tmp_path / "inputs")
     part = gpt_parts.drafts(
         Setting("tiny", editor=tmp_path / "bundle", validation_set=tmp_path / "inputs")
     )
