@@ -1,4 +1,4 @@
-"""The verb, from configuration to the files it leaves."""
+"""The command, from configuration to the files it leaves."""
 
 import pytest
 from hydra import compose, initialize_config_dir
