@@ -85,15 +85,6 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
-def own_config_folders() -> list[Path]:
-    """Folders of YAML files that the present command was given: --config-dir, hydra.searchpath."""
-    if not HydraConfig.initialized():
-        return []
-    sources = HydraConfig.get().runtime.config_sources
-    given = [one for one in sources if one.provider not in ("hydra", "main", "schema")]
-    return [Path(one.path) for one in given if one.schema == "file"]
-
-
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 

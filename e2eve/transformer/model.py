@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from e2eve.config import own_config_folders
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
@@ -293,8 +292,6 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
     """
     values = dict(description)
     name = values.pop("family", "gpt")
-    if name not in _families:  # it may be one of the lab's own
-        import_families(own_config_folders())
     if name not in _families:
         raise ValueError(
             f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '
