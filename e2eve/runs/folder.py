@@ -94,7 +94,7 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says."""
-        settings = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
+        settings: Any = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
         assert isinstance(settings, dict)  # as `open` has written
         return settings
 
