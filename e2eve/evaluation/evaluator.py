@@ -34,8 +34,7 @@ from e2eve.features import (
     build_extractor,
     build_perceptual,
 )
-from e2eve.features.crops import features_of
-from e2eve.features.frozen import maps_name
+from e2eve.features.frozen import features_of, maps_name
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent
