@@ -135,9 +135,19 @@ class EditMetric(Metric):
         """
 
     def update(self, batch: EvaluatedBatch) -> None:
-        """Measures a batch; values are kept on the CPU, with the numbers of their inputs."""
+        """Measures a batch; values are kept on the CPU, with the numbers of their inputs.
+
+        Raises:
+            ValueError: when the values are not as many as `per` says.
+        """
         values = self.measure(batch)
         if values is not None:
+            wanted = batch.edits.shape[: {"sample": 2, "input": 1, "set": 0}[self.per]]
+            if self.per != "set" and values.shape != wanted:
+                raise ValueError(
+                    f"{self.info.key} gives values of shape {tuple(values.shape)} for a batch of "
+                    f"{tuple(wanted)}: give one for each {self.per}, or say per = …."
+                )
             self.references = batch.references
             self.rows.append(torch.tensor(batch.inputs.rows)[: len(values)])
             values = values.double() if values.dtype == torch.bool else values

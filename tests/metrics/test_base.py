@@ -19,6 +19,10 @@ class Given(EditMetric):
         return batch.given
 
 
+class GivenByInput(Given):
+    per = "input"
+
+
 class GivenRange(Given):
     per = "set"
 
@@ -31,15 +35,16 @@ def measured(metric: EditMetric, *batches: tuple[range, Any]) -> EditMetric:
     for rows, values in batches:
         given = None if values is None else torch.tensor(values)
         batch = object.__new__(EvaluatedBatch)
-        vars(batch).update(given=given, references=None, inputs=SimpleNamespace(rows=rows))
+        inputs, edits = SimpleNamespace(rows=rows), torch.zeros(len(rows), 2, 3, 1, 1)
+        vars(batch).update(given=given, references=None, inputs=inputs, edits=edits)
         metric.update(batch)
     return metric
 
 
 def test_batches_may_come_in_any_order_and_count_once():
-    one = measured(Given(), (range(4), [1.0, 2.0, 3.0, 6.0]))
+    one = measured(GivenByInput(), (range(4), [1.0, 2.0, 3.0, 6.0]))
     first, second = (range(2), [1.0, 2.0]), (range(2, 4), [3.0, 6.0])
-    many = measured(Given(), second, first, second)
+    many = measured(GivenByInput(), second, first, second)
     assert many.measured().equal(one.measured())
     assert many.compute() == one.compute() == 3
     assert measured(GivenRange(), second, first).compute() == 5
@@ -55,9 +60,16 @@ def test_samples_count_alike_and_inputs_have_their_mean():
 def test_what_is_undefined_is_left_out():
     nothing = measured(Given(), (range(2), None))
     assert torch.tensor(nothing.compute()).isnan() and nothing.per_input() is None
-    assert measured(Given(), (range(2), [torch.nan, 3.0])).compute() == 3
+    assert measured(GivenByInput(), (range(2), [torch.nan, 3.0])).compute() == 3
     assert margin(torch.tensor([1.0, torch.nan, 3.0])) == pytest.approx(1.96)
     assert torch.tensor(margin(torch.tensor([1.0]))).isnan()
+
+
+def test_values_are_as_many_as_the_metric_says():
+    with pytest.raises(
+        ValueError, match=r"shape \(3,\) for a batch of \(3, 2\): give one for each"
+    ):
+        measured(Given(), (range(3), [1.0, 2.0, 3.0]))
 
 
 def test_keys_are_names_and_unique():
