@@ -87,10 +87,9 @@ def _latex_column(comparison: Comparison, metric: MetricInfo) -> np.ndarray:
 def protocols(comparison: Comparison) -> pd.DataFrame:
     """What was measured with what: one row per fact, one column per way of measuring."""
     rows = [
-        {"place": place, **_facts(run.results.about)}
+        {"place": place, **_facts(results.about)}
         for place, one in enumerate(comparison.configurations)
-        for run in one.finished
-        if run.results
+        for results in one.results
     ]
     if not rows:
         return pd.DataFrame()
