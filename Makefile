@@ -1,17 +1,18 @@
 # Everything a newcomer or a server needs; `make help` lists it.
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 
-.PHONY: help install train test lint smoke slurm-test
+.PHONY: help install train test quick lint smoke slurm-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-install: .venv/installed  ## Make .venv with everything in it.
+install: $(VENV)/installed  ## Make .venv with everything in it.
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@
@@ -21,6 +22,9 @@ train: install  ## Train the editor on ToyFaces, evaluate it, write a report; go
 
 test: install  ## Pass the tests.
 	$(BIN)/python -m pytest -n auto
+
+quick: install  ## Pass the tests but the slow ones.
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 lint: install  ## Check style, format and types.
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -84,6 +85,15 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
+def own_config_folders() -> list[Path]:
+    """Folders of YAML files that the present command was given: --config-dir, hydra.searchpath."""
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    given = [one for one in sources if one.provider not in ("hydra", "main", "schema")]
+    return [Path(one.path) for one in given if one.schema == "file"]
+
+
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
@@ -99,6 +109,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def task(config: DictConfig) -> Any:
             os.environ["HYDRA_FULL_ERROR"] = full_error  # for processes that this one starts
             try:
+                import_targets("transformer")
                 return main(config)
             except (ValueError, OmegaConfBaseException) as error:
                 if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -332,6 +343,25 @@ def names_target(value: Any) -> bool:
     if isinstance(value, dict):
         return "_target_" in value or any(map(names_target, value.values()))
     return isinstance(value, list) and any(map(names_target, value))
+
+
+def import_targets(group: str) -> None:
+    """Import what files of a group outside e2eve name: these modules may register something.
+
+    Bundles store a registered name and no import path, so that opening one runs nothing that the
+    command's own search path does not name.
+
+    Raises:
+        ValueError: when a target cannot be imported.
+    """
+    for source in HydraConfig.get().runtime.config_sources:
+        folder = Path(source.path)
+        if source.schema == "pkg":
+            folder = Path(str(resources.files(source.path.replace("/", "."))))
+        if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
+            for path in sorted(folder.glob(f"{group}/*.yaml")):
+                if target := OmegaConf.load(path).get("_target_"):
+                    _located(target, str(path))
 
 
 def listed(value: Any) -> list[Any]:

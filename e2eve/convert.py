@@ -12,6 +12,8 @@ from omegaconf import DictConfig
 from e2eve.config import choose, command, plain
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from e2eve.editor import Editor
     from e2eve.published import Opened
     from e2eve.tokenizers import Tokenizer
@@ -176,7 +178,7 @@ def tokenizer_words(tokenizer: "Tokenizer") -> str:
     )
 
 
-def _millions(network: "Tokenizer | Editor") -> str:
+def _millions(network: "Module") -> str:
     return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M"
 
 

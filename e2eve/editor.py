@@ -15,8 +15,7 @@ from e2eve.bundle import read_bundle, write_bundle
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
-from e2eve.features import FeatureExtractor, build_perceptual
-from e2eve.features.base import PooledMaps
+from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,
@@ -34,7 +33,7 @@ from e2eve.transformer import (
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
-    Its tokenizers round coarsely where that halves their time, see `Tokenizer.coarse`.
+    Its tokenizers round coarsely where that halves their time, see `Tokenizer.use_winograd`.
 
     Args:
         source_tokenizer: reads the masked source and paints the edit.
@@ -51,9 +50,9 @@ class Editor(nn.Module):
     ) -> None:
         super().__init__()
         self.shared = driver_tokenizer is source_tokenizer
-        self.source_tokenizer = source_tokenizer.coarse()
+        self.source_tokenizer = source_tokenizer.use_winograd()
         if not self.shared:
-            self._own_driver_tokenizer = driver_tokenizer.coarse()
+            self._own_driver_tokenizer = driver_tokenizer.use_winograd()
         self.driver_size = driver_size
         transformer = fitted(transformer, source_tokenizer, driver_tokenizer)
         validate_compatibility(source_tokenizer, driver_tokenizer, transformer, driver_size)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from e2eve.config import command, device_of, instantiate, read_settings
 from e2eve.evaluation.settings import DrawingSettings
@@ -39,6 +39,8 @@ def evaluate(config: DictConfig) -> Path:
     Raises:
         ValueError: when there is no run, validation set or folder to write into.
     """
+    if OmegaConf.is_missing(config, "run"):
+        raise ValueError("run is missing: give run=<the folder of a training run, or a bundle>.")
     settings = read_settings(config, EvaluateSettings)
     run = Path(settings.run)
     folder = Path(settings.validation_set or run / "validation_set")
@@ -53,7 +55,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report
-    from e2eve.evaluation.validation_set import ValidationSet
+    from e2eve.evaluation.validation import ValidationSet
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 

@@ -3,9 +3,9 @@
 The page shows a sheet of simulated edits, and how regions and drivers spread.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from e2eve.config import choose, command, instantiate, plain
+from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
 from e2eve.reporting.grid import DRIVER, image_grid, outlined
 from e2eve.reporting.page import Highlight, Page
 
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 MAP_SIDE = 64  # places per side of the coverage map
 HEADINGS = ("image, with region and driver", "region", "masked source", "driver", "target")
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """Keys of conf/simulate.yaml beside the groups."""
+
+    run_dir: str
+    seed: NonNegative
+    split: Literal["train", "val"]
+    num_shown: Positive
+    num_measured: Positive
 
 
 @command("simulate")
@@ -41,15 +52,17 @@ def simulate(config: DictConfig) -> Path:
     from e2eve.data.keyed import generator_for
     from e2eve.data.splits import build_splits
 
-    images = choose(config.split, build_splits(config.dataset)._asdict(), "split")
-    simulation = instantiate(config.edit_simulation)
+    names = [one.name for one in fields(SimulateSettings)]
+    settings = read_settings({name: config[name] for name in names}, SimulateSettings)
+    images = getattr(build_splits(config.dataset), settings.split)
+    simulation = instantiate(config.edit_simulation, "edit_simulation")
     edits = SimulatedEdits()
-    indices = _spread(len(images), config.num_measured)
-    shown = set(indices[i] for i in _spread(len(indices), config.num_shown))
+    indices = _spread(len(images), settings.num_measured)
+    shown = {indices[i] for i in _spread(len(indices), settings.num_shown)}
     for index in track(indices, "simulating edits"):
-        edit = simulation(images[index], generator_for(config.seed, (0, index)))
+        edit = simulation(images[index], generator_for(settings.seed, (0, index)))
         edits.add(images.name(index), edit, show=index in shown)
-    folder = Path(config.run_dir)
+    folder = Path(settings.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     sheet = edit_sheet(edits)
     sheet.save(folder / "simulate.png")
@@ -58,8 +71,6 @@ def simulate(config: DictConfig) -> Path:
 
 def _spread(length: int, count: int) -> list[int]:
     """`count` indices spread evenly over `length` items; all of them where there are fewer."""
-    if count < 1:
-        raise ValueError(f"{count} edits are nothing to look at, ask for 1 or more.")
     count = min(length, count)
     return [i * length // count for i in range(count)]
 

@@ -11,7 +11,7 @@ from e2eve.config import Positive, command, device_of, instantiate, plain, read_
 from e2eve.evaluation.settings import EvaluationSettings
 
 if TYPE_CHECKING:
-    from e2eve.evaluation.validation_set import ValidationSet
+    from e2eve.evaluation.validation import ValidationSet
     from e2eve.reporting.page import Page
 
 
@@ -45,8 +45,8 @@ def build(config: DictConfig) -> Path:
     names = ValidationSetSettings.__dataclass_fields__
     settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
 
+    from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
-    from e2eve.evaluation.validation_set import check_is_new
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
@@ -79,7 +79,7 @@ def build(config: DictConfig) -> Path:
 def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
     """A validation set for people: its first inputs as images, and what it is made of."""
     from e2eve.evaluation.systems import paste
-    from e2eve.reporting.grid import outlined, picture_grid
+    from e2eve.reporting.grid import image_grid, outlined
     from e2eve.reporting.page import Column, Page
 
     count, manifest = min(shown, len(validation)), validation.manifest
@@ -112,7 +112,7 @@ def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
         "how well an editor predicts the source."
     )
     page.section(f"The first {count} of {len(validation)} inputs")
-    page.picture(picture_grid([list(row) for row in rows], headings, labels, cell=128))
+    page.image(image_grid([list(row) for row in rows], headings, labels, cell=128))
     page.section("What it is made of").table(
         [{"fact": name, "value": value} for name, value in facts.items()],
         [Column("fact", ""), Column("value", "")],

@@ -13,7 +13,7 @@ from e2eve.benchmarks.timing import Variant
 from e2eve.conditioning import EditInputs
 from e2eve.editor import Editor
 from e2eve.evaluation.systems import input_batch, mismatch_shift
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.transformer import GPT
 from e2eve.transformer.gpt.network import KeyValueCache, PassTokens
 from e2eve.transformer.gpt.packed import PRECISIONS, PackedLinear, packed

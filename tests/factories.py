@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from e2eve.config import conf_dir
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPTConfig
+from e2eve.transformer import GPT, GPTConfig
 
 SIDE, DRIVER_SIDE, CODES = 32, 16, 32
 
@@ -35,6 +35,7 @@ def tiny_editor(shared: bool = False, **gpt: Any) -> Editor:
     shape: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, "codebook_size": CODES, **gpt}
     config = GPTConfig(**shape)
     editor = Editor(source, driver, config, DRIVER_SIDE).eval()
+    assert isinstance(editor.transformer, GPT)
     with torch.no_grad():  # sharper than at initialisation, so that samples differ from chance
         editor.transformer.head.weight.mul_(20)
     return editor

@@ -1,4 +1,4 @@
-"""The loss of the first step of a training, as logged and as an editor alone has it."""
+"""The loss of a run's first step, as logged and as an editor alone has it."""
 
 import csv
 from pathlib import Path
@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from omegaconf import DictConfig
 
+from e2eve.config import read_settings
 from e2eve.editor import Editor
 from e2eve.runs import RunFolder
+from e2eve.training.settings import TrainSettings
 from e2eve.training.tasks import EditorTask
 
 
@@ -21,8 +23,10 @@ def first_loss(run_dir: Path) -> float:
 
 def loss_on_the_first_batch(editor: Editor, config: DictConfig) -> float:
     """Cross-entropy of an editor on the first simulated edits that `config` trains on."""
-    data = EditorTask(config, RunFolder(config.run_dir)).data
-    data.trainer = SimpleNamespace(world_size=1, global_rank=0)  # type: ignore[assignment]
+    settings = read_settings(config, TrainSettings)
+    data = EditorTask(settings, RunFolder(settings.run_dir)).data
+    alone = {"world_size": 1, "global_rank": 0, "overfit_batches": 0}
+    data.trainer = SimpleNamespace(**alone)  # type: ignore[assignment]
     ids = editor.tokenize(next(iter(data.train_dataloader())))
     with torch.no_grad():
         logits = editor.logits(ids.driver_ids, ids.source_ids, ids.target_ids)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 import e2eve
 from e2eve import Box, Editor
 from e2eve.conditioning import EditInputs
-from e2eve.transformer import GPTConfig, SamplingSettings
+from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.family import draft_of
 from e2eve.transformer.gpt.speculative import Draft
@@ -305,6 +305,7 @@ def test_seeds_must_match_the_inputs(editor):
 def test_a_training_takes_back_the_memory_of_packed_matrices():
     editor = tiny_editor()
     editor.sample(random_ids(1, 4), random_ids(1, 16))
+    assert isinstance(editor.transformer, GPT)
     first = packed.packed(editor.transformer)
     editor.train()
     assert packed.packed(editor.transformer) is not first

@@ -7,9 +7,9 @@ import pytest
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
-from e2eve.reporting.grid import mask_picture
+from e2eve.reporting.grid import mask_image
 from e2eve.validation_set import build
 from tests.factories import compose, tiny_editor
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def test_a_validation_set_is_built_with_its_page(folder):
     validation = ValidationSet.load(folder)
     assert (len(validation), validation.name) == (3, "small")
-    assert validation.extractor == "efficientnet_lite0"
+    assert validation.manifest["extractor"] == "efficientnet_lite0"
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert validation.content_hash in html
 
@@ -55,7 +55,7 @@ def test_nothing_is_built_into_a_folder_in_use(folder):
 def test_masks_of_a_folder_become_the_regions(tmp_path):
     mask = Box(4, 8, 36, 40).mask(64, 64)
     (tmp_path / "masks").mkdir()
-    cv2.imwrite(str(tmp_path / "masks" / "one.png"), mask_picture(mask))
+    cv2.imwrite(str(tmp_path / "masks" / "one.png"), mask_image(mask))
     build(validation_config(f"out={tmp_path}/set", f"regions={tmp_path}/masks"))
     validation = ValidationSet.load(tmp_path / "set")
     assert set(validation.region_boxes) == {Box(2, 4, 18, 20)}

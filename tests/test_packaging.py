@@ -1,13 +1,19 @@
 """What a wheel holds, and how fast a command answers."""
 
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+
+import e2eve
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
@@ -41,6 +47,10 @@ def test_a_wheel_holds_every_configuration_and_packaged_weight(wheel):
         files = {p for p in (ROOT / "e2eve" / folder).rglob("*") if p.is_file()}
         assert files
         assert {path.relative_to(ROOT).as_posix() for path in files} <= wheel
+
+
+def test_a_wheel_says_that_it_is_typed(wheel):
+    assert "e2eve/py.typed" in wheel
 
 
 def test_a_wheel_holds_a_console_script_for_each_command(wheel):
@@ -84,3 +94,24 @@ def test_a_value_error_ends_in_one_sentence_and_a_non_zero_exit(tmp_path):
     assert done.returncode == 1
     assert 'task is "nothing"' in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_every_module_can_be_imported():
+    for module in pkgutil.walk_packages(e2eve.__path__, "e2eve."):
+        importlib.import_module(module.name)
+
+
+def test_continuous_integration_tries_the_oldest_and_the_newest_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    versions = re.findall(r"Python :: (3\.\d+)", " ".join(project["classifiers"]))
+    assert project["requires-python"] == f">={versions[0]}"
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    matrix = workflow["jobs"]["tests"]["strategy"]["matrix"]["include"]
+    assert [entry["python"] for entry in matrix] == versions
+
+
+def test_a_commit_is_checked_by_what_make_lint_runs():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repository,) = config["repos"]
+    assert repository["repo"] == "local"  # nothing is downloaded
+    assert [hook["entry"] for hook in repository["hooks"]] == ["make lint"]

@@ -57,7 +57,7 @@ def test_a_folder_of_photographs(tmp_path):
     ("override", "message"),
     [
         ("split=tset", 'split is "tset", the choices are train, val'),
-        ("num_shown=0", "ask for 1 or more"),
+        ("num_shown=0", "num_shown is 0: give at least 1"),
         ("edit_simulation.driver.alpha_max=0.6", "driver alpha from 0.8 to 0.6"),
     ],
 )

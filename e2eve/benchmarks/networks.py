@@ -54,12 +54,12 @@ def _coding(
     setting: Setting, run: Callable[..., Any], batch: Tensor, count: Callable[[], Any]
 ) -> Part:
     """As frozen tokenizers are run in training, and with exact convolutions."""
-    tokenizer = setting.network.source_tokenizer.coarse()
+    tokenizer = setting.network.source_tokenizer.use_winograd()
 
     def variant(name: str, network: Tokenizer) -> Variant:
         return Variant(name, setting.autocast(torch.inference_mode()(partial(run, network, batch))))
 
-    exact = variant("exact convolutions", copy.deepcopy(tokenizer).coarse(False))
+    exact = variant("exact convolutions", copy.deepcopy(tokenizer).use_winograd(False))
     variants = [variant("e2eve", tokenizer), exact]
     return Part(variants, setting.convolving(count), subject=(tokenizer, batch))
 

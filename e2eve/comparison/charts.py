@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from e2eve.comparison.comparison import Comparison, leading, with_deviation
+from e2eve.comparison.comparison import Comparison, with_deviation
 from e2eve.comparison.configurations import Configuration
 from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.charts import CURVES, PALETTE
@@ -34,10 +34,6 @@ LEGEND_BELOW = {
 Series = dict[str, list[list[float]]]
 
 
-def colour(place: int) -> str:
-    return PALETTE[place % len(PALETTE)]
-
-
 def metric_numbers(comparison: Comparison, metric: MetricInfo) -> dict[str, Any]:
     """What the page's script puts into bars and points: lists over all configurations."""
     rows = comparison.of(metric.key)
@@ -51,7 +47,7 @@ def bar_chart(comparison: Comparison, metric: MetricInfo) -> go.Figure:
     """Means with their deviation over seeds; the first factor groups the bars."""
     figure = px.bar(
         _shown(comparison, y=metric), x="place", y="y", error_y="y_deviation", color="place",
-        color_discrete_map=_by_place(comparison, PALETTE), custom_data=["head", "y_text"],
+        color_discrete_map=by_place(comparison, PALETTE), custom_data=["head", "y_text"],
     )  # fmt: skip
     figure.update_traces(error_y={"thickness": 2, "width": 0})
     for place, trace in _named(figure, comparison):
@@ -69,16 +65,15 @@ def bar_chart(comparison: Comparison, metric: MetricInfo) -> go.Figure:
     )
 
 
-def front_chart(comparison: Comparison) -> go.Figure:
+def front_chart(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> go.Figure:
     """Better to the right and upwards; the line joins the configurations that no other beats."""
-    across, up = leading(comparison.natural), leading(comparison.faithful)
     figure = px.scatter(
         _shown(comparison, x=across, y=up), x="x", y="y", color="place", symbol="place",
         error_x="x_deviation", error_y="y_deviation", custom_data=["head", "y_text", "x_text"],
-        color_discrete_map=_by_place(comparison, PALETTE),
-        symbol_map=_by_place(comparison, SYMBOLS, len(PALETTE)),
+        color_discrete_map=by_place(comparison, PALETTE),
+        symbol_map=by_place(comparison, SYMBOLS, len(PALETTE)),
     )  # fmt: skip
-    front = front_places(comparison, across, up)
+    front = comparison.front(across, up)
     bars = {"thickness": 1.2, "width": 0}
     for place, trace in _named(figure, comparison):
         outline = {"width": 2.5 if place in front else 0, "color": QUIET}
@@ -96,12 +91,6 @@ def front_chart(comparison: Comparison) -> go.Figure:
     layout = {"height": 460, "margin": {"t": 20}, "legend": LEGEND_BELOW}
     figure.update_layout(**layout, xaxis=_axis(across), yaxis=_axis(up))
     return go.Figure([line, *figure.data, *points], figure.layout)
-
-
-def front_places(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> list[int]:
-    """Places of the configurations on the front, in the order in which the line joins them."""
-    means = comparison.of(across.key)["mean"][comparison.front(across, up)]
-    return means.sort_values(ascending=across.best != "low").index.tolist()
 
 
 def reference_systems(comparison: Comparison) -> dict[str, dict[str, float]]:
@@ -135,8 +124,8 @@ def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.
     figure = px.line(
         table, x="axis", y="height", color="place", line_dash="place", markers=True,
         custom_data=["heading", "text"],
-        color_discrete_map=_by_place(comparison, PALETTE),
-        line_dash_map=_by_place(comparison, DASHES, len(PALETTE)),
+        color_discrete_map=by_place(comparison, PALETTE),
+        line_dash_map=by_place(comparison, DASHES, len(PALETTE)),
     )  # fmt: skip
     for _, trace in _named(figure, comparison):
         trace.update(hovertemplate="%{customdata[0]}: %{customdata[1]}", opacity=1)
@@ -192,7 +181,7 @@ def curve_chart(comparison: Comparison, curves: dict[str, Series]) -> go.Figure:
         tables.append(pd.DataFrame({"x": steps, "y": values, "place": place, "number": number}))
     figure = px.line(
         pd.concat(tables), x="x", y="y", color="place", line_dash="number",
-        color_discrete_map=_by_place(comparison, PALETTE),
+        color_discrete_map=by_place(comparison, PALETTE),
         line_dash_map={str(n): DASHES[n % len(DASHES)] for n in range(len(comparison.runs))},
     )  # fmt: skip
     for trace in figure.data:
@@ -233,7 +222,7 @@ def described(one: Configuration) -> str:
     return f"<b>{_safe(one.label)}</b><br>{seeds}"
 
 
-def _by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dict[str, str]:
+def by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dict[str, str]:
     """Kinds in turn, each for so many configurations, by the name that express gives a trace."""
     places = range(len(comparison.configurations))
     return {str(place): kinds[place // each % len(kinds)] for place in places}

@@ -42,13 +42,8 @@ class Comparison:
     ranked: tuple[int, ...]
     refusals: tuple[str, ...]
 
-    @property
-    def faithful(self) -> list[MetricInfo]:
-        return [metric for metric in self.metrics if metric.aspect == ASPECTS[0]]
-
-    @property
-    def natural(self) -> list[MetricInfo]:
-        return [metric for metric in self.metrics if metric.aspect == ASPECTS[1]]
+    def of_aspect(self, aspect: str) -> list[MetricInfo]:
+        return [metric for metric in self.metrics if metric.aspect == aspect]
 
     @property
     def over_seeds(self) -> bool:
@@ -132,12 +127,13 @@ class Comparison:
         columns = {n: results.column(metric) for n, results in firsts.items() if results}
         return pd.DataFrame.from_dict(columns, orient="index").dropna(axis="columns")
 
-    def front(self, *metrics: MetricInfo) -> list[int]:
-        """Places of the configurations that no other ranked one beats in all these metrics."""
+    def front(self, across: MetricInfo, up: MetricInfo) -> list[int]:
+        """Places of the ranked configurations that no other beats in both, best `up` last."""
         means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
-        signs = [1 if metric.best == "low" else -1 for metric in metrics]
-        costs = means[[metric.key for metric in metrics]].to_numpy() * signs
-        return [int(n) for n in means.index[ranking.pareto_front(costs)]] if self.ranked else []
+        signs = [1 if metric.best == "low" else -1 for metric in (across, up)]
+        costs = means[[across.key, up.key]].to_numpy() * signs
+        front = means[ranking.pareto_front(costs)] if self.ranked else means
+        return front.sort_values(across.key, ascending=across.best != "low").index.tolist()
 
     @property
     def _compared(self) -> list[MetricInfo]:
@@ -163,14 +159,6 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     order = dict.fromkeys(info.key for results in finished for info in results.infos)
     found = {key for results in finished for key in results.means}
     metrics = tuple(known[key] for key in order if key in found)
-    values = long_table(configurations, [metric.key for metric in metrics])
-    return Comparison(
-        runs, configurations, repeated, metrics, values, *ranking.comparable(configurations)
-    )
-
-
-def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) -> pd.DataFrame:
-    """One row per finished run and metric, as `Comparison.values`."""
     rows = [
         {
             "configuration": place,
@@ -184,8 +172,10 @@ def long_table(configurations: Sequence[Configuration], metrics: Sequence[str]) 
         for number, run in enumerate(one.finished)
         if run.results
     ]
-    wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *metrics])
-    return wide.melt(RUN_COLUMNS, var_name="metric", value_name="value").astype({"value": float})
+    wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *(metric.key for metric in metrics)])
+    values = wide.melt(RUN_COLUMNS, var_name="metric").astype({"value": float})
+    ranked, refusals = ranking.comparable(configurations)
+    return Comparison(runs, configurations, repeated, metrics, values, ranked, refusals)
 
 
 def leading(metrics: Sequence[MetricInfo]) -> MetricInfo:

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from e2eve.comparison.runs import ABSENT, Run, dotted, text_of
+from e2eve.comparison.runs import ABSENT, Run
 
 # Parts of a config that do not make two runs different configurations.
 IGNORED = ("seed", "name", "tags", "run_dir", "logger", "study", "sweep")
@@ -45,15 +45,8 @@ class Configuration:
         return tuple(run.seed for run in self.finished)
 
 
-class Grouping(NamedTuple):
-    """`repeated` runs have the configuration and seed of another one that counts."""
-
-    configurations: tuple[Configuration, ...]
-    repeated: tuple[Run, ...]
-
-
-def grouped(runs: Sequence[Run]) -> Grouping:
-    """Configurations in the order of their labels' values.
+def grouped(runs: Sequence[Run]) -> tuple[tuple[Configuration, ...], tuple[Run, ...]]:
+    """Configurations in the order of their labels' values, and runs that are left out.
 
     Of runs with the same configuration and seed the last one with results counts.
     """
@@ -67,18 +60,18 @@ def grouped(runs: Sequence[Run]) -> Grouping:
         Configuration({name: group[0].texts.get(name, ABSENT) for name in names}, group)
         for group in groups
     ]
-    found.sort(key=lambda one: [_natural(value) for value in one.factors.values()])
+    found.sort(key=lambda one: [natural(value) for value in one.factors.values()])
     used = {run.folder for group in groups for run in group}
-    return Grouping(tuple(found), tuple(run for run in runs if run.folder not in used))
+    return tuple(found), tuple(run for run in runs if run.folder not in used)
 
 
 def _one_per_seed(group: Sequence[Run]) -> tuple[Run, ...]:
     newest_last = sorted(group, key=lambda run: (run.results is not None, run.time))
     chosen = {run.seed: run for run in newest_last}
-    return tuple(chosen[seed] for seed in sorted(chosen, key=lambda seed: _natural(str(seed))))
+    return tuple(chosen[seed] for seed in sorted(chosen, key=lambda seed: natural(str(seed))))
 
 
-def _natural(text: str) -> tuple[int, float, str]:
+def natural(text: str) -> tuple[int, float, str]:
     """Numbers by size, before words."""
     try:
         return 0, float(text), text
@@ -88,14 +81,13 @@ def _natural(text: str) -> tuple[int, float, str]:
 
 def differences(runs: Sequence[Run]) -> pd.DataFrame:
     """Settings that differ between runs, as text: one row per leaf, one column per run."""
-    table = pd.DataFrame([_leaves(run) for run in runs], dtype=object).fillna(ABSENT)
+    table = pd.DataFrame([_telling(run) for run in runs], dtype=object).fillna(ABSENT)
     return table.loc[:, table.nunique() > 1].T.sort_index()
 
 
-def _leaves(run: Run) -> dict[str, str]:
-    """Leaves of the config that make a difference; a list or an empty group is a leaf."""
-    leaves = {k: v for k, v in dotted(run.config) if not (isinstance(v, dict) and v)}
-    return {k: text_of(v) for k, v in leaves.items() if k.split(".")[0] not in IGNORED}
+def _telling(run: Run) -> dict[str, str]:
+    """Leaves of the config that make a difference."""
+    return {name: text for name, text in run.leaves.items() if name.split(".")[0] not in IGNORED}
 
 
 def telling_factors(groups: Sequence[Sequence[Run]]) -> list[str]:
@@ -116,7 +108,7 @@ def telling_factors(groups: Sequence[Sequence[Run]]) -> list[str]:
     firsts = [group[0] for group in groups]
     if len(names) > MOST_FACTORS:
         names = _enough(firsts, [], names)
-    return _enough(firsts, names, sorted({name for run in firsts for name in _leaves(run)}))
+    return _enough(firsts, names, sorted({name for run in firsts for name in _telling(run)}))
 
 
 def _enough(runs: Sequence[Run], names: list[str], more: Sequence[str]) -> list[str]:

@@ -20,7 +20,6 @@ from e2eve.reporting.progress import Report, silent
 
 BUDGET = 17_000_000  # characters of images; with the charts' script a page stays below 25 MB
 QUALITY = 80
-Link = Callable[[Path], str]  # the address of a file, as seen from the page
 
 
 class Input(NamedTuple):
@@ -58,12 +57,17 @@ class SideBySide(NamedTuple):
 
 
 def side_by_side(
-    runs: Sequence[Run], link: Link, side: int, count: int, progress: Report = silent
+    runs: Sequence[Run],
+    link: Callable[[Path], str],
+    side: int,
+    count: int,
+    progress: Report = silent,
 ) -> SideBySide:
     """The first inputs for which most runs have samples, of the validation set most runs share.
 
     Args:
         side: longest edge of thumbnails in pixels; nothing is enlarged.
+        link: gives the address of a file, as seen from the page.
         count: inputs at most.
     """
     finished = {run.folder: run.results for run in runs if run.results}
@@ -126,7 +130,7 @@ def _most_common(names: Sequence[Sequence[str]]) -> list[str]:
     return sorted(name for name, count in counts.items() if count == most)
 
 
-def _strip(results: Results, id: str, link: Link, side: int) -> Strip:
+def _strip(results: Results, id: str, link: Callable[[Path], str], side: int) -> Strip:
     path = results.folder / SAMPLES_FOLDER / f"{id}.png"
     count = results.about["num_samples"]
     images = thumbnails(path, path.stat().st_mtime_ns, count, side)

@@ -23,8 +23,6 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
 
-Answer = tuple[HTTPStatus, str, bytes]  # with the type of what is sent
-
 
 class LiveDashboard:
     """The page of some runs as they are now, as a WSGI application; made anew when they change.
@@ -73,8 +71,8 @@ class LiveDashboard:
         start(f"{status.value} {status.phrase}", list(headers.items()))
         return [body]
 
-    def answer(self, address: str) -> Answer:
-        """What is sent for this path."""
+    def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
+        """What is sent for this path, and of which type it is."""
         name = address.removeprefix("/")
         path = self.files.get(name)
         try:

@@ -1,6 +1,5 @@
 """The dashboard: one HTML file of a comparison, and its tables beside it."""
 
-import base64
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -14,11 +13,11 @@ from markupsafe import Markup
 from pydantic import Field
 
 from e2eve.comparison import charts, tables
-from e2eve.comparison.comparison import Comparison, compare, highlights, leading, written_p
-from e2eve.comparison.configurations import Configuration, differences
+from e2eve.comparison.comparison import ASPECTS, Comparison, compare, highlights, leading, written_p
+from e2eve.comparison.configurations import Configuration, differences, natural
 from e2eve.comparison.images import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
-from e2eve.reporting.charts import figure_dict, script_safe
+from e2eve.reporting.charts import PALETTE, figure_dict, script_safe
 from e2eve.reporting.page import environment, plotly_script
 from e2eve.reporting.progress import Report, silent
 
@@ -111,11 +110,11 @@ def dashboard_html(
         "sections": [{"anchor": a, "heading": h} for a, h in SECTIONS.items() if a not in absent],
         "highlights": highlights(comparison),
         "numbers": comparison.summary.to_dict("index"),
-        "downloads": _downloads(comparison, Path(settings.out).stem),
+        "files": tables.files(comparison, Path(settings.out).stem),
         "finished": [(n, one) for n, one in enumerate(found) if one.finished],
         "images": images,
         "seeds": sorted(
-            {str(run.seed) for run in runs if images.strips.get(run.folder)}, key=_size
+            {str(run.seed) for run in runs if images.strips.get(run.folder)}, key=natural
         ),
         "figures": figures,
         "differences": _differences(found),
@@ -123,7 +122,7 @@ def dashboard_html(
         "runs": sorted(comparison.runs, key=lambda run: order.get(run.state, 2)),
         "labels": {run.folder: one.short_label for one in found for run in one.runs},
         "link": link,
-        "colour": charts.colour,
+        "colours": list(charts.by_place(comparison, PALETTE).values()),
         "seeds_text": tables.seeds_text,
         "written_p": written_p,
         "leading": leading,
@@ -140,10 +139,12 @@ def figures_of(comparison: Comparison) -> dict[str, Any]:
     A chart is None where there is nothing to draw.
     """
     metrics, curves = comparison.metrics, charts.curve_series(comparison)
-    across, up = comparison.natural, comparison.faithful
+    across, up = comparison.of_aspect(ASPECTS[1]), comparison.of_aspect(ASPECTS[0])
     figures = {
         "bars": charts.bar_chart(comparison, leading(up or metrics)) if metrics else None,
-        "front": charts.front_chart(comparison) if across and up else None,
+        "front": charts.front_chart(comparison, leading(across), leading(up))
+        if across and up
+        else None,
         "parallel": charts.parallel_chart(comparison, [m for m in metrics if m.shown]),
         "curves": charts.curve_chart(comparison, curves) if curves else None,
     }
@@ -151,9 +152,7 @@ def figures_of(comparison: Comparison) -> dict[str, Any]:
         **{name: figure and figure_dict(figure) for name, figure in figures.items()},
         "heads": [charts.described(one) for one in comparison.configurations],
         "numbers": {m.key: charts.metric_numbers(comparison, m) for m in metrics},
-        "fronts": {
-            f"{x.key} {y.key}": charts.front_places(comparison, x, y) for x in across for y in up
-        },
+        "fronts": {f"{x.key} {y.key}": comparison.front(x, y) for x in across for y in up},
         "references": charts.reference_systems(comparison),
         "series": curves,
         "titles": {name: charts.curve_title(comparison, name) for name in curves},
@@ -172,7 +171,7 @@ def script_data(
             {
                 "label": comparison.configurations[n].label,
                 "short": comparison.configurations[n].short_label,
-                "colour": charts.colour(n),
+                "colour": PALETTE[n % len(PALETTE)],
                 "runs": _runs(comparison.configurations[n], images),
                 "numbers": {metric.key: text[n, metric.key] for metric in shown},
             }
@@ -208,17 +207,6 @@ def _pairs(comparison: Comparison, metric: str, places: Sequence[int]) -> list[l
     return table.reindex(index=places, columns=places).fillna("").to_numpy().tolist()
 
 
-def _downloads(comparison: Comparison, stem: str) -> list[dict[str, str]]:
-    kinds = (("By configuration, CSV", "csv"), ("By run, CSV", "csv"), ("LaTeX", "x-tex"))
-    found = []
-    for (name, text), (label, kind) in zip(
-        tables.files(comparison, stem).items(), kinds, strict=True
-    ):
-        address = f"data:text/{kind};base64,{base64.b64encode(text.encode()).decode()}"
-        found.append({"name": name, "label": label, "address": address})
-    return found
-
-
 def _differences(found: Sequence[Configuration]) -> Markup:
     table = differences([one.runs[0] for one in found])
     named = table.set_axis([one.label for one in found], axis="columns")
@@ -230,8 +218,3 @@ def _plain_table(table: pd.DataFrame, header: bool = True) -> Markup:
     with pd.option_context("display.max_colwidth", None):
         html = table.to_html(index=False, header=header, border=0, justify="left")
     return Markup("" if table.empty else html)
-
-
-def _size(text: str) -> tuple[int, str]:
-    """Numbers as text by their size."""
-    return len(text), text

@@ -39,53 +39,55 @@ class Terms(NamedTuple):
         return f"seed{'s' if len(self.seeds) != 1 else ''} {', '.join(map(str, self.seeds))}"
 
 
-class Comparable(NamedTuple):
-    """`places` of the configurations that are ranked, and sentences why others are not."""
+def comparable(
+    configurations: Sequence[Configuration],
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Places of the configurations that are ranked, and sentences why others are not.
 
-    places: tuple[int, ...]
-    refusals: tuple[str, ...]
-
-
-def comparable(configurations: Sequence[Configuration]) -> Comparable:
-    """The configurations that more than half of those with results share their terms with.
-
-    Without such a majority there are none.
+    Ranked are those that more than half of those with results share their terms with; without
+    such a majority none.
     """
-    terms = {n: _terms(one) for n, one in enumerate(configurations) if one.finished}
+    terms = {
+        n: Terms(tuple(r.results.about["validation_hash"] for r in one.finished), one.seeds)
+        for n, one in enumerate(configurations)
+        if one.finished
+    }
     (common, count), *_ = Counter(terms.values()).most_common() or [(None, 0)]
     if common is None or count == len(terms):
-        return Comparable(tuple(terms), ())
+        return tuple(terms), ()
     labels = [one.label for one in configurations]
     if 2 * count <= len(terms) or count < 2:
-        return Comparable((), _why_nothing(labels, terms))
+        return (), _why_nothing({labels[n]: own for n, own in terms.items()})
     odd = {n: own for n, own in terms.items() if own != common}
     refusals = tuple(_why_not(labels[n], own, common) for n, own in odd.items())
-    return Comparable(tuple(n for n in terms if n not in odd), refusals)
+    return tuple(n for n in terms if n not in odd), refusals
 
 
-def _terms(one: Configuration) -> Terms:
-    hashes = [run.results.about["validation_hash"] for run in one.finished if run.results]
-    return Terms(tuple(hashes), one.seeds)
-
-
-def _why_nothing(labels: Sequence[str], terms: dict[int, Terms]) -> tuple[str, ...]:
-    by_hash: dict[str, list[str]] = {}
-    by_seeds: dict[str, list[str]] = {}
-    for n, own in terms.items():
-        by_hash.setdefault(own.hashes, []).append(labels[n])
-        by_seeds.setdefault(own.named_seeds, []).append(labels[n])
+def _why_nothing(terms: dict[str, Terms]) -> tuple[str, ...]:
+    """Sentences with the labels of the configurations that have the same terms."""
+    by_hash = _named([(own.hashes, label) for label, own in terms.items()])
+    by_seeds = _named([(own.named_seeds, label) for label, own in terms.items()])
     inputs = (
         "**Nothing is ranked: the configurations were measured on different inputs** "
-        f"({_named(by_hash)}). Measure every run on the same validation set, "
+        f"({' — '.join(by_hash)}). Measure every run on the same validation set, "
         "`python -m e2eve.evaluate run=… validation_set=FOLDER`, and give the folder's name here "
         "as `evaluation=NAME`."
     )
     seeds = (
         "**Nothing is ranked: the configurations have results of different seeds** "
-        f"({_named(by_seeds)}). Finish the missing runs."
+        f"({' — '.join(by_seeds)}). Finish the missing runs."
     )
-    found = ((inputs, by_hash), (seeds, by_seeds))
-    return tuple(text for text, groups in found if len(groups) > 1)
+    return tuple(t for t, groups in ((inputs, by_hash), (seeds, by_seeds)) if len(groups) > 1)
+
+
+def _named(pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Each first of the pairs with at most three of its seconds."""
+    texts = []
+    for name in dict.fromkeys(name for name, _ in pairs):
+        labels = [label for other, label in pairs if other == name]
+        more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
+        texts.append(f"{name}: {'; '.join(labels[:3])}{more}")
+    return texts
 
 
 def _why_not(label: str, own: Terms, common: Terms) -> str:
@@ -93,18 +95,8 @@ def _why_not(label: str, own: Terms, common: Terms) -> str:
     if own.seeds == common.seeds or set(own.validation) != set(common.validation):
         reasons.append(f"measured on {own.hashes}, the others on {common.hashes}")
     if own.seeds != common.seeds:
-        seeds = f"{own.named_seeds}, the others of {common.named_seeds}"
-        reasons.append(f"it has results of {seeds}")
+        reasons.append(f"it has results of {own.named_seeds}, the others of {common.named_seeds}")
     return f"**{label} is not ranked**: {'; '.join(reasons)}."
-
-
-def _named(groups: dict[str, list[str]]) -> str:
-    """Each group with at most three of its configurations."""
-    texts = []
-    for name, labels in groups.items():
-        more = f" and {len(labels) - 3} more" if len(labels) > 3 else ""
-        texts.append(f"{name}: {'; '.join(labels[:3])}{more}")
-    return " — ".join(texts)
 
 
 def pair_p_values(

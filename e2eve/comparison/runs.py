@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from e2eve.evaluation.results import METRICS, Results, read_results
@@ -38,9 +39,15 @@ class Run:
     curves: dict[str, Curve] = field(default_factory=dict)
 
     @cached_property
+    def leaves(self) -> dict[str, str]:
+        """What stands at each dotted name of the config, as text; a list is a leaf."""
+        flat = pd.json_normalize(self.config, sep=".").to_dict("records")
+        return {str(name): _text(value) for found in flat for name, value in found.items()}
+
+    @property
     def texts(self) -> dict[str, str]:
-        """What was chosen for each group of the config, and what stands at each dotted name."""
-        return {name: text_of(value) for name, value in dotted(self.config)} | self.choices
+        """`leaves`, and what was chosen for each group of the config."""
+        return self.leaves | self.choices
 
     @property
     def is_editor(self) -> bool:
@@ -170,16 +177,7 @@ def _merged(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     return {**config, "evaluation": {**kept, **chosen}, "sampling": sampling}
 
 
-def dotted(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted names and values of everything in nested dictionaries."""
-    for key, value in node.items():
-        yield f"{prefix}{key}", value
-        if isinstance(value, dict):
-            yield from dotted(value, f"{prefix}{key}.")
-
-
-def text_of(value: Any) -> str:
-    """A value of a config as text."""
+def _text(value: Any) -> str:
     if value is None:
         return ABSENT
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)

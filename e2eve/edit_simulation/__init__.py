@@ -1,13 +1,17 @@
-"""Edit simulation: from a plain picture to target, edit region and driver.
+"""Edit simulation: from a plain image to target, edit region and driver.
 
 Pure functions of numpy arrays; every random one takes the generator it draws from.
 """
 
-from e2eve.edit_simulation.brush import Brush
-from e2eve.edit_simulation.drivers import DriverCrop, crop_driver
-from e2eve.edit_simulation.free_form import FreeForm
-from e2eve.edit_simulation.regions import Block, Mixed, Region, RegionSampler
-from e2eve.edit_simulation.simulation import EditSimulation, Placement, SimulatedEdit
+from e2eve.edit_simulation.regions import Block, Brush, FreeForm, Mixed, Region, RegionSampler
+from e2eve.edit_simulation.simulation import (
+    CentreView,
+    DriverCrop,
+    EditSimulation,
+    Placement,
+    RandomView,
+    SimulatedEdit,
+)
 from e2eve.edit_simulation.transformations import (
     Blur,
     ColourJitter,
@@ -17,7 +21,6 @@ from e2eve.edit_simulation.transformations import (
     Scale,
     Transformation,
 )
-from e2eve.edit_simulation.view import CentreView, RandomView
 
 __all__ = [
     "Block",
@@ -39,5 +42,4 @@ __all__ = [
     "Scale",
     "SimulatedEdit",
     "Transformation",
-    "crop_driver",
 ]

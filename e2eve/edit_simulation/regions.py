@@ -1,18 +1,45 @@
 """Edit regions: which pixels of a square image are to be edited. All sizes are shares of the image.
 
-A region sampler is a callable `(side, rng) -> Region`. `Block` and `Mixed` are here, `FreeForm` and
-`Brush` in modules of their own.
+A region sampler is a callable `(side, rng) -> Region`: any class that a config names may be one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from math import cos, pi, sin, sqrt
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
-from jaxtyping import Bool
+from einops import rearrange
+from jaxtyping import Bool, Float, UInt8
 
-from e2eve.edit_simulation.checks import check_range
 from e2eve.geometry import Box
+
+_SUBPIXEL_BITS = 4  # outlines and strokes are rasterised at 1/16 pixel
+
+
+class Limited:
+    """A dataclass whose numbers lie within `LIMITS`.
+
+    Each is (words for a message, field, field, smallest, largest): the first field is at most the
+    second, and the same one where it is a single number.
+
+    Raises:
+        ValueError: unless smallest <= low <= high <= largest.
+    """
+
+    LIMITS: ClassVar[tuple[tuple[str, str, str, float, float], ...]] = ()
+
+    def __post_init__(self) -> None:
+        for words, first, second, smallest, largest in self.LIMITS:
+            low, high = getattr(self, first), getattr(self, second)
+            if smallest <= low <= high <= largest:
+                continue
+            given = f"{words} of {low}" if low == high else f"{words} from {low} to {high}"
+            order = ", the smaller first" if low > high else ""
+            raise ValueError(
+                f"The {given} is not possible, choose within {smallest} to {largest}{order}."
+            )
 
 
 class Region(NamedTuple):
@@ -39,7 +66,7 @@ class RegionSampler(Protocol):
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(Limited):
     """A square around a point drawn uniformly from the image, clipped to the image.
 
     Args:
@@ -49,8 +76,7 @@ class Block:
     min_side: float = 0.4
     max_side: float = 0.6
 
-    def __post_init__(self) -> None:
-        check_range("block side", self.min_side, self.max_side, 0.05, 1)
+    LIMITS = (("block side", "min_side", "max_side", 0.05, 1),)
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:
         block = max(1, round(side * rng.uniform(self.min_side, self.max_side)))
@@ -89,3 +115,203 @@ class Mixed:
         weights = np.array([self.weights[name] for name in names], dtype=float)
         chosen = rng.choice(len(names), p=weights / weights.sum())
         return self.regions[names[chosen]](side, rng)
+
+
+# Free form: smooth random blobs.
+_CANDIDATES = 8  # blobs drawn at once, of which the first that is round enough is taken
+_ROUNDNESS = 0.5  # least 4 pi area / perimeter**2 that is round enough: 1 is a circle, 0 a line
+_STEPS = 16  # points of the outline on each curve between two corners
+_CORRECTIONS = 12  # of the scale at most, until the area is right
+_TOLERANCE = 0.01  # error of the area, as a share of it
+
+_T = np.linspace(0, 1, _STEPS, endpoint=False)
+_BERNSTEIN = np.stack([(1 - _T) ** 3, 3 * _T * (1 - _T) ** 2, 3 * _T**2 * (1 - _T), _T**3])
+
+
+@dataclass(frozen=True)
+class FreeForm(Limited):
+    """A smooth blob around a point drawn uniformly from the image, clipped to the image.
+
+    The area is drawn uniformly too, and the blob is scaled until its part inside the image has it:
+    blobs at the border are as large as those in the middle.
+
+    Args:
+        min_area, max_area: range of the area, as a share of the image area; kept to within 1 % or
+            a pixel.
+        points: number of points that the outline runs through.
+        edginess: 0 gives the roundest outline, 1 a polygon.
+    """
+
+    min_area: float = 0.05
+    max_area: float = 0.6
+    points: int = 7
+    edginess: float = 0.1
+
+    LIMITS = (
+        ("free-form area", "min_area", "max_area", 0.01, 0.8),
+        ("number of points", "points", "points", 3, 100),
+        ("edginess", "edginess", "edginess", 0, 1),
+    )
+
+    def __call__(self, side: int, rng: np.random.Generator) -> Region:
+        area = side * side * rng.uniform(self.min_area, self.max_area)
+        blobs = outlines(_scattered(_CANDIDATES, self.points, rng), self.edginess)
+        blob = _first_round(blobs)
+        centre = rng.uniform(0, side, size=2)
+        scale = sqrt(area)
+        for _ in range(_CORRECTIONS):
+            mask = _filled(blob * scale + centre, side)
+            covered = max(1, cv2.countNonZero(mask))
+            if abs(covered - area) <= max(1, _TOLERANCE * area):
+                break
+            # Area grows as scale**2, and less where the image clips: the exponent suits both.
+            scale *= (area / covered) ** 0.7
+        return Region.of_mask(mask.view(bool))
+
+
+def _first_round(blobs: Float[np.ndarray, "batch outline 2"]) -> Float[np.ndarray, "outline 2"]:
+    """The first blob that is round enough, or the roundest; of area 1, around its mean."""
+    areas, perimeters = _measured(blobs)
+    roundness = np.minimum(4 * np.pi * areas / perimeters**2, _ROUNDNESS)
+    chosen = int(np.argmax(roundness))
+    return (blobs[chosen] - blobs[chosen].mean(axis=0)) / np.sqrt(areas[chosen])
+
+
+def _filled(outline: Float[np.ndarray, "outline 2"], side: int) -> UInt8[np.ndarray, "side side"]:
+    """1 inside the outline, which is in pixels and may leave the image."""
+    mask = np.zeros((side, side), dtype=np.uint8)
+    fixed_point = np.rint((outline - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
+    return cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
+
+
+def _scattered(
+    batch: int, points: int, rng: np.random.Generator
+) -> Float[np.ndarray, "batch points 2"]:
+    """Random points around an ellipse, one in each sector, kept apart by a fifth of a sector."""
+    sectors = np.arange(points) + 0.8 * rng.random((batch, points))
+    angles = 2 * np.pi / points * sectors
+    radii = rng.uniform(0.35, 1, size=(batch, points))
+    x, y = radii * np.cos(angles), radii * np.sin(angles) * rng.uniform(0.5, 1, size=(batch, 1))
+    turn = rng.uniform(0, np.pi, size=(batch, 1))
+    return np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], -1)
+
+
+def outlines(
+    points: Float[np.ndarray, "batch points 2"], edginess: float
+) -> Float[np.ndarray, "batch outline 2"]:
+    """Closed curves through points, which are visited in the order of their angle from their mean.
+
+    Between neighbours runs a cubic Bézier curve. Its direction at a point is that from the point
+    before to the point after, and its handles are (1 - edginess) / 3 of the distance long.
+    """
+    from_mean = points - points.mean(axis=1, keepdims=True)
+    order = np.argsort(np.arctan2(from_mean[..., 1], from_mean[..., 0]), axis=1)
+    start = np.take_along_axis(points, order[..., None], axis=1)
+    end = _following(start)
+    direction = end - np.concatenate([start[:, -1:], start[:, :-1]], axis=1)
+    direction /= _lengths(direction)[..., None] + 1e-9
+    handle = _lengths(end - start)[..., None] * (1 - edginess) / 3
+    controls = np.stack(
+        [start, start + handle * direction, end - handle * _following(direction), end]
+    )
+    curves = np.tensordot(_BERNSTEIN, controls, axes=(0, 0))
+    return rearrange(curves, "step batch point xy -> batch (point step) xy")
+
+
+def _following(ring: Float[np.ndarray, "batch n xy"]) -> Float[np.ndarray, "batch n xy"]:
+    """The next point of each, the first after the last: a fifth of the time of `np.roll`."""
+    return np.concatenate([ring[:, 1:], ring[:, :1]], axis=1)
+
+
+def _lengths(vectors: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch"]:
+    x, y = vectors[..., 0], vectors[..., 1]
+    return np.sqrt(x * x + y * y)
+
+
+def _measured(
+    curves: Float[np.ndarray, "batch outline 2"],
+) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
+    """Areas by the shoelace formula, and perimeters."""
+    ahead = _following(curves)
+    cross = curves[..., 0] * ahead[..., 1] - curves[..., 1] * ahead[..., 0]
+    return np.abs(cross.sum(axis=1)) / 2, _lengths(curves - ahead).sum(axis=1)
+
+
+# Brush: strokes as a person paints them.
+_STEP = 0.04  # distance between two places of the brush, as a share of the image side
+_BEND = 0.14  # radian, standard deviation of the change of curvature at each step
+
+
+@dataclass(frozen=True)
+class Brush(Limited):
+    """Thick, curving strokes of varying width, each begun where something is painted already.
+
+    The area is drawn uniformly; strokes are painted until it is reached, so that it is exceeded by
+    at most the last step of the brush.
+
+    Args:
+        min_area, max_area: range of the area, as a share of the image area.
+        min_width, max_width: range of the brush's width, as a share of the image side; it wanders
+            between them along a stroke.
+        min_length, max_length: range of the length of a stroke, as a share of the image side.
+    """
+
+    min_area: float = 0.05
+    max_area: float = 0.4
+    min_width: float = 0.12
+    max_width: float = 0.25
+    min_length: float = 0.3
+    max_length: float = 1.0
+
+    LIMITS = (
+        ("brushed area", "min_area", "max_area", 0.01, 0.9),
+        ("brush width", "min_width", "max_width", 0.05, 0.5),
+        ("stroke length", "min_length", "max_length", 0.05, 10),
+    )
+
+    def __call__(self, side: int, rng: np.random.Generator) -> Region:
+        area = side * side * rng.uniform(self.min_area, self.max_area)
+        mask = np.zeros((side, side), dtype=np.uint8)
+        x, y = rng.uniform(0.1, 0.9, size=2).tolist()
+        while True:
+            for dab in self._stroke(x, y, rng):
+                _paint(mask, dab)
+                if cv2.countNonZero(mask) >= area:
+                    return Region.of_mask(mask.view(bool))
+            row, column = divmod(int(rng.choice(np.flatnonzero(mask))), side)
+            x, y = (column + 0.5) / side, (row + 0.5) / side
+
+    def _stroke(self, x: float, y: float, rng: np.random.Generator) -> Iterator["_Dab"]:
+        """A walk whose curvature wanders; it bounces off the image borders."""
+        steps = max(1, round(rng.uniform(self.min_length, self.max_length) / _STEP))
+        widths = rng.uniform(self.min_width, self.max_width, size=3)
+        widths = np.interp(np.linspace(0, 2, steps), np.arange(3), widths).tolist()
+        bends = rng.normal(0, _BEND, size=steps).tolist()
+        heading, curvature = rng.uniform(0, 2 * pi), 0.0
+        for width, bend in zip(widths, bends, strict=True):
+            curvature = 0.8 * curvature + bend
+            heading += curvature
+            end_x, end_y = x + _STEP * cos(heading), y + _STEP * sin(heading)
+            if not 0 <= end_x <= 1:
+                heading, end_x = pi - heading, min(max(end_x, 0.0), 1.0)
+            if not 0 <= end_y <= 1:
+                heading, end_y = -heading, min(max(end_y, 0.0), 1.0)
+            yield _Dab(x, y, end_x, end_y, width)
+            x, y = end_x, end_y
+
+
+class _Dab(NamedTuple):
+    """One step of the brush; everything as shares of the image side."""
+
+    start_x: float
+    start_y: float
+    end_x: float
+    end_y: float
+    width: float
+
+
+def _paint(mask: np.ndarray, dab: _Dab) -> None:
+    side = mask.shape[0]
+    ends = [round((place * side - 0.5) * 2**_SUBPIXEL_BITS) for place in dab[:4]]
+    thickness = max(1, round(dab.width * side))
+    cv2.line(mask, ends[:2], ends[2:], 1, thickness, shift=_SUBPIXEL_BITS)

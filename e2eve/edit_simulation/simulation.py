@@ -1,21 +1,124 @@
-"""A training example made from one plain image: view, region, driver crop, transformations."""
+"""A training example made from one plain image: view, region, driver crop, transformations.
+
+The view is the square of the image that becomes the target; the driver is cut out of the target
+inside the region, and transformed before it is resized.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from e2eve.data.images import resize
-from e2eve.edit_simulation.checks import check_range
-from e2eve.edit_simulation.drivers import DriverCrop, RegionTooThinError, crop_driver
-from e2eve.edit_simulation.regions import Region, RegionSampler
+from e2eve.data.images import resize, square
+from e2eve.edit_simulation.regions import Limited, Region, RegionSampler
 from e2eve.edit_simulation.transformations import Transformation
-from e2eve.edit_simulation.view import CentreView, RandomView
 from e2eve.geometry import Box
 
+_LARGE = 0.8  # an inscribed square is large from this share of the largest one's side
 _DRAWS = 100  # regions drawn before giving up, where they are too thin for a driver
+
+
+@dataclass(frozen=True)
+class RandomView(Limited):
+    """A random square of the image, resized, and flipped left to right at times.
+
+    Args:
+        min_area, max_area: range of the square's area, as a share of the largest square that the
+            image holds; drawn uniformly, as is the place.
+        flip: probability of a horizontal flip.
+    """
+
+    min_area: float = 0.75
+    max_area: float = 1.0
+    flip: float = 0.5
+
+    LIMITS = (
+        ("area", "min_area", "max_area", 0.01, 1),
+        ("flip", "flip", "flip", 0, 1),
+    )
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "height width 3"], side: int, rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "side side 3"]:
+        height, width = image.shape[:2]
+        share = sqrt(rng.uniform(self.min_area, self.max_area))
+        crop = max(1, round(min(height, width) * share))
+        top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
+        view = resize(image[top : top + crop, left : left + crop], side, side)
+        return cv2.flip(view, 1) if rng.random() < self.flip else np.ascontiguousarray(view)
+
+
+@dataclass(frozen=True)
+class CentreView:
+    """The largest centred square of the image, resized: nothing random, for validation."""
+
+    def __call__(
+        self, image: UInt8[np.ndarray, "height width 3"], side: int, rng: np.random.Generator
+    ) -> UInt8[np.ndarray, "side side 3"]:
+        return square(image, side)
+
+
+class RegionTooThinError(ValueError):
+    """The region holds no square of the smallest side allowed."""
+
+
+@dataclass(frozen=True)
+class DriverCrop(Limited):
+    """A random square that lies wholly inside the region.
+
+    In a block it may lie anywhere, and alpha is measured on the shorter side. In any other region
+    it lies in a large inscribed square, on whose side alpha is measured: a pixel is drawn uniformly
+    from those on which a square of at least 0.8 times the largest side can be centred.
+
+    Args:
+        alpha_min, alpha_max: range of the driver's side, as a share of the region's side.
+        position_augmentation: whether the place within the block or the inscribed square is drawn
+            uniformly; otherwise the driver is at its centre.
+        min_side: smallest side in pixels; a driver that alpha makes smaller gets this side.
+    """
+
+    alpha_min: float = 0.6
+    alpha_max: float = 0.6
+    position_augmentation: bool = True
+    min_side: int = 4
+
+    LIMITS = (
+        ("driver alpha", "alpha_min", "alpha_max", 0.05, 1),
+        ("smallest driver side", "min_side", "min_side", 1, 1024),
+    )
+
+    def __call__(self, region: Region, rng: np.random.Generator) -> Box:
+        """Raises RegionTooThinError, a ValueError, where no square of `min_side` pixels fits."""
+        frame = region.box if region.is_block else large_square(region, rng)
+        longest = min(frame.width, frame.height)
+        if longest < self.min_side:
+            raise RegionTooThinError(
+                f"The largest square found inside the region has {longest} pixels per side, a "
+                f"driver needs {self.min_side}; paint a thicker region or lower min_side."
+            )
+        side = max(self.min_side, round(longest * rng.uniform(self.alpha_min, self.alpha_max)))
+        spare = np.array([frame.width - side, frame.height - side])
+        place = rng.integers(spare + 1) if self.position_augmentation else spare // 2
+        right, down = place.tolist()
+        return Box(0, 0, side, side).shifted(frame.left + right, frame.top + down)
+
+
+def large_square(region: Region, rng: np.random.Generator) -> Box:
+    """A random one of the large squares, of odd side, that hold pixels of the region only."""
+    box = region.box
+    cut = region.mask[box.top : box.bottom, box.left : box.right].view(np.uint8)
+    inside = cv2.copyMakeBorder(cut, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    reach = cv2.distanceTransform(inside, cv2.DIST_C, 3)
+    least = (_LARGE * (2 * reach.max() - 1) + 1) / 2
+    centres = np.flatnonzero(reach >= least)
+    row, column = divmod(int(centres[rng.integers(centres.size)]), reach.shape[1])
+    radius = int(reach[row, column]) - 1
+    square = Box(column - radius, row - radius, column + radius + 1, row + radius + 1)
+    return square.shifted(box.left - 1, box.top - 1)
 
 
 class Placement(NamedTuple):
@@ -38,14 +141,14 @@ class SimulatedEdit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EditSimulation:
+class EditSimulation(Limited):
     """Simulates edits of square images: target, region, and a driver from inside the region.
 
     A region too thin to hold a driver is drawn again, up to 100 times.
 
     Args:
         image_size, driver_size: sides in pixels of the target and of the driver.
-        view: makes the square target from a picture of any size.
+        view: makes the square target from an image of any size.
         region: draws the edit region.
         driver: draws the driver crop in the region.
         transformations: what happens to the driver between its crop and its resizing, in this
@@ -59,20 +162,21 @@ class EditSimulation:
     driver: DriverCrop
     transformations: Mapping[str, Transformation] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        check_range("image_size in pixels", self.image_size, self.image_size, 16, 4096)
-        check_range("driver_size in pixels", self.driver_size, self.driver_size, 4, 4096)
+    LIMITS = (
+        ("image_size in pixels", "image_size", "image_size", 16, 4096),
+        ("driver_size in pixels", "driver_size", "driver_size", 4, 4096),
+    )
 
     def __call__(
         self, image: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
-        """The edit that one picture of any size and the state of the generator give."""
+        """The edit that one image of any size and the state of the generator give."""
         return self.on_square(self.view(image, self.image_size, rng), rng)
 
     def on_square(
         self, target: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
-        """Without the view, on a picture that has `image_size` already; a ValueError otherwise."""
+        """Without the view, on an image that has `image_size` already; a ValueError otherwise."""
         return self.at(target, self.place(rng), rng)
 
     def place(self, rng: np.random.Generator) -> Placement:
@@ -128,5 +232,15 @@ class EditSimulation:
     def driver_from(
         self, image: UInt8[np.ndarray, "height width 3"], driver_box: Box
     ) -> UInt8[np.ndarray, "driver_size driver_size 3"]:
-        """The driver that another image gives at this box: resized, nothing random."""
-        return crop_driver(image, driver_box, self.driver_size)
+        """The driver that another image gives at this box: resized, nothing random.
+
+        Raises:
+            ValueError: when the box leaves the image.
+        """
+        height, width = image.shape[:2]
+        if not Box(0, 0, width, height).contains(driver_box):
+            raise ValueError(
+                f"The driver {driver_box} leaves the image of {width} by {height} pixels, resize "
+                "the image to the side that the box was drawn for."
+            )
+        return resize(driver_box.crop(image), self.driver_size, self.driver_size)

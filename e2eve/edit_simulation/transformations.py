@@ -1,6 +1,6 @@
 """Random transformations of the driver, between its crop and its resizing.
 
-Each is a callable `(driver, rng) -> driver` on a square picture whose size it keeps. They see the
+Each is a callable `(driver, rng) -> driver` on a square image whose size it keeps. They see the
 crop only: what a geometric one needs from beyond the border is mirrored. The published settings use
 none of them.
 """
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from e2eve.edit_simulation.checks import check_range
+from e2eve.edit_simulation.regions import Limited
 
 Driver = UInt8[np.ndarray, "side side 3"]
 
@@ -24,13 +24,12 @@ class Transformation(Protocol):
 
 
 @dataclass(frozen=True)
-class PositionJitter:
-    """Moves the picture in both directions by up to `max_shift`, a share of its side, 0 to 1."""
+class PositionJitter(Limited):
+    """Moves the image in both directions by up to `max_shift`, a share of its side, 0 to 1."""
 
     max_shift: float = 0.1
 
-    def __post_init__(self) -> None:
-        check_range("shift", self.max_shift, self.max_shift, 0, 1)
+    LIMITS = (("shift", "max_shift", "max_shift", 0, 1),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         right, down = rng.uniform(-self.max_shift, self.max_shift, size=2) * len(driver)
@@ -38,30 +37,28 @@ class PositionJitter:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Limited):
     """Enlarges (above 1) or shrinks (below 1) the content about the centre."""
 
     min_scale: float = 0.8
     max_scale: float = 1.25
 
-    def __post_init__(self) -> None:
-        check_range("scale", self.min_scale, self.max_scale, 0.25, 4)
+    LIMITS = (("scale", "min_scale", "max_scale", 0.25, 4),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         return _warped(driver, scale=rng.uniform(self.min_scale, self.max_scale))
 
 
 @dataclass(frozen=True)
-class Rotation:
+class Rotation(Limited):
     """Turns about the centre by up to `max_angle` degrees, 0 to 180, either way.
 
-    The picture is enlarged by just so much that no corner has to be made up.
+    The image is enlarged by just so much that no corner has to be made up.
     """
 
     max_angle: float = 15.0
 
-    def __post_init__(self) -> None:
-        check_range("angle", self.max_angle, self.max_angle, 0, 180)
+    LIMITS = (("angle", "max_angle", "max_angle", 0, 180),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         angle = rng.uniform(-self.max_angle, self.max_angle)
@@ -69,20 +66,19 @@ class Rotation:
 
 
 @dataclass(frozen=True)
-class Flip:
+class Flip(Limited):
     """Swaps left and right with a probability."""
 
     probability: float = 0.5
 
-    def __post_init__(self) -> None:
-        check_range("flip", self.probability, self.probability, 0, 1)
+    LIMITS = (("flip", "probability", "probability", 0, 1),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         return cv2.flip(driver, 1) if rng.random() < self.probability else driver
 
 
 @dataclass(frozen=True)
-class ColourJitter:
+class ColourJitter(Limited):
     """Changes brightness, contrast, saturation and hue, in this order.
 
     Args:
@@ -96,11 +92,12 @@ class ColourJitter:
     saturation: float = 0.2
     hue: float = 0.05
 
-    def __post_init__(self) -> None:
-        check_range("brightness", self.brightness, self.brightness, 0, 1)
-        check_range("contrast", self.contrast, self.contrast, 0, 1)
-        check_range("saturation", self.saturation, self.saturation, 0, 1)
-        check_range("hue", self.hue, self.hue, 0, 0.5)
+    LIMITS = (
+        ("brightness", "brightness", "brightness", 0, 1),
+        ("contrast", "contrast", "contrast", 0, 1),
+        ("saturation", "saturation", "saturation", 0, 1),
+        ("hue", "hue", "hue", 0, 0.5),
+    )
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         amounts = np.array([self.brightness, self.contrast, self.saturation, self.hue])
@@ -117,13 +114,12 @@ class ColourJitter:
 
 
 @dataclass(frozen=True)
-class Blur:
+class Blur(Limited):
     """Gaussian blur of up to `max_sigma`, a share of the side, 0 to 0.5."""
 
     max_sigma: float = 0.03
 
-    def __post_init__(self) -> None:
-        check_range("blur", self.max_sigma, self.max_sigma, 0, 0.5)
+    LIMITS = (("blur", "max_sigma", "max_sigma", 0, 0.5),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         sigma = rng.uniform(0, self.max_sigma) * len(driver)
@@ -166,6 +162,6 @@ def _grey(
 def _hue_turned(
     colours: Float32[np.ndarray, "height width 3"], circles: float
 ) -> Float32[np.ndarray, "height width 3"]:
-    hsv = cv2.cvtColor(colours, cv2.COLOR_RGB2HSV)  # hue in degrees for float pictures
+    hsv = cv2.cvtColor(colours, cv2.COLOR_RGB2HSV)  # hue in degrees for float images
     hsv[..., 0] = (hsv[..., 0] + 360 * circles) % 360
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

@@ -3,8 +3,6 @@
 A window is a `Box` in pixels of the source; it may reach outside an image that is too narrow.
 """
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
@@ -60,49 +58,45 @@ def reduced(
     return cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) > 0
 
 
-class Stencil(NamedTuple):
-    """Where an edit shows, made once for all edits of a region; arrays are as large as the box."""
+def edit_weights(
+    region: Bool[np.ndarray, "height width"], feather: float
+) -> Float[np.ndarray, "box_height box_width"]:
+    """How much of an edit shows, from 0 outside the region to 1, in the region's bounding box.
 
-    box: Box  # bounding box of the region, in pixels of the source
-    solid: Bool[np.ndarray, "box_height box_width"]  # the edit alone
-    rim: Bool[np.ndarray, "box_height box_width"]  # source and edit mixed
-    weights: Float[np.ndarray, "rim_pixels 1"]  # of the edit in the rim, between 0 and 1
-
-
-def stencil(region: Bool[np.ndarray, "height width"], feather: float) -> Stencil:
-    """The region with a rim inside it, `feather` pixels wide; 0 for none.
-
-    In the rim an edit's weight grows with the Euclidean distance to the nearest pixel outside the
-    region. The image's border is no such pixel.
+    In a rim inside the region, `feather` pixels wide, the weight grows with the Euclidean distance
+    to the nearest pixel outside it. The image's border is no such pixel.
     """
     height, width = region.shape
     box = Box.around(region)
     if region.all():  # nothing outside that a distance could be measured to
-        return Stencil(box, region, ~region, np.ones((0, 1), np.float32))
+        return np.ones(region.shape, np.float32)
     ring = Box(box.left - 1, box.top - 1, box.right + 1, box.bottom + 1).clipped(width, height)
     levels = ring.crop(region).astype(np.uint8)
     distances = cv2.distanceTransform(levels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    distances = box.shifted(-ring.left, -ring.top).crop(distances)
-    solid = distances >= 1 + feather
-    rim = (distances > 0) & ~solid
-    return Stencil(box, solid, rim, distances[rim][:, None] / (1 + feather))
+    return np.minimum(box.shifted(-ring.left, -ring.top).crop(distances) / (1 + feather), 1)
 
 
 def composed(
     source: UInt8[np.ndarray, "height width 3"],
-    stencil: Stencil,
+    box: Box,
+    weights: Float[np.ndarray, "box_height box_width"],
     window: Box,
     edit: UInt8[np.ndarray, "side side 3"],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """The source with the edit of its window inside the region; outside, the very same pixels."""
-    box, rim = stencil.box, stencil.rim
+    """The source with the edit of its window inside the region; outside, the very same pixels.
+
+    Args:
+        box: bounding box of the region, in pixels of the source.
+        weights: of the region, see `edit_weights`.
+    """
     patch = resize(edit, window.width, window.height)
     patch = box.shifted(-window.left, -window.top).crop(patch)
     result = source.copy()
     place = box.crop(result)
-    mixed = place[rim] + stencil.weights * (patch[rim].astype(np.float32) - place[rim])
+    rim = (weights > 0) & (weights < 1)  # alone computed with: it is thin, and images are large
+    mixed = place[rim] + weights[rim, None] * (patch[rim].astype(np.float32) - place[rim])
     place[rim] = np.rint(mixed).astype(np.uint8)
-    np.copyto(place, patch, where=stencil.solid[..., None])
+    np.copyto(place, patch, where=weights[..., None] == 1)
     return result
 
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import resize, square, to_tensor
-from e2eve.editing.compositing import composed, cut, pasted, reduced, stencil, window_around
+from e2eve.editing.compositing import composed, cut, edit_weights, pasted, reduced, window_around
 from e2eve.editing.inputs import ImageInput, RegionInput, as_image, as_region
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.metrics.retrieval import sweep_distances, sweep_features
-from e2eve.reporting.grid import outlined, picture_grid
+from e2eve.reporting.grid import image_grid, outlined
 from e2eve.reporting.outputs import new_folder
 
 FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share of the window
@@ -61,7 +61,7 @@ class Edits:
         ranked = [f"#{n}  score {score:.2f}" for n, score in enumerate(self.scores, start=1)]
         captions = ["source and region", "driver", *ranked]
         starts = range(0, len(cells), COLUMNS)
-        return picture_grid(
+        return image_grid(
             [cells[start : start + COLUMNS] for start in starts],
             cell=CELL,
             captions=[captions[start : start + COLUMNS] for start in starts],
@@ -175,11 +175,11 @@ class EditRequest:
         box = Box.around(self.window_region)
         distances = driver_distances(extractor, drawn, box, self.driver)
         order = [int(number) for number in np.argsort(distances, kind="stable")]
-        cut_out = stencil(self.region, FEATHER * self.window.width)
+        weights = edit_weights(self.region, FEATHER * self.window.width)
+        place = (Box.around(self.region), weights, self.window)
         return Edits(
             images=[
-                Image.fromarray(composed(self.source, cut_out, self.window, drawn[number]))
-                for number in order
+                Image.fromarray(composed(self.source, *place, drawn[number])) for number in order
             ],
             scores=[-float(distances[number]) for number in order],
             numbers=order,

@@ -24,9 +24,9 @@ from e2eve.evaluation.results import (
     Results,
 )
 from e2eve.evaluation.systems import SYSTEMS, paste
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.metrics.base import EditMetric, margin
-from e2eve.reporting.grid import outlined, picture_grid
+from e2eve.reporting.grid import image_grid, outlined
 
 Measured = Mapping[str, Mapping[str, EditMetric]]
 """Metrics with what they have measured, by system and key."""
@@ -96,7 +96,7 @@ class Evaluation:
             captions.append([None] * 3 + [f"{distances[i]:.2f}" for i in order])
         headings = ["source, region", "driver", "paste", "best sample"]
         headings += [str(rank) for rank in range(2, self.images.shape[1] + 1)]
-        return picture_grid(rows, headings, cell=cell, captions=captions)
+        return image_grid(rows, headings, cell=cell, captions=captions)
 
     def save(self, folder: str | Path) -> Path:
         """Writes metrics.json, samples.png, samples.csv, inputs.csv and samples/inputs/ID.png.

@@ -24,11 +24,17 @@ from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
 from e2eve.evaluation.systems import SYSTEMS, evaluated_batches, input_batch, mismatch_shift
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.evaluation.validation_set import ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance, build_extractor, build_perceptual
-from e2eve.features.base import PooledMaps, maps_name
+from e2eve.features import (
+    FeatureExtractor,
+    PerceptualDistance,
+    PooledMaps,
+    build_extractor,
+    build_perceptual,
+)
 from e2eve.features.crops import features_of
+from e2eve.features.frozen import maps_name
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent

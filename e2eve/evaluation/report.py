@@ -89,7 +89,7 @@ def write_report(
     about, infos = evaluation.results.about, evaluation.results.infos
     page = Page(title, f"{about['inputs']} unpaired inputs, {about['num_samples']} samples each")
     page.text(TASK).highlights(findings(evaluation.results))
-    page.section("Samples").picture(
+    page.section("Samples").image(
         evaluation.picture(),
         f"The first {min(about['shown'], about['inputs'])} inputs of the validation set, none "
         "chosen. Samples are ordered by the distance of their region to the driver in feature "

@@ -4,12 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
-
-Positive = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
+from e2eve.config import NonNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,7 @@ class DrawingSettings:
     seed: int = 0
     batch_size: Positive = 16
     shown: Positive = 8
-    saved: NotNegative = 24
+    saved: NonNegative = 24
 
 
 @dataclass(frozen=True)

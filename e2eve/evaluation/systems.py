@@ -16,7 +16,7 @@ from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
 from e2eve.editing.compositing import pasted
 from e2eve.editor import Editor
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
 from e2eve.metrics.base import EvaluatedBatch, InputBatch, InputNLL, MetricNetworks
 from e2eve.transformer import SamplingSettings

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from e2eve.data.images import to_uint8
 from e2eve.reporting.charts import curve_charts
-from e2eve.reporting.grid import picture_grid
+from e2eve.reporting.grid import image_grid
 from e2eve.reporting.page import Highlight, Page
 from e2eve.runs import RunFolder, read_curves
 from e2eve.tokenizers import Tokenizer
@@ -34,7 +34,7 @@ def reconstruction_grid(
     for start in range(0, len(given), columns):
         rows += [list(given[start : start + columns]), list(made[start : start + columns])]
         labels += ["image", "tokenized"]
-    return picture_grid(rows, labels=labels, cell=128)
+    return image_grid(rows, labels=labels, cell=128)
 
 
 def tokenizer_report(
@@ -52,7 +52,7 @@ def tokenizer_report(
     ]
     page.highlights([*figures, Highlight(f"{parameters:.1f} M", "Parameters")])
     grid = reconstruction_grid(tokenizer.eval(), images)
-    page.section("Reconstructions").picture(grid, "Validation images, none chosen.")
+    page.section("Reconstructions").image(grid, "Validation images, none chosen.")
     page.section("Training")
     for chart in curve_charts(read_curves(run.curves)):
         page.chart(chart)

@@ -16,9 +16,8 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.inputs import as_mask
-from e2eve.evaluation.validation_set import FORMAT, ValidationInput, ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.base import PooledMaps
+from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
+from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
 from e2eve.features.crops import features_of, region_features
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
@@ -27,7 +26,7 @@ from e2eve.reporting.progress import Report, silent
 log = logging.getLogger(__name__)
 
 
-class Plan(NamedTuple):
+class ImageRoles(NamedTuple):
     """Which images of the data set are used for what."""
 
     inputs: list[int]
@@ -35,17 +34,17 @@ class Plan(NamedTuple):
     references: list[int]
     distractors: list[int]  # two more than are needed at a time
 
-    def of(self, indices: Sequence[int]) -> "Plan":
+    def of(self, indices: Sequence[int]) -> "ImageRoles":
         """The plan for these images of a larger data set."""
         inputs, references, distractors = (
             [indices[n] for n in part] for part in (self.inputs, self.references, self.distractors)
         )
-        return Plan(inputs, self.origins, references, distractors)
+        return ImageRoles(inputs, self.origins, references, distractors)
 
 
 def draw_plan(
     length: int, num_inputs: int, num_distractors: int, num_references: int, seed: int
-) -> Plan:
+) -> ImageRoles:
     """Inputs come first in a random order; references and distractors are other images as long
     as there are any.
 
@@ -75,7 +74,7 @@ def draw_plan(
     origins = np.empty_like(cycle)
     origins[cycle] = np.roll(cycle, -1)
     others = np.roll(order, -num_inputs).tolist()
-    return Plan(
+    return ImageRoles(
         order[:num_inputs].tolist(),
         origins.tolist(),
         others[:num_references],
@@ -160,7 +159,7 @@ def distinct(images: Images) -> list[int]:
 
 
 def _built(
-    plan: Plan,
+    plan: ImageRoles,
     scenes: Scenes,
     extractor: FeatureExtractor,
     perceptual: PerceptualDistance | None,
@@ -168,23 +167,32 @@ def _built(
     name: str,
     progress: Report,
 ) -> ValidationSet:
-    simulation = scenes.simulation
+    simulation, names = scenes.simulation, scenes.names(plan.inputs)
     sources = np.stack([scenes.view(index) for index in plan.inputs])
     places = [scenes.place(index, n) for n, index in enumerate(plan.inputs)]
-    origin_boxes = [
-        (place if same_place else places[origin]).driver_box
-        for place, origin in zip(places, plan.origins, strict=True)
-    ]
-    drivers = _cut(simulation, sources[plan.origins], origin_boxes)
+    pairs = list(zip(places, plan.origins, strict=True))
+    boxes = [(place if same_place else places[origin]).driver_box for place, origin in pairs]
+    drivers = _cut(simulation, sources[plan.origins], boxes)
     retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
     features = ReferenceFeatures(
         *_reference_features(scenes, plan, extractor, progress),
         sources=features_of(extractor, sources),
         drivers=features_of(retrieval, drivers),
-        distractors=_distractor_features(scenes, plan, origin_boxes, retrieval, progress),
+        distractors=_distractor_features(scenes, plan, boxes, retrieval, progress),
+    )
+    inputs = tuple(
+        ValidationInput(
+            id=f"{n:05d}",
+            source=names[n],
+            driver=names[origin],
+            region_box=place.region.box,
+            driver_box=boxes[n],
+            paired_driver_box=place.driver_box,
+        )
+        for n, (place, origin) in enumerate(pairs)
     )
     return ValidationSet(
-        inputs=_inputs(plan, scenes.names(plan.inputs), places, origin_boxes),
+        inputs=inputs,
         sources=sources,
         regions=np.stack([place.region.mask for place in places]),
         drivers=drivers,
@@ -198,24 +206,17 @@ def _built(
             "extractor": extractor.name,
             "retrieval": retrieval.name,
             "same_place": same_place,
-            **_manifest(scenes, plan),
+            "inputs": len(plan.inputs),
+            "distractors": len(plan.distractors) - 2,
+            "references": len(plan.references),
+            "references_that_are_sources": len(set(plan.inputs) & set(plan.references)),
+            "image_size": simulation.image_size,
+            "driver_size": simulation.driver_size,
+            "seed": scenes.seed,
+            "given_masks": None if scenes.masks is None else len(scenes.masks),
+            "region": described(simulation.region),
+            "driver": described(simulation.driver),
         },
-    )
-
-
-def _inputs(
-    plan: Plan, names: Sequence[str], places: Sequence[Placement], driver_boxes: Sequence[Box]
-) -> tuple[ValidationInput, ...]:
-    return tuple(
-        ValidationInput(
-            id=f"{n:05d}",
-            source=names[n],
-            driver=names[origin],
-            region_box=places[n].region.box,
-            driver_box=driver_boxes[n],
-            paired_driver_box=places[n].driver_box,
-        )
-        for n, origin in enumerate(plan.origins)
     )
 
 
@@ -227,7 +228,7 @@ def _cut(
 
 
 def _reference_features(
-    scenes: Scenes, plan: Plan, extractor: FeatureExtractor, progress: Report
+    scenes: Scenes, plan: ImageRoles, extractor: FeatureExtractor, progress: Report
 ) -> tuple[Float[Tensor, "references dim"], Float[Tensor, "references dim"]]:
     """Of whole images, and of a region of each."""
     whole, regions, step = [], [], 64
@@ -244,7 +245,7 @@ def _reference_features(
 
 def _distractor_features(
     scenes: Scenes,
-    plan: Plan,
+    plan: ImageRoles,
     boxes: Sequence[Box],
     retrieval: FeatureExtractor,
     progress: Report,
@@ -261,30 +262,11 @@ def _distractor_features(
     return torch.stack(result)
 
 
-def _manifest(scenes: Scenes, plan: Plan) -> dict[str, Any]:
-    shared = len(set(plan.inputs) & set(plan.references))
-    return {
-        "inputs": len(plan.inputs),
-        "distractors": len(plan.distractors) - 2,
-        "references": len(plan.references),
-        "references_that_are_sources": shared,
-        "image_size": scenes.simulation.image_size,
-        "driver_size": scenes.simulation.driver_size,
-        "seed": scenes.seed,
-        "given_masks": None if scenes.masks is None else len(scenes.masks),
-        "region": described(scenes.simulation.region),
-        "driver": described(scenes.simulation.driver),
-    }
-
-
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
     """Masks from the images below a folder, by name: white is edited, black or unpainted kept."""
     masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
-    return [square(_as_image(mask), side)[..., 0] > 127 for mask in masks]
-
-
-def _as_image(mask: Bool[np.ndarray, "height width"]) -> UInt8[np.ndarray, "height width 3"]:
-    return np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    images = (np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, 2) for mask in masks)
+    return [square(image, side)[..., 0] > 127 for image in images]
 
 
 def described(thing: Any) -> Any:

@@ -5,7 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from e2eve.features.base import FeatureExtractor, PerceptualDistance
+from e2eve.features.frozen import FeatureExtractor, PerceptualDistance, PooledMaps
 
 EXTRACTORS = {
     "efficientnet_lite0": "efficientnet:EfficientNetLite0",
@@ -16,7 +16,13 @@ PERCEPTUAL = {
     "lpips_vgg": "lpips:LpipsVgg",
 }
 
-__all__ = ["FeatureExtractor", "PerceptualDistance", "build_extractor", "build_perceptual"]
+__all__ = [
+    "FeatureExtractor",
+    "PerceptualDistance",
+    "PooledMaps",
+    "build_extractor",
+    "build_perceptual",
+]
 
 
 def build_extractor(

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from e2eve.data.images import to_tensor
-from e2eve.features.base import FeatureExtractor
+from e2eve.features.frozen import FeatureExtractor
 from e2eve.geometry import Box
 
 FEATURES_AT_ONCE = 16

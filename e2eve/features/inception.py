@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from e2eve.features.base import FeatureExtractor, freeze
-from e2eve.features.weights import read_weights, weights_path
+from e2eve.features.frozen import FeatureExtractor, freeze, read_weights, weights_path
 
 
 class InceptionV3(FeatureExtractor):

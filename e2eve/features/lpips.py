@@ -12,8 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from e2eve.features.base import PerceptualDistance, freeze, unit_channels
-from e2eve.features.weights import load_strictly, read_weights, weights_path
+from e2eve.features.frozen import (
+    PerceptualDistance,
+    freeze,
+    load_strictly,
+    read_weights,
+    unit_channels,
+    weights_path,
+)
 
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 LAST_LAYERS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
@@ -41,7 +47,7 @@ class LpipsVgg(PerceptualDistance):
     ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
-                f"LPIPS needs images of {SMALLEST_SIDE} pixels or more a side, these have "
+                f"LPIPS needs images of {SMALLEST_SIDE} pixels or more per side, these have "
                 f"{min(images.shape[-2:])}: enlarge them or use efficientnet_lite0."
             )
         maps: list[Tensor] = []

@@ -1,9 +1,6 @@
 """Diversity: how much the samples of one input differ, to a perceptual distance."""
 
-from typing import NamedTuple
-
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
@@ -12,25 +9,18 @@ from e2eve.features import PerceptualDistance
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, Part
 
 
-class Diversity(NamedTuple):
-    """Mean pairwise distance of one input's samples, over the image and over the region."""
-
-    image: Float[Tensor, " batch"]
-    region: Float[Tensor, " batch"]
-
-
 @torch.no_grad()
 def diversity(
     perceptual: PerceptualDistance,
     samples: Float[Tensor, "batch samples 3 height width"],
     regions: Bool[Tensor, "batch 1 height width"],
-) -> Diversity:
-    """Mean over pairs of samples of their distance, without going through the pairs.
+) -> Float[Tensor, "batch 2"]:
+    """Mean over pairs of samples of their distance, over the image and over the region.
 
-    The distance is a sum of squared differences of maps, and the mean squared difference of n
-    values over pairs is 2 / (n - 1) Σ (x - mean)², twice their variance: O(n). For the region,
-    positions of each map are averaged with the share of their area that lies in the region as
-    weights; so no crop is resized, and free-form regions count no pixel outside.
+    No pair is looked at: the distance is a sum of squared differences of maps, and the mean
+    squared difference of n values over pairs is 2 / (n - 1) Σ (x - mean)², twice their variance:
+    O(n). For the region, positions of each map are averaged with the share of their area that lies
+    in the region as weights; so no crop is resized, and free-form regions count no pixel outside.
 
     Raises:
         ValueError: for fewer than 2 samples.
@@ -44,8 +34,7 @@ def diversity(
         _diversity_of_input(perceptual.maps(images), region)
         for images, region in zip(samples, regions.float(), strict=True)
     ]
-    image, region = rearrange(torch.stack(rows), "batch both -> both batch")
-    return Diversity(image, region)
+    return torch.stack(rows)
 
 
 def _diversity_of_input(
@@ -65,7 +54,7 @@ def _diversity_of_input(
     return total
 
 
-def diversity_of(batch: EvaluatedBatch) -> Diversity | None:
+def diversity_of(batch: EvaluatedBatch) -> Float[Tensor, "batch 2"] | None:
     """None for a single sample, or without a perceptual distance."""
     perceptual = batch.networks.perceptual
     if perceptual is None or batch.edits.shape[1] < 2:
@@ -90,8 +79,8 @@ class SampleDiversity(EditMetric):
 
     def __init__(self, part: Part = "image") -> None:
         super().__init__(self.info.of_region() if part == "region" else None)
-        self.part = part
+        self.column = int(part == "region")
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, " batch"] | None:
         found = batch.once(diversity_of)
-        return None if found is None else getattr(found, self.part)
+        return None if found is None else found[:, self.column]

@@ -48,10 +48,11 @@ class L1Outside(EditMetric):
             note += " through the tokenizer"
             info = MetricInfo("l1_rec", "L1 to tokenized", note=note, needs=TOKENIZER, **PIXELS)
         super().__init__(info)
-        self.compared = l1_to_source if to == "source" else l1_to_tokenized
+        self.compared = to
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
-        return batch.once(self.compared)
+        images = batch.inputs.sources if self.compared == "source" else batch.reconstructions
+        return l1_outside(batch.edits, images, batch.inputs.regions)
 
 
 class L1Ratio(EditMetric):
@@ -72,22 +73,10 @@ class L1Ratio(EditMetric):
 
     def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch columns"]:
         """L1 of each sample, and of the reconstruction in the last column."""
-        own = l1_outside(
-            rearrange(batch.reconstructions, "b c h w -> b 1 c h w"),
-            batch.inputs.sources,
-            batch.inputs.regions,
-        )
-        return torch.cat([batch.once(l1_to_source), own], 1)
+        images = torch.cat([batch.edits, batch.reconstructions[:, None]], 1)
+        return l1_outside(images, batch.inputs.sources, batch.inputs.regions)
 
     def summary(self, values: Float[Tensor, "inputs columns"]) -> float:
         values = values.double()
         edits, own = values[:, :-1].nanmean().item(), values[:, -1].nanmean().item()
         return edits / own if own else math.nan
-
-
-def l1_to_source(batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
-    return l1_outside(batch.edits, batch.inputs.sources, batch.inputs.regions)
-
-
-def l1_to_tokenized(batch: EvaluatedBatch) -> Float[Tensor, "batch samples"]:
-    return l1_outside(batch.edits, batch.reconstructions, batch.inputs.regions)

@@ -267,9 +267,11 @@ def write_published(network: Editor | Tokenizer, path: Path) -> Path:
 
 def editor_state(editor: Editor) -> dict[str, Tensor]:
     """All names of a published editor: masks too, and the source tokenizer twice."""
-    mask = causal_mask(len(editor.transformer.positions))
-    gpt = gpt_to_published(editor.transformer.state_dict())
-    gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(editor.transformer.config.layers)}
+    model = editor.transformer
+    assert isinstance(model, GPT)  # others have no published names
+    mask = causal_mask(len(model.positions))
+    gpt = gpt_to_published(model.state_dict())
+    gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(model.config.layers)}
     source = tokenizer_to_published(editor.source_tokenizer.state_dict())
     driver = source
     if not editor.shared:

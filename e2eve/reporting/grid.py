@@ -221,6 +221,3 @@ def _shortened(text: str, face: Face, width: float) -> str:
     while text and face.getlength(text + "…") > width:
         text = text[:-1]
     return text + "…"
-
-
-picture_grid, mask_picture = image_grid, mask_image  # until call sites follow

@@ -100,8 +100,6 @@ class Page:
         content = {"uri": data_uri(image), "width": image.width, "height": image.height}
         return self._add("image", caption=inline(caption), alt=caption, **content)
 
-    picture = image  # until call sites follow
-
     def chart(self, figure: "go.Figure", caption: str = "") -> "Page":
         height = figure.layout.height or 380
         content = {"name": f"chart-{self._count('chart') + 1}", "height": height}

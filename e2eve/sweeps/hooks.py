@@ -10,27 +10,16 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from e2eve.config import choose, instantiate
 from e2eve.evaluation.results import METRICS, current_name, read_results
 from e2eve.runs import RunFolder, read_curves
-from e2eve.sweeps.study import (
-    FAILED,
-    Cell,
-    cell_name,
-    check_command,
-    fixed_keys,
-    open_record,
-    quoted,
-)
+from e2eve.sweeps.study import FAILED, Cell, open_record, parsed, place, quoted
 
 log = logging.getLogger(__name__)
 
 OURS = "hydra_plugins.e2eve_launchers"
-
-# For hydra.sweep.subdir in conf/train.yaml; workers of stock launchers import this module as well.
-OmegaConf.register_new_resolver("cell_name", cell_name, replace=True)
 
 
 class StudyCallback(Callback):
@@ -47,13 +36,15 @@ class StudyCallback(Callback):
             sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
+        folder, remaining = Path(config.hydra.sweep.dir), {}
         with open_record(folder) as record:
-            cells = record["cells"].items()
-        endings = {name: ending(RunFolder(folder / name), note) for name, note in cells}
-        remaining = {name: why for name, why in endings.items() if why != "done"}
-        done = len(endings) - len(remaining)
-        log.info("Sweep in %s: %d of %d cells are done.", folder, done, len(endings))
+            cells = record["cells"]
+        for name, note in cells.items():
+            status = RunFolder(folder / name).status()
+            failed = f"failed, {status['error']}" if "error" in status else status["state"]
+            remaining |= {} if (note or failed) == "done" else {name: note or failed}
+        done = len(cells) - len(remaining)
+        log.info("Sweep in %s: %d of %d cells are done.", folder, done, len(cells))
         for name, why in remaining.items():
             log.error("  %s: %s\n    %s", name, why, RunFolder(folder / name).log)
         if remaining:
@@ -66,7 +57,9 @@ def prepare(config: DictConfig) -> None:
     Raises ValueError for another command than train, packages that are not installed, and what the
     launcher cannot do.
     """
-    check_command(config)
+    command = config.hydra.job.config_name
+    if command != "train":
+        raise ValueError(f"-m is for e2eve.train, and this is e2eve.{command}: leave it out.")
     for plugin in (config.hydra.sweeper, config.hydra.launcher):
         if "missing" in plugin:
             raise ValueError(
@@ -79,8 +72,11 @@ def prepare(config: DictConfig) -> None:
     elif not config.hydra.launcher._target_.startswith(OURS):
         check_stock_launcher(config)
     names = config.hydra.job.config.override_dirname
-    names.exclude_keys = [*names.exclude_keys, *fixed_keys(config)]
-    # Stock launchers compose the config of each cell anew, from these overrides and its own.
+    params = {str(key).lstrip("+~") for key in config.hydra.sweeper.get("params") or {}}
+    written = parsed(config.hydra.overrides.task)
+    fixed = [one.key_or_group for one in written if not one.is_sweep_override()]
+    names.exclude_keys = [*names.exclude_keys, *(key for key in fixed if key not in params)]
+    # Launchers compose the config of each cell anew, from these overrides and its own.
     keys = ",".join(quoted(key) for key in names.exclude_keys)
     override = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
     config.hydra.overrides.hydra.append(override)
@@ -90,24 +86,22 @@ def prepare(config: DictConfig) -> None:
 
 
 def check_direction(config: DictConfig) -> None:
-    """Set the sweeper's direction where it is null, by what the metric says.
+    """Set the direction of a search where it is null, by what the metric says.
 
     Raises ValueError where it is the metric's opposite, or the search has no objective.
     """
     sweeper, objective = config.hydra.sweeper, config.study.objective
-    if "direction" not in sweeper:  # one that makes no use of results
+    if "direction" not in sweeper:  # of a sweeper that makes no use of results
         return
-    if objective is None:
-        raise ValueError("A search needs study.objective, such as editor/nll_inside.")
-    key = current_name(objective).rpartition("/")[2]
     infos = [instantiate(node).info for node in config.metrics.values()]
-    best = next((info.best for info in infos if info.key == key), None)
-    known = {"low": "minimize", "high": "maximize"}.get(best or "")
+    best = {info.key: info.best for info in infos}
+    name = current_name(objective or "").rpartition("/")[2]
+    known = {"low": "minimize", "high": "maximize"}.get(best.get(name) or "")
     given = getattr(sweeper.direction, "name", sweeper.direction) or known
-    if given is None or known not in (None, given):
+    if objective is None or given is None or known not in (None, given):
         raise ValueError(
-            f"hydra.sweeper.direction is {given} and study.objective {objective}: give minimize or "
-            f"maximize{f', here {known}' if known else ''}."
+            f"A search needs study.objective, such as editor/nll_inside, and its direction: they "
+            f"are {objective} and {given}, give hydra.sweeper.direction={known or 'minimize'}."
         )
     sweeper.direction = given
 
@@ -126,12 +120,6 @@ def check_stock_launcher(config: DictConfig) -> None:
         )
 
 
-def ending(run: RunFolder, note: str | None) -> str:
-    """How a cell has ended: `done`, or why not."""
-    status = run.status()
-    return note or (f"failed, {status['error']}" if "error" in status else status["state"])
-
-
 def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float | None:
     """Train a cell in its folder; the study's objective, for the sweeper.
 
@@ -139,15 +127,14 @@ def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float
     show a traceback. Only a sweeper that is after an objective is told.
     """
     hydra, study = HydraConfig.get(), config.study
-    study.dir, study.cell = hydra.sweep.dir, hydra.sweep.subdir
-    cell = Cell(study.cell, Path(study.dir, study.cell), tuple(hydra.overrides.task))
-    config.run_dir = str(cell.folder)
+    place(config, hydra)
+    cell = Cell(study.cell, Path(config.run_dir), tuple(hydra.overrides.task))
     with open_record(Path(study.dir)) as record:
         record["cells"][cell.name] = None
     try:
         check_single_process(config, hydra.runtime.choices["hydra/launcher"])
         if cell.state(config, study.retry_failed) == FAILED:
-            raise ValueError(f"{cell.name} failed before: study.retry_failed=true runs it again.")
+            raise ValueError(f"{cell.name} {FAILED}.")
         with process_state_restored():
             train(config)
         return read_objective(cell.run, study.objective)
@@ -195,21 +182,19 @@ def process_state_restored() -> Iterator[None]:
     """Leave the process as it was, so that no cell depends on those before it.
 
     Each training run sets its seeds itself. What else it sets for the whole process would outlive
-    it: the number of threads and the choice of kernels change sums, and compiled networks count
+    it: the number of threads and deterministic algorithms change sums, and compiled networks count
     against torch.compile's limit of recompilations, after which a network runs uncompiled. A
     sweeper in this process may draw from the global generators, which all cells seed alike.
     """
     import torch
     from pytorch_lightning.utilities.seed import isolate_rng
 
-    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     try:
         with isolate_rng():
             yield
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
         torch.use_deterministic_algorithms(deterministic)
         if "torch._dynamo" in sys.modules:
             torch.compiler.reset()

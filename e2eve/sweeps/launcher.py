@@ -15,14 +15,14 @@ from contextlib import nullcontext
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn, JobStatus, env_override
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from e2eve.config import FULL_ERROR
 from e2eve.sweeps.hooks import read_objective
-from e2eve.sweeps.plan import Plan
+from e2eve.sweeps.plan import SweepPlan
 from e2eve.sweeps.study import JOINED, TODO, Cell, Study, open_record
 
 if TYPE_CHECKING:
@@ -51,24 +51,20 @@ class CellLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         study = Study(self.config, self.loader)
-        cells = [study.cell(overrides) for overrides in job_overrides]
-        plan = Plan(study, cells, self.joined(study, cells))
-        os.environ["HYDRA_FULL_ERROR"] = FULL_ERROR  # for the commands of cells
-        try:
+        configs = dict(study.cell(overrides) for overrides in job_overrides)
+        plan = SweepPlan(study, configs, self.joined(study, list(configs)))
+        # Commands of cells fail as the user asked for; e2eve.config.command asks otherwise here.
+        with env_override({"HYDRA_FULL_ERROR": FULL_ERROR}):
             notes = self._carry_out(plan)
-        finally:
-            os.environ["HYDRA_FULL_ERROR"] = "1"  # for e2eve.config.command, as it was
-        return [job_return(cell, study.settings.objective, notes[cell.name]) for cell in cells]
+        return [job_return(cell, study.settings.objective, notes[cell.name]) for cell in configs]
 
-    def _carry_out(self, plan: Plan) -> dict[str, str | None]:
+    def _carry_out(self, plan: SweepPlan) -> dict[str, str | None]:
         """What the report says of each cell instead of the run's state."""
         study, notes = plan.study, dict.fromkeys(cell.name for cell in plan.states)
         for line in [f"Sweep in {study.folder}: {len(notes)} cells", *plan.lines()]:
             log.info("%s", line)
         if study.settings.dry_run:
             sys.exit(0)
-        with open_record(study.folder) as record:
-            record["cells"] |= notes
         for wave in plan.waves:
             for cell in [cell for cell in wave if cell.module]:
                 subprocess.run([sys.executable, "-m", *cell.command], check=False)
@@ -143,14 +139,7 @@ class TrainingJob:
 
     def __call__(self, command: Sequence[str]) -> None:
         sys.argv = list(command)
-        try:
-            importlib.import_module(command[0]).main()
-        except SystemExit as ending:
-            # Hydra exits with 1 after an error that it has printed. submitit takes an exit for the
-            # end of a requeued life and writes no result, for which the command would wait.
-            if ending.code == 1:
-                raise RuntimeError("The training run has failed: see its log above.") from None
-            raise
+        importlib.import_module(command[0]).main()
 
     def checkpoint(self, command: Sequence[str]) -> "submitit.helpers.DelayedSubmission":
         """What submitit puts back in line: the same, since the run folder has the state."""
@@ -163,10 +152,10 @@ class Jobs(CellLauncher):
     """Jobs of submitit; the command waits for the last of them, however it ends.
 
     Args:
-        cluster: as submitit calls it.
         parameters: of the stock submitit launchers.
     """
 
+    cluster: str  # as submitit calls it
     patience = 5.0  # seconds between two looks
 
     OVER = (
@@ -174,8 +163,8 @@ class Jobs(CellLauncher):
         *("OUT_OF_MEMORY", "TIMEOUT", "no longer known to SLURM"),
     )  # states that a SLURM job does not leave again; a preempted one may be back in line
 
-    def __init__(self, cluster: str, submitit_folder: str, **parameters: Any) -> None:
-        self.cluster, self.folder = cluster, submitit_folder
+    def __init__(self, submitit_folder: str, **parameters: Any) -> None:
+        self.folder = submitit_folder
         self.parameters = OmegaConf.to_container(OmegaConf.create(parameters), resolve=True)
 
     def joined(self, study: Study, cells: Sequence[Cell]) -> dict[str, "submitit.Job"]:
@@ -225,6 +214,8 @@ class Jobs(CellLauncher):
         }
         at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}
         executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)
+        if self.cluster == "slurm":  # a process that fails takes the others of its job with it
+            given.setdefault("slurm_srun_args", ["--kill-on-bad-exit=1"])
         executor.update_parameters(**given)
         jobs = executor.map_array(TrainingJob(), [cell.command for cell in cells])
         return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}
@@ -239,7 +230,8 @@ class Jobs(CellLauncher):
                 if job.paths.result_pickle.exists():
                     del waiting[name]
                 # Three looks: a network file system may show the result late, and between the end
-                # of a life and its place in line SLURM calls a requeued job COMPLETED.
+                # of a life and its place in line SLURM calls a requeued job COMPLETED. A command
+                # that fails by itself leaves no result either: submitit keeps exits for requeueing.
                 elif missed[name] == 3:
                     endings[name] = f"job {job.job_id} ended without a result: {states[name]}"
                     log.warning("%s: %s", name, endings[name])

@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from e2eve.evaluation.settings import check_numbers
-from e2eve.sweeps.study import FAILED, JOINED, TODO, Cell, Study, key_of, parsed, quoted, without
+from e2eve.sweeps.study import JOINED, TODO, Cell, Study, parsed, quoted, without
 
 # Choices for the cells that tokenizers are trained with too: images, networks, machine …
 FOR_TOKENIZERS = (
@@ -16,8 +16,7 @@ FOR_TOKENIZERS = (
 )
 # … but these of them are meant for the cells: experiments have their own.
 OF_THE_EDITOR = (
-    *("steps", "validate_every", "checkpoint_every", "trainer.max_steps"),
-    *("trainer.val_check_interval", "callbacks.last.every_n_steps"),
+    *("trainer.max_steps", "trainer.val_check_interval", "callbacks.last.every_n_steps"),
 )
 
 NAMES_THE_RUN = ("experiment", "sweep", "study", "task", "name", "run_dir", "init_from")
@@ -34,26 +33,28 @@ class Reading(NamedTuple):
     task: str
 
 
-class Plan:
+class SweepPlan:
     """What is to happen with each cell, and what comes before.
 
     Args:
+        configs: of the cells.
         joined: names of cells that jobs of an earlier command still work at.
 
     Raises ValueError when something is missing that no experiment makes, or the shared validation
     set has no folder or was built for other numbers.
     """
 
-    def __init__(self, study: Study, cells: Sequence[Cell], joined: Collection[str]) -> None:
-        self.study, retry = study, study.settings.retry_failed
-        self.configs = {cell: study.compose(cell.overrides) for cell in cells}
+    def __init__(
+        self, study: Study, configs: dict[Cell, DictConfig], joined: Collection[str]
+    ) -> None:
+        self.study, self.configs, retry = study, configs, study.settings.retry_failed
         self.states = {
             cell: JOINED if cell.name in joined else cell.state(config, retry)
-            for cell, config in self.configs.items()
+            for cell, config in configs.items()
         }
         self.existing: dict[Reading, None] = {}
         self.waves: list[list[Cell]] = []
-        self._find_needs([self.configs[cell] for cell in self.cells(TODO)])
+        self._find_needs([configs[cell] for cell in self.cells(TODO)])
 
     def cells(self, *states: str) -> list[Cell]:
         return [cell for cell, state in self.states.items() if state in states]
@@ -69,8 +70,6 @@ class Plan:
         first = [cell for wave in self.waves for cell in wave]
         rows += [("made first", f"{one.folder}  ({' '.join(one.overrides)})") for one in first]
         rows += [(state, cell.name) for cell, state in self.states.items()]
-        if FAILED in self.states.values():
-            rows.append((FAILED, "is left alone; study.retry_failed=true runs it again"))
         return [f"  {what}  {which}" for what, which in rows]
 
     def _find_needs(self, configs: Sequence[DictConfig]) -> None:
@@ -88,23 +87,22 @@ def readings(config: DictConfig) -> list[Reading]:
 
     Raises ValueError where the validation set of a study has no folder.
     """
-    found, editor = [], config.task in ("editor", "evaluation")
+    edits = config.task in ("editor", "evaluation")
+    keys: dict[str, str] = {}
     if config.init_from is not None:
-        found = [Reading("init_from", config.init_from, "editor" if editor else config.task)]
-    elif editor:
-        tokenizers = [(role, config.tokenizer[role]) for role in ("source", "driver")]
-        found = [Reading(f"tokenizer.{r}", where, f"{r}_tokenizer") for r, where in tokenizers]
-    found = [one for one in found if one.where not in (None, "untrained")]
-    found = [one for one in found if not one.where.startswith("package:")]
+        keys["init_from"] = "editor" if edits else config.task
+    elif edits:
+        keys |= {f"tokenizer.{role}": f"{role}_tokenizer" for role in ("source", "driver")}
     if config.study.validation is not None and config.evaluation.enabled:
+        keys["evaluation.validation_set"] = VALIDATION
         if config.evaluation.validation_set is None:
             raise ValueError(
                 "study.validation describes a validation set that cells share, and "
                 "evaluation.validation_set is null: name a folder there."
             )
-        key = "evaluation.validation_set"
-        found.append(Reading(key, config.evaluation.validation_set, VALIDATION))
-    return found
+    found = [Reading(key, OmegaConf.select(config, key), task) for key, task in keys.items()]
+    given = [one for one in found if one.where not in (None, "untrained")]
+    return [one for one in given if not one.where.startswith("package:")]
 
 
 def exists(study: Study, reading: Reading) -> bool:
@@ -113,7 +111,7 @@ def exists(study: Study, reading: Reading) -> bool:
         is_there = Path(reading.where, "manifest.json").exists()
         if is_there:
             asked = study.compose(validation_choices(study)).evaluation
-            check_numbers(Path(reading.where), {name: asked[name] for name in NUMBERS})
+            check_numbers(reading.where, {name: asked[name] for name in NUMBERS})
         return is_there
     from e2eve.bundle import locate  # PyTorch takes seconds
 
@@ -151,12 +149,13 @@ def choices_for(study: Study, task: str) -> list[str]:
     if task == "editor":
         return given
     own = list(study.settings.tokenizers)
-    taken = without(given, (*OF_THE_EDITOR, *map(key_of, parsed(own))))
-    return [text for text in taken if key_of(*parsed([text])).split(".")[0] in FOR_TOKENIZERS] + own
+    others = without(given, FOR_TOKENIZERS)
+    taken = [text for text in given if text not in others]
+    return without(taken, (*OF_THE_EDITOR, *(one.key_or_group for one in parsed(own)))) + own
 
 
 def validation_choices(study: Study) -> list[str]:
     """What the command says about images, and how the shared validation set is built."""
     own = [*study.settings.validation, "evaluation.validation_set=null"]
-    dropped = ("sweep", "study", "task", "init_from", *map(key_of, parsed(own)))
+    dropped = ("sweep", "study", "task", "init_from", *(one.key_or_group for one in parsed(own)))
     return [*without(study.given, dropped), *own]

@@ -1,4 +1,4 @@
-"""Tokenizer: pictures to ids and back."""
+"""Tokenizer: images to ids and back."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,9 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
-from e2eve.tokenizers.convolution import Convolution
 from e2eve.tokenizers.quantizer import Quantized, VectorQuantizer
-from e2eve.tokenizers.vqgan import Decoder, Encoder, VQGANConfig
+from e2eve.tokenizers.vqgan import Convolution, Decoder, Encoder, VQGANConfig
 
 VALUES_AT_ONCE = 2**23
 """Values of an activation that a CPU holds at once, 32 MB: more only takes more memory."""
@@ -55,22 +54,22 @@ class Tokenizer(nn.Module):
         return self.to_code(self.encoder(images))
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Int[Tensor, "batch tokens"]:
-        """Ids in raster order of pictures in [-1, 1], of any side that is a multiple of a cell."""
+        """Ids in raster order of images in [-1, 1], of any side that is a multiple of a cell."""
         cell, (height, width) = self.config.cell, images.shape[-2:]
         if height % cell or width % cell:
             raise ValueError(
-                f"A picture of {width}×{height} pixels cannot be tokenized, its sides must be "
+                f"An image of {width}×{height} pixels cannot be tokenized, its sides must be "
                 f"multiples of {cell} pixels: resize it to {self.image_size}×{self.image_size}."
             )
         parts = [self.quantizer(self.latent(part)).ids for part in self._portions(images, height)]
         return torch.cat(parts)
 
     def decode(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 3 side side"]:
-        """Square pictures in [-1, 1] from ids in raster order."""
+        """Square images in [-1, 1] from ids in raster order."""
         side = round(ids.shape[1] ** 0.5)
         if side**2 != ids.shape[1]:
             raise ValueError(
-                f"{ids.shape[1]} ids make no square grid: {self.tokens} make a picture of "
+                f"{ids.shape[1]} ids make no square grid: {self.tokens} make an image of "
                 f"{self.image_size}×{self.image_size} pixels."
             )
         parts = []
@@ -86,11 +85,11 @@ class Tokenizer(nn.Module):
         values = (side // self.config.patch) ** 2 * self.config.channels
         return batch.split(max(1, VALUES_AT_ONCE // values))
 
-    def coarse(self, on: bool = True) -> "Tokenizer":
-        """Let a CPU round coarsely, in half the time; see `e2eve.tokenizers.convolution`."""
+    def use_winograd(self, on: bool = True) -> "Tokenizer":
+        """Let a CPU round coarsely, in half the time; see `Convolution`."""
         for module in self.modules():
             if isinstance(module, Convolution):
-                module.coarse = on
+                module.winograd = on
         return self
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Reconstruction:

@@ -6,13 +6,14 @@ two additions for networks that must be small and local, both off in the publish
 * `patch` > 1 folds patch × patch pixels into channels before the first level, so that no
   convolution runs at full resolution;
 * `norm="channel"` normalises each position by itself. GroupNorm takes its statistics over the whole
-  picture, so that blanking a region changes the codes of every cell; with "channel" and without
+  image, so that filling a region changes the codes of every cell; with "channel" and without
   attention a code depends on its neighbourhood only.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +21,6 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from e2eve.tokenizers.convolution import Convolution
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class VQGANConfig:
     residual_blocks: int = 2  # per level; the decoder has one more
     attention_levels: int = 1  # coarsest levels whose blocks have self-attention
     middle: bool = True  # residual–attention–residual at the coarsest level
-    patch: int = 1  # pixels a side folded into channels first
+    patch: int = 1  # pixels per side that are folded into channels first
     norm: str = "group"  # "group" (published) or "channel"
     latent_channels: int = 256  # channels between encoder and code
     code_dim: int = 256  # length of a code
@@ -53,12 +52,12 @@ class VQGANConfig:
 
     @property
     def cell(self) -> int:
-        """Pixels a side that one token covers."""
+        """Pixels per side that one token covers."""
         return self.patch * 2 ** (len(self.multipliers) - 1)
 
     @property
     def grid(self) -> int:
-        """Tokens a side."""
+        """Tokens per side."""
         return self.image_size // self.cell
 
     @property
@@ -69,6 +68,66 @@ class VQGANConfig:
         """Which levels have self-attention, finest first."""
         levels = len(self.multipliers)
         return [level >= levels - self.attention_levels for level in range(levels)]
+
+
+WINOGRAD_ROWS = 66  # computed at once: tiles of 6 × 6 outputs whose transforms fit the cache
+LEAST_CHANNELS = 64  # below, transforming the tiles costs more than it saves
+LEAST_PIXELS = 32 * 32  # below, transforming the weights does
+
+
+class Convolution(nn.Conv2d):
+    """A 3 × 3 convolution that keeps the size of its image.
+
+    Winograd's minimal filtering needs 64 multiplications for 6 × 6 outputs where the definition
+    needs 324 (Lavin and Gray 2016, arXiv 1509.09308). PyTorch comes with NNPACK for it, and does
+    not use it by itself where oneDNN is there too. Its float32 rounds about five times as coarsely:
+    features of the published network change by 1.5e-5 of their size, so it has to be asked for.
+
+    Attributes:
+        winograd: whether it is used where it is faster: on a CPU, in float32, without gradients.
+    """
+
+    winograd = False
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h w"]:
+        if self.winograd and self._pays(x):
+            return winograd(x, self.weight, self.bias)
+        return super().forward(x)
+
+    def _pays(self, x: Tensor) -> bool:
+        wide = min(self.in_channels, self.out_channels) >= LEAST_CHANNELS
+        large = x.shape[-2] * x.shape[-1] >= LEAST_PIXELS
+        fits = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        reads = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
+        return wide and large and fits and not reads and winograd_available()
+
+
+@functools.cache
+def winograd_available() -> bool:
+    """Whether this machine and this PyTorch have NNPACK; starts it."""
+    return torch.backends.nnpack.is_available()
+
+
+def winograd(
+    x: Float[Tensor, "batch c h w"],
+    weight: Float[Tensor, "d c 3 3"],
+    bias: Float[Tensor, " d"] | None,
+) -> Float[Tensor, "batch d h w"]:
+    """`conv2d` with one pixel of padding, image by image, in bands that bound the memory."""
+    height = x.shape[2]
+    out = x.new_empty(len(x), len(weight), height, x.shape[3])
+    for image, place in zip(x.split(1), out.split(1), strict=True):
+        for top in range(0, height, WINOGRAD_ROWS):
+            bottom = min(height, top + WINOGRAD_ROWS)
+            above, below = int(top == 0), int(bottom == height)  # rows of padding
+            band = F.pad(image[:, :, top - 1 + above : bottom + 1 - below], (0, 0, above, below))
+            place[:, :, top:bottom] = torch._nnpack_spatial_convolution(
+                band, weight, bias, (0, 1), (1, 1)
+            )
+    return out
 
 
 class ChannelNorm(nn.Module):
@@ -164,11 +223,22 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(Attention(b, norm) for _, b in pairs if attention)
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h w"]:
-        for index, block in enumerate(self.blocks):
-            x = block(x)
-            if self.attentions:
-                x = self.attentions[index](x)
+        for block, attention in _paired(self.blocks, self.attentions):
+            x = attention(block(x))
         return x
+
+
+def _paired(layers: nn.ModuleList, after: nn.ModuleList) -> Iterator[tuple[nn.Module, nn.Module]]:
+    """Each layer and what follows it, the identity where `after` is shorter."""
+    return itertools.zip_longest(layers, after, fillvalue=nn.Identity())
+
+
+def pyramid(
+    widths: Sequence[int], blocks: int, attention: Sequence[bool], norm: str
+) -> nn.ModuleList:
+    """A level for each width but the first, which is that of the input."""
+    steps = zip(itertools.pairwise(widths), attention, strict=True)
+    return nn.ModuleList(Level([a] + [b] * blocks, attends, norm) for (a, b), attends in steps)
 
 
 def middle(channels: int, config: VQGANConfig) -> nn.Sequential:
@@ -182,37 +252,31 @@ def middle(channels: int, config: VQGANConfig) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Pictures in [-1, 1] to features before quantisation."""
+    """Images in [-1, 1] to features before quantisation."""
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         widths = [config.channels * m for m in config.multipliers]
         self.patch = config.patch
         self.stem = nn.Conv2d(3 * config.patch**2, config.channels, 3, padding=1)
-        self.levels, self.downsamples = nn.ModuleList(), nn.ModuleList()
-        previous = config.channels
-        for width, attends in zip(widths, config.attends(), strict=True):
-            inner = [previous] + [width] * config.residual_blocks
-            self.levels.append(Level(inner, attends, config.norm))
-            previous = width
-        self.downsamples.extend(Downsample(width) for width in widths[:-1])
-        self.middle = middle(previous, config)
-        self.norm = normalisation(config.norm, previous)
-        self.head = nn.Conv2d(previous, config.latent_channels, 3, padding=1)
+        blocks, attention = config.residual_blocks, config.attends()
+        self.levels = pyramid([config.channels, *widths], blocks, attention, config.norm)
+        self.downsamples = nn.ModuleList(Downsample(width) for width in widths[:-1])
+        self.middle = middle(widths[-1], config)
+        self.norm = normalisation(config.norm, widths[-1])
+        self.head = nn.Conv2d(widths[-1], config.latent_channels, 3, padding=1)
 
     def forward(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, "batch c h w"]:
         x = self.stem(F.pixel_unshuffle(images, self.patch) if self.patch > 1 else images)
-        for index, level in enumerate(self.levels):
-            x = level(x)
-            if index < len(self.downsamples):
-                x = self.downsamples[index](x)
+        for level, downsample in _paired(self.levels, self.downsamples):
+            x = downsample(level(x))
         return self.head(activated(self.norm(self.middle(x))))
 
 
 class Decoder(nn.Module):
-    """Quantised features to pictures, about [-1, 1] (not clamped); the encoder's mirror."""
+    """Quantised features to images, about [-1, 1] (not clamped); the encoder's mirror."""
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
@@ -220,15 +284,11 @@ class Decoder(nn.Module):
         self.patch = config.patch
         self.stem = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.middle = middle(widths[0], config)
-        self.levels, self.upsamples = nn.ModuleList(), nn.ModuleList()
-        previous = widths[0]
-        for width, attends in zip(widths, config.attends()[::-1], strict=True):
-            inner = [previous] + [width] * (config.residual_blocks + 1)
-            self.levels.append(Level(inner, attends, config.norm))
-            previous = width
-        self.upsamples.extend(Upsample(width) for width in widths[:-1])
-        self.norm = normalisation(config.norm, previous)
-        self.head = nn.Conv2d(previous, 3 * config.patch**2, 3, padding=1)
+        blocks, attention = config.residual_blocks + 1, config.attends()[::-1]
+        self.levels = pyramid([widths[0], *widths], blocks, attention, config.norm)
+        self.upsamples = nn.ModuleList(Upsample(width) for width in widths[:-1])
+        self.norm = normalisation(config.norm, widths[-1])
+        self.head = nn.Conv2d(widths[-1], 3 * config.patch**2, 3, padding=1)
 
     @property
     def last_weight(self) -> Tensor:
@@ -237,9 +297,7 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch 3 height width"]:
         x = self.middle(self.stem(codes))
-        for index, level in enumerate(self.levels):
-            x = level(x)
-            if index < len(self.upsamples):
-                x = self.upsamples[index](x)
+        for level, upsample in _paired(self.levels, self.upsamples):
+            x = upsample(level(x))
         images = self.head(activated(self.norm(x)))
         return F.pixel_shuffle(images, self.patch) if self.patch > 1 else images

@@ -78,7 +78,7 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 class LearningRate(pl.Callback):
     """Logs the learning rate of each optimiser step as `train/learning_rate`."""
 
-    rate = 0.0
+    rate: float | None = None  # of the last step; None before the first
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer
@@ -87,7 +87,8 @@ class LearningRate(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
         """Not before: within a step by hand, Lightning would drop what the step has logged."""
-        module.log("train/learning_rate", self.rate)
+        if self.rate is not None:
+            module.log("train/learning_rate", self.rate)
 
 
 class WeightAverages(EMAWeightAveraging):

@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning import profilers
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
@@ -19,9 +20,11 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from e2eve.config import (
     check_arguments,
+    choose,
     device_of,
     instantiate,
     names_target,
+    plain,
     read_settings,
     unknown_key,
 )
@@ -41,6 +44,12 @@ TASKS: dict[str, type[Task]] = {
     "source_tokenizer": TokenizerTask,
     "driver_tokenizer": TokenizerTask,
     "evaluation": EvaluationTask,
+}
+
+PROFILERS = {
+    "simple": profilers.SimpleProfiler,
+    "advanced": profilers.AdvancedProfiler,
+    "pytorch": profilers.PyTorchProfiler,
 }
 
 BY_HAND = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
@@ -65,8 +74,8 @@ def train(config: DictConfig) -> Path:
     Raises:
         ValueError: for what is wrong with the config or with what it names.
     """
+    check_trainer(plain(config.trainer))
     settings, kept = read_settings(config, TrainSettings), run_settings(config)
-    check_trainer(settings.trainer)
     task_class = TASKS[settings.task]
     run = RunFolder(settings.run_dir)
     if (result := run.result_of(kept)) is not None:
@@ -143,7 +152,7 @@ def fit(
     trainer = build_trainer(settings, task, run, loggers)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
-        log.info("Resuming from %s.", last)
+        log.info("Resuming from %s.", Path(last).resolve())  # the step, not the link
     trainer.fit(task.module, datamodule=task.data, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -192,11 +201,14 @@ def build_trainer(
         values["strategy"] = DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)
     if under_slurm():
         values["plugins"] = values["plugins"] or [SLURMEnvironment(auto_requeue=False)]
+    if isinstance(values["profiler"], str):  # what Lightning would only log
+        profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
+        values["profiler"] = profiler(dirpath=run.path, filename="profile")
     values["default_root_dir"] = values["default_root_dir"] or run.path
     nodes = {name: node for name, node in settings.callbacks.items() if node}
     chosen = [instantiate(node, f"callbacks.{name}") for name, node in nodes.items()]
     callbacks = [*task.callbacks(), RandomState(), *chosen]
-    if values["enable_checkpointing"] is False:
+    if values["enable_checkpointing"] is False or values["fast_dev_run"]:
         callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]
     try:
         return pl.Trainer(**values, callbacks=callbacks, logger=loggers)

@@ -18,6 +18,7 @@ class Seen(NamedTuple):
 
     images: Float[Tensor, "batch 3 height width"]
     reconstructed: Float[Tensor, "batch 3 height width"]
+    latent: Float[Tensor, "batch dim h w"]
     ids: Int[Tensor, "batch tokens"]
 
 
@@ -70,14 +71,15 @@ class TokenizerModule(pl.LightningModule):
         if not self.seen:
             optimizers[0].zero_grad()
         self.manual_backward(terms.loss / self.accumulate)
-        self.seen.append(Seen(images, output.images.detach(), output.quantized.ids))
-        self._log_training(terms, output.quantized.ids)
+        made, latent, ids = output.images.detach(), output.latent.detach(), output.quantized.ids
+        self.seen.append(Seen(images, made, latent, ids))
+        self._log_training(terms, ids)
         if len(self.seen) < self.accumulate and not self.trainer.is_last_batch:
             return
         self.clip_gradients(optimizers[0].optimizer, *self.clip)
         optimizers[0].step()
-        ids = torch.cat([batch.ids for batch in self.seen])
-        restarted = self.tokenizer.quantizer.restart_idle(output.latent, ids)
+        _, _, latents, ids = map(torch.cat, zip(*self.seen, strict=True))
+        restarted = self.tokenizer.quantizer.restart_idle(latents, ids)
         self.log("train/codes_restarted", float(restarted))
         if self.loss.adversarial_on(step):
             self._train_discriminator(optimizers[1].optimizer)

@@ -11,7 +11,6 @@ from e2eve.transformer.model import (
     TokenNLL,
     build_token_model,
     config_from_description,
-    import_families,
     register,
 )
 from e2eve.transformer.sampling import SamplingSettings
@@ -30,6 +29,5 @@ __all__ = [
     "TokenNLL",
     "build_token_model",
     "config_from_description",
-    "import_families",
     "register",
 ]

@@ -6,19 +6,17 @@ config's fields, so that a folder never says which code is run.
 """
 
 import difflib
-import importlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from e2eve.config import own_config_folders
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
@@ -188,7 +186,7 @@ class TokenModel(nn.Module, ABC):
 
     family: ClassVar[str]
 
-    config: TokenModelConfig
+    config: Any  # a TokenModelConfig of the family's own class
     layout: SequenceLayout
     sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
     initial: ClassVar[tuple[str, ...]] = ()
@@ -304,6 +302,8 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
     """
     values = dict(description)
     name = values.pop("family", "gpt")
+    if name not in _families:  # it may be one of the lab's own
+        import_families(own_config_folders())
     if name not in _families:
         raise ValueError(
             f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '
@@ -317,22 +317,3 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
             f'The description of a transformer of the family "{name}" does not fit this version '
             f"({error}): open it with the version that wrote it."
         ) from error
-
-
-def import_families(folders: Iterable[Path]) -> None:
-    """Import what transformer/*.yaml in these config folders name, so that families register.
-
-    Raises:
-        ValueError: when a target cannot be imported.
-    """
-    for path in sorted(p for folder in folders for p in Path(folder, "transformer").glob("*.yaml")):
-        content: Any = OmegaConf.to_container(OmegaConf.load(path))
-        target = content.get("_target_") if isinstance(content, dict) else None
-        if target is None:
-            continue
-        try:
-            importlib.import_module(str(target).rpartition(".")[0])
-        except ImportError as error:
-            raise ValueError(
-                f"{path} names {target}, which cannot be imported ({error}): correct _target_."
-            ) from error

@@ -1,15 +1,17 @@
 """Configurations: runs of the same go together, and labels tell the others apart."""
 
+from dataclasses import replace
+
 import pytest
 
 from e2eve.comparison.comparison import compare
 from e2eve.comparison.configurations import differences, grouped
-from e2eve.comparison.runs import ABSENT, dotted, find_runs, read_run
+from e2eve.comparison.runs import ABSENT, find_runs, read_run
 from tests.comparison.factories import Made, sweep, write_run
 
 
 def found_in(*places):
-    return grouped([read_run(folder) for folder in find_runs(places)]).configurations
+    return grouped([read_run(folder) for folder in find_runs(places)])[0]
 
 
 def test_runs_that_differ_in_seed_name_and_folder_are_one_configuration(tmp_path):
@@ -95,6 +97,7 @@ def test_only_settings_that_differ_are_listed(tmp_path):
     assert found.T.to_dict("list") == {"new.leaf": ["[1, 2]", ABSENT]}
 
 
-def test_a_list_is_one_setting_and_an_empty_group_too():
-    node = {"a": {"b": [1], "c": {}}, "d": 2}
-    assert dict(dotted(node)) == {"a": node["a"], "a.b": [1], "a.c": {}, "d": 2}
+def test_a_list_is_one_setting(tmp_path):
+    run = read_run(write_run(tmp_path / "a", Made(inputs=3)))
+    run = replace(run, config={"a": {"b": [1], "c": True}, "d": 2, "f": None})
+    assert run.leaves == {"a.b": "[1]", "a.c": "true", "d": "2", "f": ABSENT}

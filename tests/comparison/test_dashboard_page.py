@@ -93,11 +93,9 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     assert [bar.y[0] for bar in bars.data] == numbers["mean"]
     assert [bar.error_y.array[0] for bar in bars.data] == numbers["deviation"]
     assert [bar.x[0] for bar in bars.data] == ["a", "b", "c"]
-    line, *points, paste = charts.front_chart(comparison).data
+    line, *points, paste = charts.front_chart(comparison, frechet, recall).data
     assert [point.y[0] for point in points] == numbers["mean"]
-    assert [numbers["mean"][n] for n in charts.front_places(comparison, frechet, recall)] == [
-        *line.y
-    ]
+    assert [numbers["mean"][n] for n in comparison.front(frechet, recall)] == [*line.y]
     assert (paste.name, paste.y[0]) == ("paste", 1.0)
     curves = charts.curve_series(comparison)
     drawn = charts.curve_chart(comparison, curves)

@@ -80,7 +80,7 @@ def test_different_validation_sets_are_not_ranked(tmp_path):
     assert "abababababab" in refusal and "cdcdcdcdcdcd" in refusal and "evaluation=NAME" in refusal
     assert comparison.ranked == ()
     assert not comparison.summary["best"].any()
-    assert comparison.front(*comparison.metrics[:1]) == []
+    assert comparison.front(*comparison.metrics[:2]) == []
     assert highlights(comparison) == []
     assert set(protocols(comparison).loc["its sha256"]) == {"ab" * 32, "cd" * 32}
 

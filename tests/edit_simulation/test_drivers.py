@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from e2eve.edit_simulation import Block, Brush, DriverCrop, FreeForm, Region, crop_driver
-from e2eve.edit_simulation.drivers import RegionTooThinError, large_square
+from e2eve.edit_simulation import (
+    Block,
+    Brush,
+    CentreView,
+    DriverCrop,
+    EditSimulation,
+    FreeForm,
+    Region,
+)
+from e2eve.edit_simulation.simulation import RegionTooThinError, large_square
 from e2eve.geometry import Box
 
 
@@ -15,6 +23,10 @@ def all_inside(region: Region, box: Box) -> bool:
 
 def block(box: Box, side: int = 100) -> Region:
     return Region(box.mask(side, side), box)
+
+
+def simulation(driver_size: int) -> EditSimulation:
+    return EditSimulation(64, driver_size, CentreView(), Block(), DriverCrop())
 
 
 def largest_square(mask: np.ndarray) -> int:
@@ -90,20 +102,20 @@ def test_small_drivers_get_the_smallest_side():
 
 @pytest.mark.parametrize("box", [Box(0, 0, 3, 50), Box(7, 7, 10, 10)])
 def test_too_thin_regions_are_refused(box):
-    with pytest.raises(RegionTooThinError, match="has 3 pixels a side, a driver needs 4; paint"):
+    with pytest.raises(RegionTooThinError, match="has 3 pixels per side, a driver needs 4; paint"):
         DriverCrop()(block(box), np.random.default_rng(0))
     diagonal = Region.of_mask(np.eye(20, dtype=bool))
-    with pytest.raises(ValueError, match="has 1 pixels a side"):
+    with pytest.raises(ValueError, match="has 1 pixels per side"):
         DriverCrop()(diagonal, np.random.default_rng(0))
 
 
 def test_a_driver_from_another_image():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     box = Box(8, 4, 24, 20)
-    assert np.array_equal(crop_driver(image, box, 16), image[4:20, 8:24])
-    assert crop_driver(image, box, 7).shape == (7, 7, 3)
+    assert np.array_equal(simulation(16).driver_from(image, box), image[4:20, 8:24])
+    assert simulation(7).driver_from(image, box).shape == (7, 7, 3)
     with pytest.raises(ValueError, match="leaves the image of 64 by 64 pixels, resize"):
-        crop_driver(image, Box(60, 0, 70, 10), 16)
+        simulation(16).driver_from(image, Box(60, 0, 70, 10))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from e2eve.edit_simulation import Block, Brush, FreeForm, Mixed, Region
-from e2eve.edit_simulation.free_form import outlines
+from e2eve.edit_simulation.regions import outlines
 from e2eve.geometry import Box
 
 MIXED = Mixed({"block": Block(), "blob": FreeForm()}, {"block": 1.0, "blob": 3.0})

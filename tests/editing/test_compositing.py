@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from e2eve.data.images import resize
-from e2eve.editing.compositing import composed, cut, reduced, stencil, window_around
+from e2eve.editing.compositing import composed, cut, edit_weights, reduced, window_around
 from e2eve.geometry import Box
 
 SIZES = [(40, 40), (64, 40), (40, 64), (97, 33), (13, 200), (1, 1), (1, 30), (300, 211)]
@@ -33,6 +33,11 @@ def noise(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 def cases(count: int) -> Iterator[tuple[np.random.Generator, int, int]]:
     for seed in range(count):
         yield np.random.default_rng(seed), *SIZES[seed % len(SIZES)]
+
+
+def put(source, region, feather, window, edit) -> np.ndarray:
+    weights = edit_weights(region, feather)
+    return composed(source, Box.around(region), weights, window, edit)
 
 
 def test_a_window_is_the_largest_square_around_the_region():
@@ -110,7 +115,7 @@ def test_pixels_outside_the_region_are_the_sources(feather):
         before = source.copy()
         window = window_around(Box.around(region), width, height)
         edit = noise(rng, 32, 32)
-        result = composed(source, stencil(region, feather), window, edit)
+        result = put(source, region, feather, window, edit)
         assert np.array_equal(result[~region], source[~region])
         assert np.array_equal(source, before)
 
@@ -120,7 +125,7 @@ def test_pixels_inside_the_region_are_the_edits():
         source, region = noise(rng, width, height), random_region(rng, width, height)
         window = window_around(Box.around(region), width, height)
         edit = noise(rng, window.width, window.height)
-        result = composed(source, stencil(region, 0), window, edit)
+        result = put(source, region, 0, window, edit)
         everywhere = np.zeros_like(source)
         inner = window.clipped(width, height)
         inner.crop(everywhere)[:] = inner.shifted(-window.left, -window.top).crop(edit)
@@ -130,25 +135,22 @@ def test_pixels_inside_the_region_are_the_edits():
 def test_an_edit_that_equals_the_source_changes_nothing():
     rng = np.random.default_rng(0)
     source, region = noise(rng, 32, 32), random_region(rng, 32, 32)
-    result = composed(source, stencil(region, 2), Box(0, 0, 32, 32), source)
+    result = put(source, region, 2, Box(0, 0, 32, 32), source)
     assert np.array_equal(result, source)
 
 
 def test_a_rim_lies_inside_and_its_weights_grow_inwards():
     region = Box(8, 0, 28, 20).mask(40, 30)
-    cut_out = stencil(region, 3)
-    assert cut_out.box == Box(8, 0, 28, 20)
-    assert (cut_out.solid | cut_out.rim).all()
-    assert not (cut_out.solid & cut_out.rim).any()
-    weights = np.ones((20, 20))
-    weights[cut_out.rim] = cut_out.weights[:, 0]
+    weights = edit_weights(region, 3)
+    assert weights.shape == (20, 20)
+    assert weights.min() > 0
     assert np.allclose(weights[5, :4], [0.25, 0.5, 0.75, 1])
     assert np.allclose(weights[-4:, 10], [1, 0.75, 0.5, 0.25])
-    assert (weights[0, 3:-3] == 1).all()  # the picture's border is no border of the region
+    assert (weights[0, 3:-3] == 1).all()  # the image's border is no border of the region
 
 
 def test_a_region_without_outside_has_no_rim():
-    assert stencil(np.ones((9, 12), bool), 3).solid.all()
+    assert (edit_weights(np.ones((9, 12), bool), 3) == 1).all()
 
 
 def test_an_enlarged_edit_lies_where_its_window_does():
@@ -157,6 +159,6 @@ def test_an_enlarged_edit_lies_where_its_window_does():
     edit = cv2.circle(np.zeros((32, 32, 3), np.uint8), (16, 16), 3, (255, 255, 255), -1)
     region = Box(120, 100, 280, 200)
     window = window_around(region, 400, 300)
-    result = composed(source, stencil(region.mask(400, 300), 2), window, edit)
+    result = put(source, region.mask(400, 300), 2, window, edit)
     middle = Box.around(result[..., 0] > 127).centre
     assert np.allclose(middle, (205, 155), atol=2)  # of pixels 16: half a pixel off 150

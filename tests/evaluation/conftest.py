@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional
 
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.evaluation.validation_set import ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance
 
 

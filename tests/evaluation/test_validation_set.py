@@ -11,8 +11,8 @@ from PIL import Image
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
+from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import draw_plan, read_masks
-from e2eve.evaluation.validation_set import ValidationInput, ValidationSet
 from e2eve.features.crops import features_of
 from e2eve.geometry import Box
 from tests.evaluation.conftest import build
@@ -139,15 +139,17 @@ def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not empty"):
         build_validation().save(tmp_path)
-    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 pictures"):
+    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 images"):
         build_validation(num_inputs=13)
     with pytest.raises(ValueError, match="too small"):
         build_validation(num_inputs=1)
 
 
-def test_inputs_survive_their_line(build_validation):
-    item = replace(build_validation().inputs[0], source='quoted " 道')
-    assert ValidationInput.from_json(item.to_json()) == item
+def test_inputs_survive_their_line(tmp_path, build_validation):
+    first, *others = build_validation().inputs
+    inputs = (replace(first, source='quoted " 道'), *others)
+    folder = replace(build_validation(), inputs=inputs).save(tmp_path / "set")
+    assert ValidationSet.load(folder).inputs == inputs
 
 
 @pytest.mark.parametrize("read_before", [False, True])
@@ -161,7 +163,7 @@ def test_damaged_pictures_are_as_if_they_were_not_there(tmp_path, noise, read_be
     assert len(pictures) == len(noise) + 3
     if read_before:
         assert len([pictures[n] for n in range(len(pictures))]) == len(pictures)
-    with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 pictures"):
+    with pytest.raises(ValueError, match="num_references is 14 and the data set has 12 images"):
         build(images=pictures, num_references=14)
     assert len(build(images=pictures, num_references=15).reference_names) == 12
     found = build(images=pictures)

@@ -12,7 +12,7 @@ from torch import distributed
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
-from e2eve.evaluation.validation_set import ValidationSet
+from e2eve.evaluation.validation import ValidationSet
 from tests.evaluation.conftest import SIZES, Squares, Thumbnail, build
 from tests.factories import tiny_editor
 

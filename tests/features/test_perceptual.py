@@ -110,7 +110,7 @@ def test_lpips_agrees_with_the_package(vgg_weights, monkeypatch):
 
 
 def test_lpips_refuses_pictures_below_its_poolings(vgg_weights):
-    with pytest.raises(ValueError, match="16 pixels or more a side, these have 8"):
+    with pytest.raises(ValueError, match="16 pixels or more per side, these have 8"):
         LpipsVgg(vgg_weights).maps(torch.zeros(1, 3, 8, 20))
 
 

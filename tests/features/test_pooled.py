@@ -5,7 +5,7 @@ import torch
 from einops import repeat
 
 from e2eve.features import build_perceptual
-from e2eve.features.base import GRID, SIDE, PerceptualDistance, PooledMaps
+from e2eve.features.frozen import GRID, SIDE, PerceptualDistance, PooledMaps
 
 
 class Pixels(PerceptualDistance):

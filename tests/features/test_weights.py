@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from e2eve.features import build_extractor, build_perceptual
-from e2eve.features.weights import load_strictly, read_weights
+from e2eve.features.frozen import load_strictly, read_weights
 
 
 @pytest.fixture

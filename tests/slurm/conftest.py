@@ -72,7 +72,7 @@ class SlurmSweep:
         return self.process.wait(timeout=PATIENCE)
 
     def kill(self) -> None:
-        """The command alone; its jobs go on."""
+        """The command alone; its jobs continue."""
         assert self.process is not None
         self.process.kill()
         self.process.wait()
@@ -92,8 +92,7 @@ class SlurmSweep:
     def jobs(self) -> dict[str, str]:
         """The job of each cell, by name."""
         path = self.folder / "sweep.json"
-        jobs = json.loads(path.read_text())["jobs"] if path.exists() else {}
-        return {name: job["id"] for name, job in jobs.items()}
+        return json.loads(path.read_text())["jobs"] if path.exists() else {}
 
     def status(self, cell: str) -> dict[str, Any]:
         path = self.folder / cell / "status.json"
@@ -104,12 +103,12 @@ class SlurmSweep:
         path = self.folder / cell / "metrics.csv"
         return path.exists() and len(path.read_text().splitlines()) > 1
 
-    def steps_saved_and_taken_up(self, cell: str) -> tuple[list[int], list[int]]:
-        """At which steps signals saved the training, and from which it went on."""
+    def steps_saved_and_resumed(self, cell: str) -> tuple[list[int], list[int]]:
+        """At which steps signals saved the run, and from which it was resumed."""
         log = (self.folder / cell / "train.log").read_text()
         saved = re.findall(r"Saved at step (\d+), as a signal asked for", log)
-        taken_up = re.findall(r"Going on from \S+/step_(\d+)\.ckpt", log)
-        return [int(step) for step in saved], [int(step) for step in taken_up]
+        resumed = re.findall(r"Resuming from \S+/step_(\d+)\.ckpt", log)
+        return [int(step) for step in saved], [int(step) for step in resumed]
 
     def overrides_of(self, cell: str) -> list[str]:
         """With which its last life was started."""

@@ -1,4 +1,4 @@
-"""On a real cluster: the interrupted goes on where it stopped, the cancelled is reported."""
+"""On a real cluster: the interrupted is resumed where it stopped, the cancelled is reported."""
 
 import json
 
@@ -51,8 +51,8 @@ def sweep(cluster, tmp_path_factory) -> SlurmSweep:
     return found
 
 
-CANCELLED, SIGNALLED = "tokenizer-shared+seed-0", "tokenizer-shared+seed-1"
-OTHERS = ["tokenizer-separate+seed-0", "tokenizer-separate+seed-1"]
+CANCELLED, SIGNALLED = "seed-0+tokenizer-shared", "seed-1+tokenizer-shared"
+OTHERS = ["seed-0+tokenizer-separate", "seed-1+tokenizer-separate"]
 
 
 def lives(sweep: SlurmSweep, cell: str) -> int:
@@ -86,21 +86,19 @@ def interrupted(sweep: SlurmSweep) -> list[str]:
     return [SIGNALLED, *(cell for cell in OTHERS if lives(sweep, cell) == 2)]
 
 
-def test_the_interrupted_go_on_at_the_step_where_they_stopped(sweep):
+def test_the_interrupted_are_resumed_at_the_step_where_they_stopped(sweep):
     for cell in interrupted(sweep):
-        saved, taken_up = sweep.steps_saved_and_taken_up(cell)
+        saved, resumed = sweep.steps_saved_and_resumed(cell)
         assert len(saved) == 1
         assert 0 < saved[0] < STEPS
-        assert taken_up == saved
+        assert resumed == saved
 
 
 def test_the_interrupted_keep_folder_and_overrides(sweep):
-    record = json.loads((sweep.folder / "sweep.json").read_text())["cells"]
     for cell in interrupted(sweep):
-        assert record[cell]["folder"] == str(sweep.folder / cell)
-        assert sweep.overrides_of(cell) == [
-            text for text in record[cell]["overrides"] if not text.startswith("hydra")
-        ]
+        seed, tokenizer = (choice.replace("-", "=") for choice in cell.split("+"))
+        given = {seed, tokenizer, f"run_dir='{sweep.folder / cell}'", *TRAINING}
+        assert given <= set(sweep.overrides_of(cell))
         restarts = slurm("scontrol", "show", "job", sweep.jobs()[cell])
         assert "Restarts=1" in restarts
 
@@ -110,7 +108,7 @@ def test_the_interrupted_are_one_run_of_w_and_b(sweep):
         first, second = read_offline(sweep.folder / cell)
         assert first.id == second.id
         assert (first.exit_code, second.exit_code) == (0, 0)
-        (saved,), _ = sweep.steps_saved_and_taken_up(cell)
+        (saved,), _ = sweep.steps_saved_and_resumed(cell)
         assert max(first.steps()) <= saved <= min(second.steps())
         assert max(second.steps()) >= STEPS - 20
 
@@ -123,7 +121,7 @@ def test_started_again_only_the_cancelled_one_runs(sweep):
     assert {cell: lives(sweep, cell) for cell in before} == before
 
 
-def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
+def test_two_processes_of_one_job_are_interrupted_and_resumed_together(tmp_path):
     evaluated = (
         "evaluation=standard evaluation.enabled=true evaluation.num_inputs=5 "
         "evaluation.num_references=8 evaluation.num_distractors=4 evaluation.num_samples=2 "
@@ -146,9 +144,9 @@ def test_two_processes_of_one_job_are_interrupted_and_go_on_together(tmp_path):
     two.until(lambda: two.trains(cell), "starting the job")
     slurm("scancel", "--signal=USR2", job)
     assert two.code() == 0, two.output.read_text()
-    saved, taken_up = two.steps_saved_and_taken_up(cell)
+    saved, resumed = two.steps_saved_and_resumed(cell)
     assert len(saved) == 1
-    assert taken_up == saved
+    assert resumed == saved
     assert [path.name for path in two.folder.iterdir() if (path / "status.json").exists()] == [cell]
     found = json.loads((two.folder / cell / "metrics.json").read_text())
     assert found["about"]["inputs"] == 5

@@ -29,7 +29,7 @@ def wait_for(path: Path, lines: int) -> None:
 
 
 @pytest.mark.slow
-def test_usr2_saves_and_the_job_goes_on_there(tmp_path):
+def test_usr2_saves_and_the_job_is_resumed_there(tmp_path):
     folder = tmp_path / "sweep"
     command = [sys.executable, "-m", "e2eve.train", "-m", f"study.dir={folder}", "seed=0"]
     sweep = subprocess.Popen(
@@ -43,8 +43,8 @@ def test_usr2_saves_and_the_job_goes_on_there(tmp_path):
     assert sweep.wait(timeout=600) == 0
     log = (run / "train.log").read_text()
     (saved,) = re.findall(r"Saved at step (\d+)", log)
-    (taken_up,) = re.findall(r"Going on from \S+/step_(\d+)\.ckpt", log)
-    assert 0 < int(saved) == int(taken_up) < 800
+    (resumed,) = re.findall(r"Resuming from \S+/step_(\d+)\.ckpt", log)
+    assert 0 < int(saved) == int(resumed) < 800
     assert json.loads((run / "status.json").read_text())["state"] == "done"
 
 
@@ -62,7 +62,7 @@ def test_jobs_are_told_from_cells_and_failures_named(stub_sweep):
     assert set(record["cells"]) == set(stub_sweep.states())
     tokenizers = {"photos_source_tokenizer", "photos_driver_tokenizer"}
     assert set(record["jobs"]) == {*record["cells"], *tokenizers}
-    assert all(Path(job["output"]).is_file() for job in record["jobs"].values())
+    assert all((stub_sweep.folder / ".submitit" / job).is_dir() for job in record["jobs"].values())
 
 
 def test_a_job_that_is_killed_is_a_failed_cell_and_not_awaited(stub_sweep):

@@ -17,7 +17,7 @@ TWO_BY_TWO = ["tokenizer=shared,separate", "seed=0,1"]
 def test_every_cell_runs_once(stub_sweep):
     code, output = stub_sweep.run(*TWO_BY_TWO)
     assert code == 0, output
-    names = [f"tokenizer-{t}+seed-{s}" for t in ("separate", "shared") for s in (0, 1)]
+    names = [f"seed-{s}+tokenizer-{t}" for t in ("separate", "shared") for s in (0, 1)]
     assert stub_sweep.states() == dict.fromkeys(names, "done")
     code, output = stub_sweep.run(*TWO_BY_TWO)
     assert code == 0
@@ -126,7 +126,7 @@ def test_an_editor_is_trained_before_its_sampling_is_evaluated(stub_sweep):
     code, output = stub_sweep.run("+sweep=sampling", "study.dry_run=true", "evaluation=standard")
     assert code == 0, output
     assert "made first  runs/toyfaces_block  (+experiment=toyfaces_block" in output
-    assert output.count("  to run  temperature-") == 12
+    assert output.count("  to run  sampling.temperature-") == 12
 
 
 def test_a_search_goes_after_its_objective_and_repeats_itself(stub_sweep):

@@ -2,8 +2,12 @@
 
 import torch
 
-from e2eve.tokenizers.discriminator import PatchDiscriminator
-from e2eve.tokenizers.losses import TokenizerLoss, adaptive_weight, hinge_discriminator_loss
+from e2eve.tokenizers.losses import (
+    PatchDiscriminator,
+    TokenizerLoss,
+    adaptive_weight,
+    hinge_discriminator_loss,
+)
 from tests.factories import random_images, tiny_tokenizer
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 
-from e2eve.runs import RunFolder
+from e2eve.config import read_settings
+from e2eve.runs import RunFolder, run_settings
 from e2eve.training import tasks
-from e2eve.training.loggers import SECONDS_KEPT_BACK, membership, wants_wandb
+from e2eve.training.loggers import SECONDS_KEPT_BACK, build_loggers, membership
 from e2eve.training.run import train
+from e2eve.training.settings import TrainSettings
 from tests.factories import TINY, UNTRAINED, compose
 from tests.training.test_evaluating import SMALL
 from tests.training.wandb_files import OfflineRun, read_offline
@@ -28,17 +30,23 @@ def without_wandb(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
 
 
-def test_without_wandb_only_those_who_ask_for_it_are_refused(without_wandb):
-    assert not wants_wandb(False)
-    assert not wants_wandb(None)
+def chosen(logger: str, tmp_path) -> list[str]:
+    """Names of the loggers that a choice of the group builds."""
+    config = compose(*TINY, f"logger={logger}", f"run_dir={tmp_path}")
+    run = RunFolder(tmp_path).open(run_settings(config))
+    loggers = build_loggers(read_settings(config, TrainSettings), run)
+    return [type(one).__name__ for one in loggers]
+
+
+def test_without_wandb_only_those_who_ask_for_it_are_refused(without_wandb, tmp_path):
+    assert chosen("csv", tmp_path) == chosen("auto", tmp_path) == ["MetricsLog"]
     with pytest.raises(ValueError, match=r"logger=wandb needs .* pip install 'e2eve\[wandb\]'"):
-        wants_wandb(True)
+        chosen("wandb", tmp_path)
 
 
-def test_with_wandb_only_those_who_refuse_it_go_without():
-    assert wants_wandb(True)
-    assert wants_wandb(None)
-    assert not wants_wandb(False)
+def test_with_wandb_only_those_who_refuse_it_go_without(tmp_path):
+    assert chosen("auto", tmp_path) == chosen("wandb", tmp_path) == ["MetricsLog", "WandbRun"]
+    assert chosen("csv", tmp_path) == ["MetricsLog"]
 
 
 @pytest.mark.slow
@@ -64,14 +72,12 @@ def test_a_run_keeps_its_id_and_another_folder_has_another(tmp_path):
     assert first.wandb_id().startswith("a_b__c-")
 
 
-def test_cells_are_grouped_by_sweep_and_tagged_by_choices():
-    config = compose(*TINY, *CELL)
-    assert membership(config, config.study) == (
-        "some_sweep",
-        ["editor", "tokenizer-shared", "seed-0"],
-    )
-    alone = compose(*TINY)
-    assert membership(alone, alone.study) == (None, ["editor"])
+def test_cells_are_grouped_by_study_and_tagged_by_choices():
+    def place(*overrides: str):
+        return membership(read_settings(compose(*TINY, *overrides), TrainSettings))
+
+    assert place(*CELL) == ("some_sweep", ["editor", "tokenizer-shared", "seed-0"])
+    assert place("tags=[first,paper]") == (None, ["editor", "first", "paper"])
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from e2eve.editor import Editor
-from e2eve.runs import RunFolder, is_locked, lock_run_dir
+from e2eve.runs import RunFolder, is_locked, lock_run_dir, read_curves
+from e2eve.tokenizers import Tokenizer
 from e2eve.training import tasks
 from e2eve.training.editor_module import EditorModule
 from e2eve.training.resuming import TERMINATED, SignalAction, actions_of_signals
@@ -23,13 +24,13 @@ SIX = (
 
 
 class Signalled(pl.Callback):
-    """Sends this process a signal in the middle of a step."""
+    """Sends this process a signal in the middle of a batch, counted from 0."""
 
-    def __init__(self, number: int, step: int) -> None:
-        self.number, self.step = number, step
+    def __init__(self, number: int, batch: int) -> None:
+        self.number, self.batch = number, batch
 
-    def on_train_batch_start(self, trainer, *args) -> None:
-        if trainer.global_step == self.step:
+    def on_train_batch_start(self, trainer, module, examples, index: int) -> None:
+        if trainer.fit_loop.epoch_loop.total_batch_idx == self.batch:
             os.kill(os.getpid(), self.number)
 
 
@@ -173,3 +174,83 @@ def test_one_training_at_a_time_in_a_folder(tmp_path):
         with pytest.raises(ValueError, match="Another process is training in"):
             train(config(tmp_path))
     assert not is_locked(tmp_path)
+
+
+RESTARTING = (
+    "task=driver_tokenizer optimizer=tokenizer vqgan.quantizer.restart_after=1 "
+    "edit_simulation/transformations=all dataset.train.length=8 dataset.val.length=4 "
+    "trainer.max_steps=9 optimizer.decay_steps=9 trainer.val_check_interval=3 seed=3"
+).split()
+
+
+def tokenizer_run(path, *overrides: str) -> dict[str, torch.Tensor]:
+    """Weights after training in that folder."""
+    train(compose(*TINY, *RESTARTING, f"run_dir={path}", *overrides))
+    return Tokenizer.from_pretrained(path).state_dict()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, torch.Tensor]:
+    """Idle codes are moved in every step; four batches are an epoch."""
+    path = tmp_path_factory.mktemp("uninterrupted")
+    weights = tokenizer_run(path)
+    assert read_curves(path / "metrics.csv")["train/codes_restarted"][1][-1] > 0
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("step", "workers"),
+    [
+        (2, 0),  # within an epoch
+        (3, 0),  # before a validation
+        (4, 0),  # at the end of an epoch
+        (5, 1),
+    ],
+)
+def test_a_tokenizer_that_moves_idle_codes_is_resumed_bit_for_bit(
+    uninterrupted, tmp_path, step, workers
+):
+    """The count of idle codes, their random places and the augmentations are as uninterrupted."""
+    loaded = f"loader.workers={workers}"
+    tokenizer_run(tmp_path, f"trainer.max_steps={step}", loaded)
+    resumed = tokenizer_run(tmp_path, loaded)
+    assert all(torch.equal(resumed[name], uninterrupted[name]) for name in uninterrupted)
+
+
+def test_usage_of_codes_is_resumed(uninterrupted, tmp_path):
+    """Curves are those of a run that was not interrupted."""
+    tokenizer_run(tmp_path / "whole")
+    for steps in (5, 9):
+        tokenizer_run(tmp_path / "broken", f"trainer.max_steps={steps}")
+    whole, broken = (read_curves(tmp_path / name / "metrics.csv") for name in ("whole", "broken"))
+    assert whole == broken
+
+
+@pytest.mark.parametrize("task", ["editor", "source_tokenizer"])
+def test_a_signal_within_accumulated_batches_waits_for_the_step(tmp_path, task):
+    """Gradients of half a step are in no checkpoint."""
+    settings = [*SIX, "trainer.accumulate_grad_batches=2", f"task={task}", "trainer.max_steps=4"]
+    callback = "+callbacks.signal={_target_: tests.training.test_resuming.Signalled, number: 15}"
+
+    def run(path, *overrides: str) -> dict[str, torch.Tensor]:
+        train(compose(*TINY, *UNTRAINED, *settings, f"run_dir={path}", *overrides))
+        opened = Editor if task == "editor" else Tokenizer
+        return opened.from_pretrained(path).state_dict()
+
+    whole = run(tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        run(tmp_path / "broken", callback, "+callbacks.signal.batch=2")
+    assert saved_step(tmp_path / "broken") == 2
+    resumed = run(tmp_path / "broken")
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+def test_a_run_starts_from_a_checkpoint_of_another(tmp_path):
+    """With its step, its optimiser and its place in the data."""
+    train(compose(*TINY, *UNTRAINED, *SIX, f"run_dir={tmp_path / 'whole'}"))
+    first = [*SIX, "trainer.max_steps=3", f"run_dir={tmp_path / 'first'}"]
+    train(compose(*TINY, *UNTRAINED, *first))
+    start = f"ckpt_path={tmp_path / 'first/checkpoints/last.ckpt'}"
+    train(compose(*TINY, *UNTRAINED, *SIX, start, f"run_dir={tmp_path / 'second'}"))
+    whole, second = weights(tmp_path / "whole"), weights(tmp_path / "second")
+    assert all(torch.equal(whole[name], second[name]) for name in whole)

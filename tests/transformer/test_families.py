@@ -1,27 +1,30 @@
 """A family of token models needs no more than the protocol: editors train, draw, save and open."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from e2eve.conditioning import EditBatch, EditInputs
 from e2eve.editor import Editor
 from e2eve.transformer import (
     GPTConfig,
+    GPTSampling,
     SamplingSettings,
     SequenceLayout,
     build_token_model,
     config_from_description,
-    import_families,
     register,
 )
 from tests.factories import CODES, DRIVER_SIDE, SIDE, random_images, tiny_editor, tiny_tokenizer
-from tests.transformer.masked_family import Masked, MaskedConfig
+from tests.transformer.masked_family import Masked, MaskedConfig, MaskedSampling
 
 
 def masked_editor() -> Editor:
@@ -119,8 +122,9 @@ def test_settings_of_one_family_are_refused_by_another():
         masked.settings({"draft": "source"})
     with pytest.raises(ValueError, match=r'passes is 2, and .* "gpt" has no such sampling'):
         gpt.settings({"passes": 2})
-    assert masked.settings({"draft": None, "precision": None, "passes": 2}).passes == 2
-    assert gpt.settings({"precision": None}).precision == "full"
+    both = {"draft": None, "precision": None, "passes": 2}
+    assert masked.settings(both) == MaskedSampling(passes=2)
+    assert gpt.settings({"precision": None}) == GPTSampling(precision="full")
     assert masked.settings(SamplingSettings(top_k=3)).top_k == 3
 
 
@@ -139,7 +143,7 @@ def test_the_codebook_is_the_larger_one_of_the_tokenizers():
 
 
 def test_bundles_from_before_there_were_families_are_gpts():
-    shape = {"layers": 1, "heads": 1, "width": 8, "codebook_size": 4}
+    shape: dict[str, Any] = {"layers": 1, "heads": 1, "width": 8, "codebook_size": 4}
     assert config_from_description(shape) == GPTConfig(**shape)
 
 
@@ -154,32 +158,48 @@ def test_an_unknown_family_is_one_sentence(tmp_path):
     assert "--config-dir" in message
 
 
-def test_files_of_the_group_register_families(tmp_path, monkeypatch):
-    (tmp_path / "far_family.py").write_text(
-        "from dataclasses import dataclass\n"
-        "from e2eve.transformer import TokenModel, register\n"
-        "@dataclass(frozen=True)\n"
-        "class FarConfig:\n"
-        "    codebook_size: int | None = None\n"
-        "@register('far', FarConfig)\n"
-        "class Far(TokenModel): ...\n"
-    )
-    group = tmp_path / "conf/transformer"
-    group.mkdir(parents=True)
-    (group / "far.yaml").write_text("_target_: far_family.FarConfig\n")
-    (group / "other.yaml").write_text("defaults: [far]\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ValueError, match='of the family "far"'):
-        config_from_description({"family": "far"})
-    import_families([tmp_path / "conf", tmp_path / "nowhere"])
-    assert type(config_from_description({"family": "far"})).__name__ == "FarConfig"
+FAR_FAMILY = """
+from dataclasses import dataclass
+from tests.transformer.masked_family import Masked
+from e2eve.transformer import register
+@dataclass(frozen=True)
+class FarConfig:
+    width: int = 16
+    codebook_size: int | None = None
+@register("far", FarConfig)
+class Far(Masked): ...
+"""
 
 
-def test_a_target_that_cannot_be_imported_is_named(tmp_path):
-    (tmp_path / "transformer").mkdir()
-    (tmp_path / "transformer/mine.yaml").write_text("_target_: nowhere_at_all.Config\n")
-    with pytest.raises(ValueError, match=r"mine.yaml names nowhere_at_all.Config, which cannot"):
-        import_families([tmp_path])
+def test_commands_know_the_families_of_their_search_path(tmp_path):
+    """A family from beside the working directory; without its file one sentence says so."""
+    (tmp_path / "far_family.py").write_text(FAR_FAMILY)
+    (tmp_path / "conf/transformer").mkdir(parents=True)
+    (tmp_path / "conf/transformer/far.yaml").write_text("_target_: far_family.FarConfig\n")
+    (tmp_path / "conf/transformer/wide.yaml").write_text("defaults: [far]\nwidth: 32\n")
+    editor = masked_editor()
+    editor.transformer.__dict__["family"] = "far"
+    editor.save_pretrained(tmp_path / "bundle")
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    given = "model=bundle source=a.png driver=a.png box=[8,8,24,24] num_samples=1".split()
+
+    def edit(*more: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "e2eve.edit", *given, *more]
+        paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+        env = {**os.environ, "PYTHONPATH": paths}
+        return subprocess.run(
+            command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+
+    done = edit()
+    assert done.returncode == 1
+    assert 'of the family "far"' in done.stderr + done.stdout
+    done = edit("--config-dir=conf")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "conf/transformer/lost.yaml").write_text("_target_: nowhere_at_all.Config\n")
+    done = edit("--config-dir=conf")
+    assert done.returncode == 1
+    assert "nowhere_at_all.Config" in done.stderr + done.stdout
 
 
 def test_two_families_cannot_share_a_name():

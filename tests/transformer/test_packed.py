@@ -11,6 +11,7 @@ from torch import nn
 
 from e2eve.transformer import GPT, GPTConfig, SequenceLayout
 from e2eve.transformer.gpt import packed
+from e2eve.transformer.gpt.network import CausalTransformer
 from e2eve.transformer.gpt.packed import Int8Linear, PackedLinear, fastest_way
 from tests.factories import random_ids
 
@@ -28,7 +29,7 @@ def everything_packs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed, "LARGE", 1)
 
 
-def target_logits(gpt: GPT) -> torch.Tensor:
+def target_logits(gpt: CausalTransformer) -> torch.Tensor:
     torch.manual_seed(1)
     return gpt.target_logits(random_ids(2, 4), random_ids(2, 9), random_ids(2, 9))
 

@@ -1,7 +1,6 @@
 """Launchers by the names that Hydra finds them by: it takes plugins from this package only."""
 
 from importlib.util import find_spec
-from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
@@ -30,12 +29,10 @@ class LocalLauncher(launcher.Processes):
 class LocalJobsLauncher(launcher.Jobs):
     """Processes of this machine that submitit treats as jobs."""
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__("local", **parameters)
+    cluster = "local"
 
 
 class SlurmLauncher(launcher.Jobs):
-    """Jobs of a SLURM cluster; a process that fails takes the others of its job with it."""
+    """Jobs of a SLURM cluster."""
 
-    def __init__(self, **parameters: Any) -> None:
-        super().__init__("slurm", **{"srun_args": ["--kill-on-bad-exit=1"], **parameters})
+    cluster = "slurm"

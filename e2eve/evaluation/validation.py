@@ -47,15 +47,6 @@ class ValidationInput:
     driver_box: Box
     paired_driver_box: Box
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
-
-    @classmethod
-    def from_json(cls, line: str) -> "ValidationInput":
-        fields: dict[str, Any] = json.loads(line)
-        boxes = {name: Box(**fields[name]) for name in fields if name.endswith("_box")}
-        return cls(**(fields | boxes))
-
 
 @dataclass(frozen=True)
 class ValidationSet:
@@ -80,14 +71,6 @@ class ValidationSet:
         return self.manifest["name"]
 
     @property
-    def extractor(self) -> str:
-        return self.manifest["extractor"]
-
-    @property
-    def retrieval(self) -> str:
-        return self.manifest["retrieval"]
-
-    @property
     def image_size(self) -> int:
         return self.sources.shape[1]
 
@@ -99,37 +82,32 @@ class ValidationSet:
     def region_boxes(self) -> list[Box]:
         return [item.region_box for item in self.inputs]
 
-    @property
-    def driver_boxes(self) -> list[Box]:
-        return [item.driver_box for item in self.inputs]
-
     def hashed(self) -> "ValidationSet":
         """With the content hash filled in."""
-        digests = {name: _digest(data) for name, data in self.files()}
-        return replace(self, content_hash=content_hash(digests))
+        digests = {name: _digest(data) for name, data in self.files().items()}
+        return replace(self, content_hash=_content_hash(digests))
 
-    def files(self) -> list[tuple[str, bytes]]:
-        """Name and bytes of every file but the manifest."""
-        ids = [item.id for item in self.inputs]
-        pictures = {
+    def files(self) -> dict[str, bytes]:
+        """Bytes of every file but the manifest, by name."""
+        stacks = {
             "sources": self.sources,
             "regions": np.where(self.regions, 255, 0).astype(np.uint8),
             "drivers": self.drivers,
             "paired_drivers": self.paired_drivers,
         }
-        files = [
-            (f"{folder}/{id}.png", _png(image))
-            for folder, images in pictures.items()
-            for id, image in zip(ids, images, strict=True)
-        ]
         texts = {
-            "inputs.jsonl": [item.to_json() for item in self.inputs],
+            "inputs.jsonl": [json.dumps(asdict(i), ensure_ascii=False) for i in self.inputs],
             "distractors.txt": self.distractor_names,
             "references.txt": self.reference_names,
         }
-        files += [(n, "".join(f"{t}\n" for t in lines).encode()) for n, lines in texts.items()]
         tensors = {name: value.contiguous() for name, value in self.features._asdict().items()}
-        return [*files, ("reference.safetensors", save_tensors(tensors))]
+        images = {
+            f"{folder}/{item.id}.png": _png(image)
+            for folder, stack in stacks.items()
+            for item, image in zip(self.inputs, stack, strict=True)
+        }
+        lines = {name: "".join(f"{t}\n" for t in texts[name]).encode() for name in texts}
+        return {**images, **lines, "reference.safetensors": save_tensors(tensors)}
 
     def save(self, folder: str | Path) -> Path:
         """Writes the folder; returns its path.
@@ -137,14 +115,12 @@ class ValidationSet:
         Raises:
             ValueError: when it holds other files already.
         """
-        folder = check_is_new(folder)
-        digests = {}
-        for name, data in self.files():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
+        folder, digests = check_is_new(folder), {}
+        for name, data in self.files().items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
             digests[name] = _digest(data)
-        full = {"content_hash": content_hash(digests), **self.manifest, "files": digests}
+        full = {"content_hash": _content_hash(digests), **self.manifest, "files": digests}
         text = json.dumps(full, indent=2, ensure_ascii=False)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
         return folder
@@ -158,30 +134,24 @@ class ValidationSet:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        digests = manifest.pop("files")
-        _check_files(folder, digests, manifest.pop("content_hash"))
-        lines = (folder / "inputs.jsonl").read_text(encoding="utf-8").splitlines()
-        inputs = tuple(ValidationInput.from_json(line) for line in lines)
+        content_hash, _ = manifest.pop("content_hash"), manifest.pop("files")
+        inputs = tuple(_input(json.loads(line)) for line in _lines(folder / "inputs.jsonl"))
 
-        def pictures(kind: str) -> np.ndarray:
+        def images(kind: str) -> np.ndarray:
             return np.stack([read_image(folder / kind / f"{item.id}.png") for item in inputs])
 
-        def names(kind: str) -> tuple[str, ...]:
-            return tuple((folder / f"{kind}.txt").read_text(encoding="utf-8").splitlines())
-
+        tensors = load_tensors((folder / "reference.safetensors").read_bytes())
         return cls(
             inputs=inputs,
-            sources=pictures("sources"),
-            regions=pictures("regions")[..., 0] > 127,
-            drivers=pictures("drivers"),
-            paired_drivers=pictures("paired_drivers"),
-            features=ReferenceFeatures(
-                **load_tensors((folder / "reference.safetensors").read_bytes())
-            ),
-            distractor_names=names("distractors"),
-            reference_names=names("references"),
+            sources=images("sources"),
+            regions=images("regions")[..., 0] > 127,
+            drivers=images("drivers"),
+            paired_drivers=images("paired_drivers"),
+            features=ReferenceFeatures(**tensors),
+            distractor_names=_lines(folder / "distractors.txt"),
+            reference_names=_lines(folder / "references.txt"),
             manifest=manifest,
-            content_hash=content_hash(digests),
+            content_hash=content_hash,
         )
 
 
@@ -193,7 +163,46 @@ def check_is_new(folder: str | Path) -> Path:
     return folder
 
 
-def content_hash(digests: Mapping[str, str]) -> str:
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder whose files are those that it names, unchanged."""
+    path, problems = folder / "manifest.json", []
+    if not path.is_file():
+        raise ValueError(
+            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
+            "has written."
+        )
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if manifest.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "
+            "the validation set again."
+        )
+    for name, digest in manifest["files"].items():
+        if not (folder / name).is_file():
+            problems.append(f"{name} is missing")
+        elif _digest((folder / name).read_bytes()) != digest:
+            problems.append(f"{name} was changed")
+    if not problems and _content_hash(manifest["files"]) != manifest["content_hash"]:
+        problems.append("manifest.json was changed")
+    if problems:
+        more = f" and {len(problems) - 1} more files" if len(problems) > 1 else ""
+        raise ValueError(
+            f"{folder} is not the validation set that was built: {problems[0]}{more}; restore the "
+            "folder or build it again."
+        )
+    return manifest
+
+
+def _input(found: dict[str, Any]) -> ValidationInput:
+    boxes = {name: Box(**found[name]) for name in found if name.endswith("_box")}
+    return ValidationInput(**(found | boxes))
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8").splitlines())
+
+
+def _content_hash(digests: Mapping[str, str]) -> str:
     """SHA-256 over the names and SHA-256 digests of all files, sorted by name."""
     return _digest("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
@@ -206,38 +215,3 @@ def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
-            "has written."
-        )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if manifest.get("format") != FORMAT:
-        raise ValueError(
-            f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "
-            "the validation set again."
-        )
-    return manifest
-
-
-def _check_files(folder: Path, digests: Mapping[str, str], expected_hash: str) -> None:
-    """Compares every file with its digest, and the digests with the content hash."""
-    problems = []
-    for name, digest in digests.items():
-        path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif _digest(path.read_bytes()) != digest:
-            problems.append(f"{name} was changed")
-    if not problems and content_hash(digests) != expected_hash:
-        problems.append("manifest.json was changed")
-    if problems:
-        more = f" and {len(problems) - 1} more files" if len(problems) > 1 else ""
-        raise ValueError(
-            f"{folder} is not the validation set that was built: {problems[0]}{more}; restore the "
-            "folder or build it again."
-        )
