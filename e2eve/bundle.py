@@ -37,17 +37,18 @@ class Bundle:
 def check_weights(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str
 ) -> None:
-    """Raise one sentence that names what is missing, unexpected, or of another shape."""
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
-    reshaped = sorted(
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected.keys() & weights.keys()
-        if weights[name].shape != expected[name].shape
-    )
-    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": reshaped}
+    """Raises ValueError that names what is missing, unexpected, or of another shape."""
+    kinds = {
+        "missing": expected.keys() - weights.keys(),
+        "unexpected": weights.keys() - expected.keys(),
+        "of another shape": {
+            f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in expected.keys() & weights.keys()
+            if weights[name].shape != expected[name].shape
+        },
+    }
     found = [
-        f"{len(names)} {kind} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        f"{len(names)} {kind} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"
         for kind, names in kinds.items()
         if names
     ]
@@ -91,8 +92,7 @@ def write_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     paths = {name: folder / f"{name}.safetensors" for name in networks}
     for name, network in networks.items():
-        weights = {key: value.contiguous() for key, value in network.state_dict().items()}
-        save_file(weights, paths[name])
+        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, paths[name])
     OmegaConf.save(OmegaConf.create({"kind": kind, **config}), folder / "config.yaml")
     for path in paths.values():  # safetensors makes files that only their owner can read
         shutil.copymode(folder / "config.yaml", path)

@@ -5,18 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from e2eve.config import choose, command, plain
-
-if TYPE_CHECKING:
-    from torch.nn import Module
-
-    from e2eve.editor import Editor
-    from e2eve.published import Opened
-    from e2eve.tokenizers import Tokenizer
 
 CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")
 
@@ -59,12 +51,10 @@ def to_bundle(config: DictConfig) -> Path:
         config.driver_tokenizer,
         settings["skip"],
     )
-    with writing(out) as (partial, report):
-        report("converting", 0, STAGES + 1)
-        opened = published.open(source, lambda done: report("converting", done, STAGES + 1))
+    with writing(out, STAGES + 1) as (partial, advance):
+        opened = published.open(source, advance)
         opened.network.save_pretrained(partial)
-        report("converting", STAGES + 1, STAGES + 1)
-    show(opened, str(source), NEXT[opened.kind].format(out=out))
+    show(f"{source}: {opened.kind}", opened.rows(), NEXT[opened.kind].format(out=out))
     return out
 
 
@@ -80,19 +70,17 @@ def to_published(config: DictConfig) -> Path:
 
     from e2eve.published import Opened, open_bundle, write_published
 
-    with writing(out) as (partial, report):
-        report("converting", 0, 2)
+    with writing(out, 2) as (partial, advance):
         opened = Opened(open_bundle(config.bundle), {}, [])
-        report("converting", 1, 2)
+        advance(1)
         write_published(opened.network, partial)
-        report("converting", 2, 2)
-    show(opened, str(config.bundle), NEXT["checkpoint"].format(out=out))
+    show(f"{config.bundle}: {opened.kind}", opened.rows(), NEXT["checkpoint"].format(out=out))
     return out
 
 
 @contextmanager
-def writing(out: Path) -> Iterator[tuple[Path, Callable[[str, int, int], None]]]:
-    """Where to write what becomes `out` at the end, and whom to tell about progress.
+def writing(out: Path, stages: int) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Where to write what becomes `out` at the end, and whom to tell how many stages are done.
 
     What is there already stays when it is the same.
 
@@ -107,7 +95,9 @@ def writing(out: Path) -> Iterator[tuple[Path, Callable[[str, int, int], None]]]
         progress_bars() as report,
     ):
         partial = Path(scratch) / out.name
-        yield partial, report
+        report("converting", 0, stages)
+        yield partial, lambda done: report("converting", done, stages)
+        report("converting", stages, stages)
         if out.is_file() or (out.is_dir() and any(out.iterdir())):
             if not same_content(partial, out):
                 raise _holds_something_else(out)
@@ -120,66 +110,25 @@ def same_content(a: Path, b: Path) -> bool:
     """Whether two files, or the files of two folders, are equal to the byte."""
     if a.is_file() or b.is_file():
         return a.is_file() and b.is_file() and filecmp.cmp(a, b, shallow=False)
-    names = {path.name for path in a.iterdir()}
-    same_names = names == {path.name for path in b.iterdir()}
-    return same_names and filecmp.cmpfiles(a, b, names, shallow=False)[1:] == ([], [])
+    names, others = ({path.name for path in folder.iterdir()} for folder in (a, b))
+    return names == others and filecmp.cmpfiles(a, b, names, shallow=False)[1:] == ([], [])
 
 
 def _holds_something_else(out: Path) -> ValueError:
     return ValueError(f"{out} holds something else already: give another out=… or remove it.")
 
 
-def show(opened: "Opened", source: str, next_command: str) -> None:
-    """Print networks, shapes and sizes, what was left out of the file, and what to do next."""
+def show(title: str, rows: dict[str, str], next_command: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows = network_rows(opened.network)
-    if opened.skipped:
-        rows["left out"] = ", ".join(f"{count} {name}" for name, count in opened.skipped.items())
-    if opened.records:
-        more = ", …" if len(opened.records) > 4 else ""
-        rows["not rebuilt"] = f"objects of {', '.join(opened.records[:4])}{more}"
-    table = Table(title=f"{source}: {opened.kind}", title_justify="left", show_header=False)
+    table = Table(title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(name, Text(value))
     console = Console()
     console.print(table)
     console.print(f"Next: {next_command}", soft_wrap=True, highlight=False, markup=False)
-
-
-def network_rows(network: "Editor | Tokenizer") -> dict[str, str]:
-    """Each network of a bundle with its shape in words."""
-    from e2eve.editor import Editor
-
-    if not isinstance(network, Editor):
-        return {"tokenizer": tokenizer_words(network)}
-    side, driver = network.driver_size, network.driver_tokenizer
-    shared = f"{side} px to {side // driver.config.cell}² ids by the source tokenizer (shared)"
-    model = network.transformer
-    shape = ", ".join(f"{name} {value}" for name, value in model.describe().items())
-    return {
-        "source tokenizer": tokenizer_words(network.source_tokenizer),
-        "driver tokenizer": shared if network.shared else tokenizer_words(driver),
-        "transformer": f"{shape}; {model.layout.length} tokens in a sequence, "
-        f"{_millions(model)} parameters",
-    }
-
-
-def tokenizer_words(tokenizer: "Tokenizer") -> str:
-    config = tokenizer.config
-    return (
-        f"{config.image_size} px to {config.grid}² ids, codebook {config.codebook_size} × "
-        f"{config.code_dim}, {len(config.multipliers)} levels of "
-        f"{config.channels}×{list(config.multipliers)} channels, {config.residual_blocks} residual "
-        f"blocks a level, attention at the coarsest {config.attention_levels}, "
-        f"{_millions(tokenizer)} parameters"
-    )
-
-
-def _millions(network: "Module") -> str:
-    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M"
 
 
 if __name__ == "__main__":

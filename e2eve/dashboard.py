@@ -1,5 +1,6 @@
 """Compare runs in one page: `python -m e2eve.dashboard runs=[FOLDER,…] [live=true]`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,16 +17,20 @@ def main(config: DictConfig) -> None:
     from rich.console import Console
 
     from e2eve.comparison.live import serve
+
+    if config.live:
+        serve(settings_of(config))
+    else:
+        Console().print(str(dashboard(config)), soft_wrap=True, highlight=False)
+
+
+def dashboard(config: DictConfig) -> Path:
+    """Writes the page and the tables beside it; the path of the page."""
     from e2eve.comparison.page import write_dashboard
     from e2eve.reporting.progress import progress_bars
 
-    settings = settings_of(config)
-    if settings.live:
-        serve(settings)
-        return
     with progress_bars() as report:
-        path = write_dashboard(settings, report)
-    Console().print(str(path), soft_wrap=True, highlight=False)
+        return write_dashboard(settings_of(config), report)
 
 
 def settings_of(config: DictConfig) -> "DashboardSettings":

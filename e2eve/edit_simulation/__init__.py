@@ -5,20 +5,18 @@ Pure functions of numpy arrays; every random one takes the generator it draws fr
 
 from e2eve.edit_simulation.regions import Block, Brush, FreeForm, Mixed, Region, RegionSampler
 from e2eve.edit_simulation.simulation import (
+    Blur,
     CentreView,
+    ColourJitter,
     DriverCrop,
     EditSimulation,
-    Placement,
-    RandomView,
-    SimulatedEdit,
-)
-from e2eve.edit_simulation.transformations import (
-    Blur,
-    ColourJitter,
     Flip,
+    Placement,
     PositionJitter,
+    RandomView,
     Rotation,
     Scale,
+    SimulatedEdit,
     Transformation,
 )
 

@@ -3,15 +3,15 @@
 A region sampler is a callable `(side, rng) -> Region`: any class that a config names may be one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import cos, pi, sin, sqrt
-from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
 from einops import rearrange
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
 from e2eve.geometry import Box
 
@@ -33,13 +33,13 @@ class Limited:
     def __post_init__(self) -> None:
         for words, first, second, smallest, largest in self.LIMITS:
             low, high = getattr(self, first), getattr(self, second)
-            if smallest <= low <= high <= largest:
-                continue
-            given = f"{words} of {low}" if low == high else f"{words} from {low} to {high}"
-            order = ", the smaller first" if low > high else ""
-            raise ValueError(
-                f"The {given} is not possible, choose within {smallest} to {largest}{order}."
-            )
+            if not smallest <= low <= high <= largest:
+                given = f"of {low}" if low == high else f"from {low} to {high}"
+                order = ", the smaller first" if low > high else ""
+                raise ValueError(
+                    f"The {words} {given} is not possible, choose within {smallest} to "
+                    f"{largest}{order}."
+                )
 
 
 class Region(NamedTuple):
@@ -58,11 +58,8 @@ class Region(NamedTuple):
         return int(np.count_nonzero(self.mask)) == self.box.area
 
 
-@runtime_checkable
-class RegionSampler(Protocol):
-    """Draws an edit region for an image of `side` pixels a side; never an empty one."""
-
-    def __call__(self, side: int, rng: np.random.Generator) -> Region: ...
+# Draws an edit region for an image of so many pixels per side; never an empty one.
+RegionSampler = Callable[[int, np.random.Generator], Region]
 
 
 @dataclass(frozen=True)
@@ -120,11 +117,7 @@ class Mixed:
 # Free form: smooth random blobs.
 _CANDIDATES = 8  # blobs drawn at once, of which the first that is round enough is taken
 _ROUNDNESS = 0.5  # least 4 pi area / perimeter**2 that is round enough: 1 is a circle, 0 a line
-_STEPS = 16  # points of the outline on each curve between two corners
-_CORRECTIONS = 12  # of the scale at most, until the area is right
-_TOLERANCE = 0.01  # error of the area, as a share of it
-
-_T = np.linspace(0, 1, _STEPS, endpoint=False)
+_T = np.linspace(0, 1, 16, endpoint=False)  # points of each curve between two corners
 _BERNSTEIN = np.stack([(1 - _T) ** 3, 3 * _T * (1 - _T) ** 2, 3 * _T**2 * (1 - _T), _T**3])
 
 
@@ -159,10 +152,12 @@ class FreeForm(Limited):
         blob = _first_round(blobs)
         centre = rng.uniform(0, side, size=2)
         scale = sqrt(area)
-        for _ in range(_CORRECTIONS):
-            mask = _filled(blob * scale + centre, side)
+        for _ in range(12):  # corrections at most
+            mask = np.zeros((side, side), dtype=np.uint8)
+            outline = (blob * scale + centre - 0.5) * 2**_SUBPIXEL_BITS  # it may leave the image
+            cv2.fillPoly(mask, [np.rint(outline).astype(np.int32)], 1, shift=_SUBPIXEL_BITS)
             covered = max(1, cv2.countNonZero(mask))
-            if abs(covered - area) <= max(1, _TOLERANCE * area):
+            if abs(covered - area) <= max(1, 0.01 * area):
                 break
             # Area grows as scale**2, and less where the image clips: the exponent suits both.
             scale *= (area / covered) ** 0.7
@@ -170,26 +165,21 @@ class FreeForm(Limited):
 
 
 def _first_round(blobs: Float[np.ndarray, "batch outline 2"]) -> Float[np.ndarray, "outline 2"]:
-    """The first blob that is round enough, or the roundest; of area 1, around its mean."""
-    areas, perimeters = _measured(blobs)
+    # The first blob that is round enough, or the roundest; of area 1, around its mean.
+    ahead = _following(blobs)
+    cross = blobs[..., 0] * ahead[..., 1] - blobs[..., 1] * ahead[..., 0]
+    areas = np.abs(cross.sum(axis=1)) / 2  # the shoelace formula
+    perimeters = _lengths(blobs - ahead).sum(axis=1)
     roundness = np.minimum(4 * np.pi * areas / perimeters**2, _ROUNDNESS)
     chosen = int(np.argmax(roundness))
     return (blobs[chosen] - blobs[chosen].mean(axis=0)) / np.sqrt(areas[chosen])
 
 
-def _filled(outline: Float[np.ndarray, "outline 2"], side: int) -> UInt8[np.ndarray, "side side"]:
-    """1 inside the outline, which is in pixels and may leave the image."""
-    mask = np.zeros((side, side), dtype=np.uint8)
-    fixed_point = np.rint((outline - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    return cv2.fillPoly(mask, [fixed_point], 1, shift=_SUBPIXEL_BITS)
-
-
 def _scattered(
     batch: int, points: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "batch points 2"]:
-    """Random points around an ellipse, one in each sector, kept apart by a fifth of a sector."""
-    sectors = np.arange(points) + 0.8 * rng.random((batch, points))
-    angles = 2 * np.pi / points * sectors
+    # Around an ellipse, one in each sector, kept apart by a fifth of a sector.
+    angles = 2 * np.pi / points * (np.arange(points) + 0.8 * rng.random((batch, points)))
     radii = rng.uniform(0.35, 1, size=(batch, points))
     x, y = radii * np.cos(angles), radii * np.sin(angles) * rng.uniform(0.5, 1, size=(batch, 1))
     turn = rng.uniform(0, np.pi, size=(batch, 1))
@@ -219,22 +209,12 @@ def outlines(
 
 
 def _following(ring: Float[np.ndarray, "batch n xy"]) -> Float[np.ndarray, "batch n xy"]:
-    """The next point of each, the first after the last: a fifth of the time of `np.roll`."""
+    # The first comes after the last: a fifth of the time of `np.roll`.
     return np.concatenate([ring[:, 1:], ring[:, :1]], axis=1)
 
 
 def _lengths(vectors: Float[np.ndarray, "*batch 2"]) -> Float[np.ndarray, "*batch"]:
-    x, y = vectors[..., 0], vectors[..., 1]
-    return np.sqrt(x * x + y * y)
-
-
-def _measured(
-    curves: Float[np.ndarray, "batch outline 2"],
-) -> tuple[Float[np.ndarray, " batch"], Float[np.ndarray, " batch"]]:
-    """Areas by the shoelace formula, and perimeters."""
-    ahead = _following(curves)
-    cross = curves[..., 0] * ahead[..., 1] - curves[..., 1] * ahead[..., 0]
-    return np.abs(cross.sum(axis=1)) / 2, _lengths(curves - ahead).sum(axis=1)
+    return np.sqrt(vectors[..., 0] * vectors[..., 0] + vectors[..., 1] * vectors[..., 1])
 
 
 # Brush: strokes as a person paints them.
@@ -274,15 +254,22 @@ class Brush(Limited):
         mask = np.zeros((side, side), dtype=np.uint8)
         x, y = rng.uniform(0.1, 0.9, size=2).tolist()
         while True:
-            for dab in self._stroke(x, y, rng):
-                _paint(mask, dab)
+            for place, width in self._stroke(x, y, rng):
+                ends = [round((share * side - 0.5) * 2**_SUBPIXEL_BITS) for share in place]
+                thickness = max(1, round(width * side))
+                cv2.line(mask, ends[:2], ends[2:], 1, thickness, shift=_SUBPIXEL_BITS)
                 if cv2.countNonZero(mask) >= area:
                     return Region.of_mask(mask.view(bool))
             row, column = divmod(int(rng.choice(np.flatnonzero(mask))), side)
             x, y = (column + 0.5) / side, (row + 0.5) / side
 
-    def _stroke(self, x: float, y: float, rng: np.random.Generator) -> Iterator["_Dab"]:
-        """A walk whose curvature wanders; it bounces off the image borders."""
+    def _stroke(
+        self, x: float, y: float, rng: np.random.Generator
+    ) -> Iterator[tuple[tuple[float, ...], float]]:
+        """A walk whose curvature wanders; it bounces off the image borders.
+
+        Yields, of each step, x and y of its start and its end, and its width: shares of the side.
+        """
         steps = max(1, round(rng.uniform(self.min_length, self.max_length) / _STEP))
         widths = rng.uniform(self.min_width, self.max_width, size=3)
         widths = np.interp(np.linspace(0, 2, steps), np.arange(3), widths).tolist()
@@ -296,22 +283,5 @@ class Brush(Limited):
                 heading, end_x = pi - heading, min(max(end_x, 0.0), 1.0)
             if not 0 <= end_y <= 1:
                 heading, end_y = -heading, min(max(end_y, 0.0), 1.0)
-            yield _Dab(x, y, end_x, end_y, width)
+            yield (x, y, end_x, end_y), width
             x, y = end_x, end_y
-
-
-class _Dab(NamedTuple):
-    """One step of the brush; everything as shares of the image side."""
-
-    start_x: float
-    start_y: float
-    end_x: float
-    end_y: float
-    width: float
-
-
-def _paint(mask: np.ndarray, dab: _Dab) -> None:
-    side = mask.shape[0]
-    ends = [round((place * side - 0.5) * 2**_SUBPIXEL_BITS) for place in dab[:4]]
-    thickness = max(1, round(dab.width * side))
-    cv2.line(mask, ends[:2], ends[2:], 1, thickness, shift=_SUBPIXEL_BITS)

@@ -1,12 +1,14 @@
 """A training example made from one plain image: view, region, driver crop, transformations.
 
 The view is the square of the image that becomes the target; the driver is cut out of the target
-inside the region, and transformed before it is resized.
+inside the region, and transformed before it is resized. A transformation is a callable
+`(driver, rng) -> driver` on a square image whose size it keeps. It sees the crop only: what a
+geometric one needs from beyond the border is mirrored. The published settings use none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import sqrt
+from math import cos, radians, sin, sqrt
 from typing import NamedTuple
 
 import cv2
@@ -15,8 +17,9 @@ from jaxtyping import Bool, UInt8
 
 from e2eve.data.images import resize, square
 from e2eve.edit_simulation.regions import Limited, Region, RegionSampler
-from e2eve.edit_simulation.transformations import Transformation
 from e2eve.geometry import Box
+
+Driver = UInt8[np.ndarray, "side side 3"]
 
 _LARGE = 0.8  # an inscribed square is large from this share of the largest one's side
 _DRAWS = 100  # regions drawn before giving up, where they are too thin for a driver
@@ -45,8 +48,7 @@ class RandomView(Limited):
         self, image: UInt8[np.ndarray, "height width 3"], side: int, rng: np.random.Generator
     ) -> UInt8[np.ndarray, "side side 3"]:
         height, width = image.shape[:2]
-        share = sqrt(rng.uniform(self.min_area, self.max_area))
-        crop = max(1, round(min(height, width) * share))
+        crop = max(1, round(min(height, width) * sqrt(rng.uniform(self.min_area, self.max_area))))
         top, left = rng.integers(height - crop + 1), rng.integers(width - crop + 1)
         view = resize(image[top : top + crop, left : left + crop], side, side)
         return cv2.flip(view, 1) if rng.random() < self.flip else np.ascontiguousarray(view)
@@ -103,8 +105,7 @@ class DriverCrop(Limited):
         side = max(self.min_side, round(longest * rng.uniform(self.alpha_min, self.alpha_max)))
         spare = np.array([frame.width - side, frame.height - side])
         place = rng.integers(spare + 1) if self.position_augmentation else spare // 2
-        right, down = place.tolist()
-        return Box(0, 0, side, side).shifted(frame.left + right, frame.top + down)
+        return Box(0, 0, side, side).shifted(frame.left + int(place[0]), frame.top + int(place[1]))
 
 
 def large_square(region: Region, rng: np.random.Generator) -> Box:
@@ -119,6 +120,141 @@ def large_square(region: Region, rng: np.random.Generator) -> Box:
     radius = int(reach[row, column]) - 1
     square = Box(column - radius, row - radius, column + radius + 1, row + radius + 1)
     return square.shifted(box.left - 1, box.top - 1)
+
+
+Transformation = Callable[[Driver, np.random.Generator], Driver]
+
+
+@dataclass(frozen=True)
+class PositionJitter(Limited):
+    """Moves the image in both directions by up to `max_shift`, a share of its side, 0 to 1."""
+
+    max_shift: float = 0.1
+
+    LIMITS = (("shift", "max_shift", "max_shift", 0, 1),)
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        right, down = rng.uniform(-self.max_shift, self.max_shift, size=2) * len(driver)
+        return _warped(driver, right=right, down=down)
+
+
+@dataclass(frozen=True)
+class Scale(Limited):
+    """Enlarges (above 1) or shrinks (below 1) the content about the centre."""
+
+    min_scale: float = 0.8
+    max_scale: float = 1.25
+
+    LIMITS = (("scale", "min_scale", "max_scale", 0.25, 4),)
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        return _warped(driver, scale=rng.uniform(self.min_scale, self.max_scale))
+
+
+@dataclass(frozen=True)
+class Rotation(Limited):
+    """Turns about the centre by up to `max_angle` degrees, 0 to 180, either way.
+
+    The image is enlarged by just so much that no corner has to be made up.
+    """
+
+    max_angle: float = 15.0
+
+    LIMITS = (("angle", "max_angle", "max_angle", 0, 180),)
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        return rotated(driver, rng.uniform(-self.max_angle, self.max_angle))
+
+
+@dataclass(frozen=True)
+class Flip(Limited):
+    """Swaps left and right with a probability."""
+
+    probability: float = 0.5
+
+    LIMITS = (("flip", "probability", "probability", 0, 1),)
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        return cv2.flip(driver, 1) if rng.random() < self.probability else driver
+
+
+@dataclass(frozen=True)
+class ColourJitter(Limited):
+    """Changes brightness, contrast, saturation and hue, in this order.
+
+    Args:
+        brightness, contrast, saturation: each is multiplied by a factor drawn from 1 - x to 1 + x;
+            x from 0 to 1.
+        hue: largest turn of the colour circle either way, in circles, 0 to 0.5.
+    """
+
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+    hue: float = 0.05
+
+    LIMITS = (
+        ("brightness", "brightness", "brightness", 0, 1),
+        ("contrast", "contrast", "contrast", 0, 1),
+        ("saturation", "saturation", "saturation", 0, 1),
+        ("hue", "hue", "hue", 0, 0.5),
+    )
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        amounts = np.array([self.brightness, self.contrast, self.saturation, self.hue])
+        brightness, contrast, saturation, hue = rng.uniform(-amounts, amounts).tolist()
+        colours = (driver.astype(np.float32) / 255 * (1 + brightness)).clip(0, 1)
+        mean = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY).mean()  # of the luma of ITU-R BT.601
+        colours = (mean + (colours - mean) * (1 + contrast)).clip(0, 1)
+        grey = cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY)[..., None]
+        colours = (grey + (colours - grey) * (1 + saturation)).clip(0, 1)
+        if hue:
+            hsv = cv2.cvtColor(colours, cv2.COLOR_RGB2HSV)  # hue in degrees for float images
+            hsv[..., 0] = (hsv[..., 0] + 360 * hue) % 360
+            colours = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+        return np.rint(colours * 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Blur(Limited):
+    """Gaussian blur of up to `max_sigma`, a share of the side, 0 to 0.5."""
+
+    max_sigma: float = 0.03
+
+    LIMITS = (("blur", "max_sigma", "max_sigma", 0, 0.5),)
+
+    def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
+        sigma = rng.uniform(0, self.max_sigma) * len(driver)
+        if not sigma:
+            return driver
+        return cv2.GaussianBlur(driver, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
+
+
+def rotated(driver: Driver, angle: float) -> Driver:
+    """Turned counterclockwise by degrees, and enlarged until it fills its square."""
+    turn = radians(angle)
+    return _warped(driver, scale=abs(cos(turn)) + abs(sin(turn)), turn=turn)
+
+
+def _warped(
+    driver: Driver, scale: float = 1.0, turn: float = 0.0, right: float = 0.0, down: float = 0.0
+) -> Driver:
+    # Scaled and turned (radian, counterclockwise) about the centre, then moved (pixels).
+    middle = (len(driver) - 1) / 2
+    a, b = scale * cos(turn), scale * sin(turn)
+    matrix = np.array(
+        [
+            [a, b, (1 - a) * middle - b * middle + right],
+            [-b, a, b * middle + (1 - a) * middle + down],
+        ]
+    )
+    return cv2.warpAffine(
+        driver,
+        matrix,
+        (len(driver), len(driver)),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
 
 
 class Placement(NamedTuple):

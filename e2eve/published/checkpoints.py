@@ -5,14 +5,20 @@ program: it names functions and classes and asks for them to be called. PyTorch 
 with a pickle module that is handed to it; the one here lets it find tensors and plain containers.
 Every other name stands for an inert `Record` (callbacks, configuration objects), and a name that
 reaches for the system or the interpreter is refused.
+
+The weights are those of an editor, of its transformer alone, or of a tokenizer. An editor's file
+has its tokenizers in it, the source tokenizer twice: targets are read with one, masked sources with
+the other.
 """
 
 import pickle
+import re
 import struct
 import tarfile
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,6 +27,24 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from e2eve.published.names import MASK, causal_mask
+
+Weights = dict[str, Tensor]
+
+SOURCE, DRIVER, SOURCE_AGAIN = "first_stage_model", "cond_stage_model", "cond_stage2_model"
+TRANSFORMER = "transformer"
+PARTS = (TRANSFORMER, SOURCE, DRIVER, SOURCE_AGAIN)
+
+WRAPPERS = {"module", "_orig_mod"}  # what wrappers for several devices and compilers add to names
+PREFIXES = ("model.", "net.")  # what stands before all names of some files
+
+# Networks of losses and metrics, by the first part of their names.
+LOSS_NETWORKS = re.compile(
+    r"(\w*loss\w*|\w*lpips\w*|\w*perceptual\w*|\w*discriminator\w*|\w*inception\w*|\w*metrics?|"
+    r"vgg\w*|(\w+_)?fid(_\w+)?|model_ema)",
+    re.IGNORECASE,
+)
 
 CONTAINERS = ("state_dict", "model", "module", "net", "params")  # where weights lie in a file
 OUR_DESCRIPTION = "e2eve"  # where `to=published` notes what the weights do not say
@@ -59,8 +83,6 @@ class RefusedError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """The weights of a file."""
-
     weights: dict[str, Tensor]
     description: dict | None  # as in a bundle's config.yaml, where the file was written by e2eve
     records: list[str]  # classes of objects in the file that were not rebuilt
@@ -80,7 +102,9 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         except SafetensorError as error:
             raise ValueError(f"{path} cannot be read ({error}): download it again.") from error
     tree, records = _load_restricted(path)
-    weights = {n: leaf.detach() for n, leaf in find_state(tree, path).items() if _is_weight(leaf)}
+    weights = {
+        n: leaf.detach() for n, leaf in find_state(tree, path).items() if isinstance(leaf, Tensor)
+    }
     description = tree.get(OUR_DESCRIPTION)
     return Checkpoint(weights, description if isinstance(description, dict) else None, records)
 
@@ -92,21 +116,29 @@ def check_looks_right(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     head = start.lstrip().lower()
-    if not start:
-        raise ValueError(f"{path} is empty: download it again.")
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        raise ValueError(
-            f"{path} is a web page and no checkpoint, as a download leaves it that asked for a "
-            "log-in or a confirmation: download it in a browser."
-        )
-    if head.startswith(b"version https://git-lfs"):
-        raise ValueError(f"{path} is a pointer of Git LFS and no checkpoint: run `git lfs pull`.")
-    if start[257:262] == b"ustar" or tarfile.is_tarfile(path):
-        raise ValueError(
-            f"{path} is in the tar format of PyTorch before 0.4: open it there and save it again."
-        )
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is cut short at {path.stat().st_size} bytes: download it again.")
+    web_page = head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head"))
+    for found, what in (
+        (not start, "is empty: download it again."),
+        (
+            web_page,
+            "is a web page and no checkpoint, as a download leaves it that asked for a log-in or "
+            "a confirmation: download it in a browser.",
+        ),
+        (
+            head.startswith(b"version https://git-lfs"),
+            "is a pointer of Git LFS and no checkpoint: run `git lfs pull`.",
+        ),
+        (
+            start[257:262] == b"ustar" or tarfile.is_tarfile(path),
+            "is in the tar format of PyTorch before 0.4: open it there and save it again.",
+        ),
+        (
+            start.startswith(b"PK") and not zipfile.is_zipfile(path),
+            f"is cut short at {path.stat().st_size} bytes: download it again.",
+        ),
+    ):
+        if found:
+            raise ValueError(f"{path} {what}")
 
 
 def find_state(tree: Any, path: Path) -> dict[str, Any]:
@@ -117,7 +149,9 @@ def find_state(tree: Any, path: Path) -> dict[str, Any]:
     """
     if isinstance(tree, dict):
         for inside in (*(tree.get(name) for name in CONTAINERS), tree):
-            if isinstance(inside, dict) and any(map(_is_weight, inside.values())):
+            if isinstance(inside, dict) and any(
+                isinstance(leaf, Tensor) for leaf in inside.values()
+            ):
                 return {str(name): value for name, value in inside.items()}
     what = type(tree).__name__ if not isinstance(tree, dict) else f"entries {list(tree)[:4]}"
     raise ValueError(
@@ -126,12 +160,7 @@ def find_state(tree: Any, path: Path) -> dict[str, Any]:
     )
 
 
-def _is_weight(leaf: object) -> bool:
-    return isinstance(leaf, Tensor)
-
-
 def _load_restricted(path: Path) -> tuple[Any, list[str]]:
-    """What the file holds, and names of classes that were not rebuilt."""
     records: dict[str, type[Record]] = {}
     zipped = zipfile.is_zipfile(path)
     try:
@@ -172,30 +201,24 @@ class Record:
 
 
 def rebuild_tensor(storage: Any, offset: int, shape: Any, stride: Any, *rest: Any) -> Any:
-    """A tensor; what else comes with it (gradient, hooks) is left."""
+    # What else comes with a tensor (gradient, hooks) is left.
     if not isinstance(storage, torch.storage.TypedStorage):
         return Record()  # its numbers are in some other format
     return torch._utils._rebuild_tensor(storage, offset, tuple(shape), tuple(stride))
 
 
-def rebuild_parameter(data: Any, *rest: Any) -> Any:
-    """A parameter is its tensor here."""
-    return data
-
-
 def rebuild_subclass(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    """A tensor with attributes is its tensor here."""
+    # A tensor with attributes is its tensor here.
     return rebuild_tensor(*arguments) if function is rebuild_tensor else Record()
 
 
-def plain_dict(*rest: Any) -> OrderedDict:
-    """In place of a dictionary with a default."""
-    return OrderedDict()
+def rebuild_parameter(data: Any, *rest: Any) -> Any:
+    return data  # a parameter is its tensor here
 
 
 REBUILT: dict[str, Any] = {
     "collections.OrderedDict": OrderedDict,
-    "collections.defaultdict": plain_dict,
+    "collections.defaultdict": lambda *rest: OrderedDict(),
     "builtins.dict": dict,
     "builtins.list": list,
     "builtins.tuple": tuple,
@@ -232,7 +255,123 @@ def restricted_pickle(path: Path, records: dict[str, type[Record]]) -> Any:
                 )
             return records.setdefault(full, type("Record", (Record,), {}))
 
-    def load(file: Any, **options: Any) -> Any:
-        return Unpickler(file, **options).load()
+    return SimpleNamespace(
+        __name__=__name__,
+        Unpickler=Unpickler,
+        load=lambda file, **options: Unpickler(file, **options).load(),
+    )
 
-    return SimpleNamespace(__name__=__name__, Unpickler=Unpickler, load=load)
+
+class Parts(NamedTuple):
+    """Weights of each part by their published names; empty where the file has none."""
+
+    transformer: Weights
+    source: Weights
+    driver: Weights
+    skipped: Counter[str]  # how many names were left out, by their beginning
+
+
+def take_apart(weights: Weights, where: str, skip: Collection[str] = ()) -> Parts:
+    """Recognises an editor or a tokenizer and sorts its names.
+
+    Args:
+        skip: further beginnings of names (up to the first dot) to leave out.
+
+    Raises:
+        ValueError: when it is neither, or holds what an editor here cannot have.
+    """
+    skipped: Counter[str] = Counter()
+    unwrapped = {
+        ".".join(part for part in name.split(".") if part not in WRAPPERS): value
+        for name, value in weights.items()
+    }
+    kept = _kept(unwrapped, skip, skipped)
+    for prefix in PREFIXES:
+        if kept and all(name.startswith(prefix) for name in kept):
+            kept = _kept(_under(kept, prefix), skip, skipped)
+    if "tok_emb.weight" in kept:
+        return Parts(_transformer(kept, where, skipped), {}, {}, skipped)
+    if any(name.startswith(f"{TRANSFORMER}.") for name in kept):
+        return _editor(kept, where, skip, skipped)
+    if "encoder.conv_in.weight" in kept:
+        return Parts({}, _tokenizer(kept, where), {}, skipped)
+    raise ValueError(
+        f"{where} holds {len(weights)} weights ({', '.join(list(weights)[:3])}, …) and is neither "
+        "an editor (transformer.…, first_stage_model.…) nor a VQGAN (encoder.…, quantize.…): give "
+        "a checkpoint of one of these families."
+    )
+
+
+def _kept(weights: Weights, skip: Collection[str], skipped: Counter[str]) -> Weights:
+    # All but networks of losses and what `skip` names, which are counted.
+    kept = {}
+    for name, value in weights.items():
+        first = name.partition(".")[0]
+        if first in skip or LOSS_NETWORKS.fullmatch(first):
+            skipped[f"{first}.…"] += 1
+        else:
+            kept[name] = value
+    return kept
+
+
+def _under(weights: Weights, prefix: str) -> Weights:
+    return {n.removeprefix(prefix): value for n, value in weights.items() if n.startswith(prefix)}
+
+
+def _editor(weights: Weights, where: str, skip: Collection[str], skipped: Counter[str]) -> Parts:
+    others = sorted({name.partition(".")[0] for name in weights} - set(PARTS))
+    if others:
+        raise ValueError(
+            f"{where} is an editor with parts of an unknown kind ({', '.join(others[:4])}): say "
+            f"skip=[{','.join(others)}] if they are not needed."
+        )
+    transformer = _transformer(_under(weights, f"{TRANSFORMER}."), where, skipped)
+    parts = {name: _kept(_under(weights, f"{name}."), skip, skipped) for name in PARTS[1:]}
+    for name, part in parts.items():
+        if part:
+            _tokenizer(part, f"{where} ({name})")
+    again = parts[SOURCE_AGAIN]
+    source = parts[SOURCE] or again
+    if not same_weights(again, {name: source[name] for name in again if name in source}):
+        raise ValueError(
+            f"{where} reads masked sources with {SOURCE_AGAIN}, whose weights differ from those of "
+            f"{SOURCE}, and an editor has one source tokenizer here: no bundle can be made of it."
+        )
+    if again and parts[SOURCE]:
+        skipped[f"{SOURCE_AGAIN}.… (is {SOURCE}.…)"] = len(again)
+    return Parts(transformer, source, parts[DRIVER], skipped)
+
+
+def _transformer(weights: Weights, where: str, skipped: Counter[str]) -> Weights:
+    # Without masks, which say that attention is causal.
+    if "condition_embeddings.weight" not in weights:
+        raise ValueError(
+            f"{where} has a transformer without condition_embeddings, so it is no editor but "
+            "another one of the taming-transformers family: its VQGAN can be given apart."
+        )
+    masks = {name: value for name, value in weights.items() if MASK.match(name)}
+    for name, mask in masks.items():
+        if not torch.equal(mask.float(), causal_mask(mask.shape[-1])):
+            raise ValueError(
+                f"{name} in {where} is not causal, and editors here read from left to right only: "
+                "no bundle can be made of it."
+            )
+    if masks:
+        skipped["attention masks"] = len(masks)
+    return {name: value for name, value in weights.items() if name not in masks}
+
+
+def _tokenizer(weights: Weights, where: str) -> Weights:
+    if "quantize.embedding.weight" not in weights:
+        raise ValueError(
+            f"{where} is an autoencoder without quantize.embedding.weight, so it has no codebook "
+            "of vectors (Gumbel quantisation, continuous codes): give a VQGAN."
+        )
+    return weights
+
+
+def same_weights(some: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> bool:
+    return some.keys() == others.keys() and all(
+        some[name].dtype == others[name].dtype and torch.equal(some[name], others[name])
+        for name in some
+    )

@@ -7,12 +7,23 @@ from typing import Any, NamedTuple
 
 import torch
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from e2eve.bundle import check_weights, locate
 from e2eve.config import choose
 from e2eve.editor import Editor
-from e2eve.published.checkpoints import OUR_DESCRIPTION, read_checkpoint
+from e2eve.published.checkpoints import (
+    DRIVER,
+    OUR_DESCRIPTION,
+    SOURCE,
+    SOURCE_AGAIN,
+    TRANSFORMER,
+    Parts,
+    Weights,
+    read_checkpoint,
+    same_weights,
+    take_apart,
+)
 from e2eve.published.names import (
     GROUPS,
     causal_mask,
@@ -22,16 +33,6 @@ from e2eve.published.names import (
     tokenizer_from_published,
     tokenizer_shape,
     tokenizer_to_published,
-)
-from e2eve.published.parts import (
-    DRIVER,
-    SOURCE,
-    SOURCE_AGAIN,
-    TRANSFORMER,
-    Parts,
-    Weights,
-    same_weights,
-    take_apart,
 )
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig, TokenModelConfig, config_from_description
@@ -79,6 +80,47 @@ class Opened(NamedTuple):
     @property
     def kind(self) -> str:
         return "editor" if isinstance(self.network, Editor) else "tokenizer"
+
+    def rows(self) -> dict[str, str]:
+        """Networks, their shapes and sizes, and what was left out of the file."""
+        rows = network_rows(self.network)
+        if self.skipped:
+            rows["left out"] = ", ".join(f"{count} {name}" for name, count in self.skipped.items())
+        if self.records:
+            more = ", …" if len(self.records) > 4 else ""
+            rows["not rebuilt"] = f"objects of {', '.join(self.records[:4])}{more}"
+        return rows
+
+
+def network_rows(network: Editor | Tokenizer) -> dict[str, str]:
+    """Each network of a bundle with its shape in words."""
+    if not isinstance(network, Editor):
+        return {"tokenizer": tokenizer_words(network)}
+    side, driver = network.driver_size, network.driver_tokenizer
+    shared = f"{side} px to {side // driver.config.cell}² ids by the source tokenizer (shared)"
+    model = network.transformer
+    shape = ", ".join(f"{name} {value}" for name, value in model.describe().items())
+    return {
+        "source tokenizer": tokenizer_words(network.source_tokenizer),
+        "driver tokenizer": shared if network.shared else tokenizer_words(driver),
+        "transformer": f"{shape}; {model.layout.length} tokens in a sequence, "
+        f"{_millions(model)} parameters",
+    }
+
+
+def tokenizer_words(tokenizer: Tokenizer) -> str:
+    config = tokenizer.config
+    return (
+        f"{config.image_size} px to {config.grid}² ids, codebook {config.codebook_size} × "
+        f"{config.code_dim}, {len(config.multipliers)} levels of "
+        f"{config.channels}×{list(config.multipliers)} channels, {config.residual_blocks} residual "
+        f"blocks a level, attention at the coarsest {config.attention_levels}, "
+        f"{_millions(tokenizer)} parameters"
+    )
+
+
+def _millions(network: nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters()) / 1e6:.1f} M"
 
 
 def open_bundle(path: str | Path) -> Editor | Tokenizer:
@@ -164,13 +206,13 @@ class Published:
         separate = noted.get("driver_tokenizer") and not self.driver_tokenizer
         if not separate and same_weights(source.state_dict(), driver.state_dict()):
             driver = source
-        weights, driver_size = parts.transformer, self.sizes.driver_size
-        shape: TokenModelConfig
-        if noted:
-            shape = config_from_description(noted["transformer"])
-            driver_size = noted["driver_size"]
-        else:
-            shape = self._gpt_shape(weights, where)
+        weights = parts.transformer
+        shape: TokenModelConfig = (
+            config_from_description(noted["transformer"])
+            if noted
+            else self._gpt_shape(weights, where)
+        )
+        driver_size = noted["driver_size"] if noted else self.sizes.driver_size
         editor = Editor(source, driver, shape, driver_size)
         check_weights(gpt_to_published(editor.transformer.state_dict()), weights, where)
         editor.transformer.load_state_dict(
@@ -181,7 +223,7 @@ class Published:
     def _part(
         self, given: str | None, weights: Weights, role: str, noted: dict, where: str
     ) -> Tokenizer:
-        """A tokenizer of an editor: given apart, as a file or a bundle, or in the editor's file."""
+        # Given apart, as a file or a bundle, or in the editor's file.
         if given and (given.startswith("package:") or Path(given).is_dir()):
             return Tokenizer.from_pretrained(given)
         if given:
@@ -201,21 +243,18 @@ class Published:
     def _tokenizer(
         self, weights: Weights, role: str, described: dict | None, where: str
     ) -> Tokenizer:
-        if described:
-            tokenizer = Tokenizer.from_description(described)
-        else:
-            tokenizer = Tokenizer(self._tokenizer_shape(weights, role, where), **QUANTIZER)
+        tokenizer = (
+            Tokenizer.from_description(described)
+            if described
+            else Tokenizer(self._tokenizer_shape(weights, role, where), **QUANTIZER)
+        )
         check_weights(tokenizer_to_published(tokenizer.state_dict()), weights, where)
         tokenizer.load_state_dict(tokenizer_from_published(weights, tokenizer.state_dict()))
         return tokenizer
 
     def _tokenizer_shape(self, weights: Weights, role: str, where: str) -> VQGANConfig:
-        sizes = self.sizes
-        side, attention = sizes.image_size, sizes.attention
-        prefix, key = "", "image_size"
-        if role == "driver":
-            side, attention = sizes.driver_size, sizes.driver_attention
-            prefix, key = "driver_", "driver_size"
+        prefix, key = ("driver_", "driver_size") if role == "driver" else ("", "image_size")
+        side, attention = getattr(self.sizes, key), getattr(self.sizes, f"{prefix}attention")
         shape = tokenizer_shape(weights, side, where)
         found = side >> shape.attends().index(True) if shape.attention_levels else 0
         if found != attention:
@@ -273,9 +312,9 @@ def editor_state(editor: Editor) -> dict[str, Tensor]:
     gpt = gpt_to_published(model.state_dict())
     gpt |= {f"blocks.{layer}.attn.mask": mask for layer in range(model.config.layers)}
     source = tokenizer_to_published(editor.source_tokenizer.state_dict())
-    driver = source
-    if not editor.shared:
-        driver = tokenizer_to_published(editor.driver_tokenizer.state_dict())
+    driver = (
+        source if editor.shared else tokenizer_to_published(editor.driver_tokenizer.state_dict())
+    )
     parts = {TRANSFORMER: gpt, SOURCE: source, DRIVER: driver, SOURCE_AGAIN: source}
     return {
         f"{part}.{name}": value for part, names in parts.items() for name, value in names.items()

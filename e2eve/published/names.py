@@ -84,7 +84,7 @@ def _rewritten(name: str, rules: Iterable[tuple[str, str]]) -> str:
 
 
 def tokenizer_to_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`tokenizer_from_published` undoes it."""
+    # `tokenizer_from_published` undoes it.
     return {theirs: weights[ours] for ours, theirs in tokenizer_names(weights).items()}
 
 
@@ -99,8 +99,7 @@ def gpt_to_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`gpt_from_published` undoes it. Masks are not among them."""
     renamed: dict[str, Tensor] = {}
     for ours, theirs in gpt_names(weights).items():
-        parts = weights[ours].chunk(len(theirs))
-        renamed |= dict(zip(theirs, parts, strict=True))
+        renamed |= dict(zip(theirs, weights[ours].chunk(len(theirs)), strict=True))
     return renamed | {"pos_emb": renamed["pos_emb"][None]}
 
 
@@ -130,7 +129,12 @@ def tokenizer_shape(weights: Mapping[str, Tensor], image_size: int, where: str) 
         _shape(weights, f"encoder.down.{level}.block.0.conv1.weight", where)[0]
         for level in range(levels)
     ]
-    _check_widths(stem, widths, where)
+    if any(width % stem for width in widths) or stem % GROUPS:
+        raise ValueError(
+            f"The tokenizer in {where} has widths {widths} after a first layer of {stem} channels, "
+            f"and multiples of that are needed, itself a multiple of {GROUPS}: no bundle can be "
+            "made of it."
+        )
     codes, code_dim = _shape(weights, "quantize.embedding.weight", where)
     return VQGANConfig(
         image_size=image_size,
@@ -145,7 +149,7 @@ def tokenizer_shape(weights: Mapping[str, Tensor], image_size: int, where: str) 
 
 
 def _attention_levels(weights: Mapping[str, Tensor], levels: int, where: str) -> int:
-    """How many of the coarsest levels have attention."""
+    # How many of the coarsest levels have it.
     attending = [
         level for level in range(levels) if f"encoder.down.{level}.attn.0.q.weight" in weights
     ]
@@ -155,15 +159,6 @@ def _attention_levels(weights: Mapping[str, Tensor], levels: int, where: str) ->
             "the coarsest levels can have it here: no bundle can be made of it."
         )
     return len(attending)
-
-
-def _check_widths(stem: int, widths: list[int], where: str) -> None:
-    if any(width % stem for width in widths) or stem % GROUPS:
-        raise ValueError(
-            f"The tokenizer in {where} has widths {widths} after a first layer of {stem} channels, "
-            f"and multiples of that are needed, itself a multiple of {GROUPS}: no bundle can be "
-            "made of it."
-        )
 
 
 def gpt_shape(weights: Mapping[str, Tensor], heads: int, where: str) -> GPTConfig:
@@ -183,7 +178,6 @@ def gpt_shape(weights: Mapping[str, Tensor], heads: int, where: str) -> GPTConfi
 
 
 def _shape(weights: Mapping[str, Tensor], name: str, where: str) -> tuple[int, ...]:
-    """The shape of a weight, at least two numbers."""
     if name not in weights or weights[name].dim() < 2:
         raise ValueError(
             f"{where} has no {name} with two or more dimensions: it is not of a published family, "
@@ -193,6 +187,6 @@ def _shape(weights: Mapping[str, Tensor], name: str, where: str) -> tuple[int, .
 
 
 def _count(names: Iterable[str], pattern: str) -> int:
-    """One more than the largest index that the pattern finds; 0 where it finds none."""
+    # One more than the largest index that the pattern finds; 0 where it finds none.
     found = (re.match(pattern, name) for name in names)
     return 1 + max((int(match[1]) for match in found if match), default=-1)

@@ -66,8 +66,8 @@ class VQGANConfig:
 
     def attends(self) -> list[bool]:
         """Which levels have self-attention, finest first."""
-        levels = len(self.multipliers)
-        return [level >= levels - self.attention_levels for level in range(levels)]
+        coarseness = reversed(range(len(self.multipliers)))
+        return [level < self.attention_levels for level in coarseness]
 
 
 WINOGRAD_ROWS = 66  # computed at once: tiles of 6 × 6 outputs whose transforms fit the cache
@@ -93,22 +93,17 @@ class Convolution(nn.Conv2d):
         super().__init__(inputs, outputs, 3, padding=1)
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h w"]:
-        if self.winograd and self._pays(x):
-            return winograd(x, self.weight, self.bias)
-        return super().forward(x)
-
-    def _pays(self, x: Tensor) -> bool:
         wide = min(self.in_channels, self.out_channels) >= LEAST_CHANNELS
         large = x.shape[-2] * x.shape[-1] >= LEAST_PIXELS
         fits = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
         reads = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
-        return wide and large and fits and not reads and winograd_available()
+        if self.winograd and wide and large and fits and not reads and winograd_available():
+            return winograd(x, self.weight, self.bias)
+        return super().forward(x)
 
 
-@functools.cache
-def winograd_available() -> bool:
-    """Whether this machine and this PyTorch have NNPACK; starts it."""
-    return torch.backends.nnpack.is_available()
+# Whether this machine and this PyTorch have NNPACK; starts it.
+winograd_available = functools.cache(torch.backends.nnpack.is_available)
 
 
 def winograd(
@@ -163,12 +158,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch d h w"]:
         # One name throughout, so that no more than two tensors of this size wait beside x.
-        h = self.norm1(x)
-        h = activated(h)
-        h = self.conv1(h)
+        h = self.conv1(activated(self.norm1(x)))
         h = self.norm2(h)
-        h = activated(h)
-        h = self.conv2(h)
+        h = self.conv2(activated(h))
         x = self.shortcut(x)
         return x + h if torch.is_grad_enabled() else h.add_(x)
 
@@ -229,7 +221,7 @@ class Level(nn.Module):
 
 
 def _paired(layers: nn.ModuleList, after: nn.ModuleList) -> Iterator[tuple[nn.Module, nn.Module]]:
-    """Each layer and what follows it, the identity where `after` is shorter."""
+    # The identity follows where `after` is shorter.
     return itertools.zip_longest(layers, after, fillvalue=nn.Identity())
 
 
@@ -259,8 +251,9 @@ class Encoder(nn.Module):
         widths = [config.channels * m for m in config.multipliers]
         self.patch = config.patch
         self.stem = nn.Conv2d(3 * config.patch**2, config.channels, 3, padding=1)
-        blocks, attention = config.residual_blocks, config.attends()
-        self.levels = pyramid([config.channels, *widths], blocks, attention, config.norm)
+        self.levels = pyramid(
+            [config.channels, *widths], config.residual_blocks, config.attends(), config.norm
+        )
         self.downsamples = nn.ModuleList(Downsample(width) for width in widths[:-1])
         self.middle = middle(widths[-1], config)
         self.norm = normalisation(config.norm, widths[-1])
@@ -284,8 +277,9 @@ class Decoder(nn.Module):
         self.patch = config.patch
         self.stem = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.middle = middle(widths[0], config)
-        blocks, attention = config.residual_blocks + 1, config.attends()[::-1]
-        self.levels = pyramid([widths[0], *widths], blocks, attention, config.norm)
+        self.levels = pyramid(
+            [widths[0], *widths], config.residual_blocks + 1, config.attends()[::-1], config.norm
+        )
         self.upsamples = nn.ModuleList(Upsample(width) for width in widths[:-1])
         self.norm = normalisation(config.norm, widths[-1])
         self.head = nn.Conv2d(widths[-1], 3 * config.patch**2, 3, padding=1)

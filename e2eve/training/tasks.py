@@ -28,8 +28,7 @@ from e2eve.evaluation.tokenizer_report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.tokenizers.losses import PatchDiscriminator, TokenizerLoss
-from e2eve.tokenizers.quantizer import VectorQuantizer
+from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
 from e2eve.training.data_module import ResumableData, Simulated
 from e2eve.training.editor_module import EditorModule

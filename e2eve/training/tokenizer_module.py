@@ -8,8 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.losses import TokenizerLoss, TokenizerTerms
-from e2eve.tokenizers.quantizer import perplexity
+from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity
 from e2eve.training.optimizers import OptimizerSettings
 
 

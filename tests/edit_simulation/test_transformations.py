@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from e2eve.edit_simulation import Blur, ColourJitter, Flip, PositionJitter, Rotation, Scale
-from e2eve.edit_simulation.transformations import rotated
+from e2eve.edit_simulation.simulation import rotated
 
 STRONG = [
     PositionJitter(0.5), Scale(0.25, 4.0), Rotation(180.0), Flip(1.0),

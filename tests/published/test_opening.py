@@ -9,9 +9,9 @@ from torch import Tensor
 
 from e2eve.editor import Editor
 from e2eve.published import Preset, Published, write_published
+from e2eve.published.checkpoints import take_apart
 from e2eve.published.conversion import editor_state
 from e2eve.published.names import tokenizer_to_published
-from e2eve.published.parts import take_apart
 from e2eve.tokenizers import Tokenizer
 from tests.factories import DRIVER_SIDE, random_ids, tiny_editor, tiny_tokenizer
 from tests.published_files import SIZES, plain_editor, plain_tokenizer

@@ -2,7 +2,7 @@
 
 import torch
 
-from e2eve.tokenizers.losses import (
+from e2eve.tokenizers.tokenizer import (
     PatchDiscriminator,
     TokenizerLoss,
     adaptive_weight,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from einops import rearrange
 
-from e2eve.tokenizers.quantizer import VectorQuantizer, perplexity
+from e2eve.tokenizers.tokenizer import VectorQuantizer, perplexity
 
 
 @pytest.mark.parametrize("normalised", [False, True])
