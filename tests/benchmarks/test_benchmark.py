@@ -42,6 +42,15 @@ def test_the_parts_of_the_default_are_there():
     assert set(compose(config_name="benchmark").parts) == set(OWN)
 
 
+def test_another_transformer_takes_the_place_of_the_presets():
+    sizes = [
+        run("parts=sample", f"transformer={name}", "variants=[]") for name in ("tiny", "small")
+    ]
+    (tiny,), (small,) = sizes
+    assert small["roofline"]["seconds"] > tiny["roofline"]["seconds"]
+    assert [one["name"] for one in small["variants"]] == ["e2eve"]
+
+
 def test_any_family_of_token_models_can_be_timed(monkeypatch):
     monkeypatch.setattr(networks, "GPT", type("Another", (), {}))
     (found,) = run("parts=sample")
