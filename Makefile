@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@
 
-train: install  ## Train the editor on ToyFaces, evaluate it, write a report; goes on where it stopped.
+train: install  ## Train the editor on ToyFaces, evaluate it, write a report; resumes where it stopped.
 	$(BIN)/python -m e2eve.train
 
 test: install  ## Pass the tests.

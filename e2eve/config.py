@@ -319,6 +319,8 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     for name, value in given.items():
         where = f"{key}.{name}".lstrip(".")
+        if value == "???":
+            raise ValueError(f"{where} is missing: give {where}=….")
         if name not in parameters and not takes_any:
             raise ValueError(unknown_key(where, [f"{key}.{p}".lstrip(".") for p in parameters]))
         # What pydantic knows nothing of, and what is built first, its class has to check.

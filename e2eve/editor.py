@@ -28,6 +28,7 @@ from e2eve.transformer import (
     build_token_model,
     config_from_description,
 )
+from e2eve.transformer.sampling import whole_number
 
 
 class Editor(nn.Module):
@@ -232,15 +233,13 @@ class Editor(nn.Module):
         progress: Progress = lambda done: None,
     ) -> Int[Tensor, "batch num_samples target"]:
         """Draw the ids of edits from what `condition` makes of inputs and settings."""
-        if num_samples < 1:
-            raise ValueError(f"num_samples is {num_samples}: ask for at least 1.")
         count = len(conditioning.source_ids)
         if len(seeds) != count:
             raise ValueError(f"{len(seeds)} seeds for {count} inputs: give one each.")
         return self.transformer.sample(
             conditioning,
-            num_samples=num_samples,
-            seeds=[int(seed) for seed in seeds],
+            num_samples=whole_number("num_samples", num_samples, "ask for at least 1"),
+            seeds=[whole_number("seed", seed, "use 0 or more", 0) for seed in seeds],
             settings=settings,
             progress=progress,
         )
@@ -302,8 +301,7 @@ class Editor(nn.Module):
         Raises:
             ValueError: one sentence on what is wrong and what to give instead.
         """
-        if seed < 0:
-            raise ValueError(f"seed is {seed}: use 0 or more.")
+        seed = whole_number("seed", seed, "use 0 or more", 0)
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         inputs = request.inputs(self.device, self.dtype)

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
-from e2eve.reporting.grid import DRIVER, image_grid, outlined
 from e2eve.reporting.page import Highlight, Page
 
 if TYPE_CHECKING:
@@ -103,6 +101,8 @@ class SimulatedEdits:
         if show:
             self.shown.append((name, edit))
         self.spread.append(spread_of(edit))
+        import cv2
+
         mask, size = edit.region.mask.astype(np.float32), (MAP_SIDE, MAP_SIDE)
         self.coverage_sum += cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
 
@@ -121,6 +121,8 @@ def spread_of(edit: "SimulatedEdit") -> Spread:
 
 def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
     """One row per edit: where it is, region, masked source, driver, target."""
+    from e2eve.reporting.grid import image_grid
+
     rows, captions = [], []
     for _, edit in edits.shown:
         mask = edit.region.mask
@@ -133,6 +135,10 @@ def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
 
 def located(edit: "SimulatedEdit", side: int) -> UInt8[np.ndarray, "height width 3"]:
     """The target with region and driver crop outlined, enlarged to about twice `side` pixels."""
+    import cv2
+
+    from e2eve.reporting.grid import DRIVER, outlined
+
     factor = max(1, round(2 * side / len(edit.target)))
     size = (factor * len(edit.target),) * 2
     image = cv2.resize(edit.target, size, interpolation=cv2.INTER_CUBIC)

@@ -1,4 +1,4 @@
-"""The whole path once at tiny size, each verb as a person would call it; about two minutes."""
+"""The whole path once at tiny size, each command as a person would call it; about two minutes."""
 
 import subprocess
 import sys
@@ -15,9 +15,9 @@ SMALL_EVALUATION = (
 ).split()
 
 
-def call(verb: str, *arguments: str) -> str:
-    """Run a verb; the last line that it prints. Its failure is the script's."""
-    command = [sys.executable, "-m", f"e2eve.{verb}", *arguments]
+def call(name: str, *arguments: str) -> str:
+    """Run a command; the last line that it prints. Its failure is the script's."""
+    command = [sys.executable, "-m", f"e2eve.{name}", *arguments]
     print("$", " ".join(["python", *command[1:]]), flush=True)
     done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=True)
     last = done.stdout.strip().splitlines()[-1]
@@ -38,12 +38,12 @@ def main() -> None:
         parts = ["tokenizer=separate", *tokenizers]
         call("train", *TINY, *SMALL_EVALUATION, *parts, f"run_dir={editor}")
         validation = editor / "validation_set"
-        pictures = [validation / kind / "00000.png" for kind in ("sources", "drivers")]
+        images = [validation / kind / "00000.png" for kind in ("sources", "drivers")]
         call(
             "edit",
             f"model={editor}",
-            f"source={pictures[0]}",
-            f"driver={pictures[1]}",
+            f"source={images[0]}",
+            f"driver={images[1]}",
             "box=[8,8,24,24]",
             f"out={folder / 'edits'}",
         )

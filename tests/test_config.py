@@ -219,3 +219,37 @@ def test_published_numbers_are_in_the_published_experiments():
 def test_no_configuration_lies_inside_the_package():
     """A folder e2eve/conf in a checkout would be used instead of conf/."""
     assert CONF.parent == Path(__file__).parents[1]
+
+
+def values_in_groups(name: str) -> set[str]:
+    """Keys of an experiment's file, or of those that it builds on, that lie in a group."""
+    content = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / f"{name}.yaml"))
+    bases = [one for one in content.pop("defaults", []) if isinstance(one, str) and one != "_self_"]
+    own = {key for key, value in content.items() if isinstance(value, dict)}
+    return own.union(*(values_in_groups(base) for base in bases))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_chooses_groups_and_sets_what_is_in_none(name):
+    """So that another choice leaves nothing of the first one behind."""
+    assert not values_in_groups(name)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_choices_of_an_experiment_give_way_to_others(name):
+    """Whatever an experiment says, another choice of a group is as without the experiment."""
+    own = compose(f"+experiment={name}", "++dataset.root=.")
+    for group, choice in (("edit_simulation", "free_form"), ("vqgan", "tiny"), ("trainer", "cpu")):
+        chosen = compose(f"+experiment={name}", f"{group}={choice}", "++dataset.root=.")[group]
+        alone = compose(f"{group}={choice}")[group]
+        assert differing_leaves(chosen, alone) <= {"image_size", "driver_size", "max_steps"} | {
+            "val_check_interval"
+        }, group
+    smoke = compose(f"+experiment={name}", "trainer=smoke", "++dataset.root=.")
+    assert smoke.trainer.max_steps == 2 < own.trainer.max_steps
+
+
+def differing_leaves(first, second) -> set[str]:
+    """Names at the root of two groups whose resolved values differ."""
+    one, two = (OmegaConf.to_container(node, resolve=True) for node in (first, second))
+    return {name for name in one | two if one.get(name) != two.get(name)}

@@ -1,4 +1,4 @@
-"""The verb, from configuration to the files it leaves."""
+"""The command, from configuration to the files it leaves."""
 
 import json
 import logging

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -328,7 +330,7 @@ def test_half_precision_edits_too(bundle):
         ({"guidance": -1}, "guidance is -1: use 0 "),
         ({"guidance": float("inf")}, "guidance is inf: use 0 "),
         ({"temperature": float("nan")}, "temperature is nan: use 0"),
-        ({"top_j": 2}, r'"gpt" has no such sampling setting.* did you mean "top_p"'),
+        ({"top_j": 2}, r'"gpt" has no such sampling setting.* did you mean top_p'),
         ({"preserve": "pixels"}, 'preserve is "pixels": use "tokens"'),
         ({"precision": "half"}, 'precision is "half": use one of "full"'),
         ({"draft": "copy"}, 'draft is "copy": use one of "source"'),
@@ -344,6 +346,25 @@ def test_what_a_person_can_get_wrong_is_said(editor, options, message):
     request = {"source": picture(), "driver": picture(), "region": BOX, **options}
     with pytest.raises(ValueError, match=message):
         editor.edit(**request)
+
+
+def test_whole_numbers_are_taken_however_they_are_written(bundle):
+    """In a process of its own, where no types are checked."""
+    code = (
+        "import numpy as np; from e2eve import Box, Editor\n"
+        f"editor = Editor.from_pretrained({str(bundle)!r})\n"
+        "image = np.zeros((40, 40, 3), np.uint8)\n"
+        "region = Box(8, 8, 24, 24)\n"
+        "for n, seed in ((2, 1), (2.0, np.int64(1)), (np.float32(2), 1.0)):\n"
+        "    edits = editor.edit(image, image, region, num_samples=n, seed=seed)\n"
+        "    print(edits.numbers, edits.seed, edits.scores)\n"
+        "try: editor.edit(image, image, region, num_samples=1.5)\n"
+        "except ValueError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    one, two, three, refused = done.stdout.splitlines()
+    assert one == two == three
+    assert refused == "num_samples is 1.5: ask for at least 1."
 
 
 def test_a_bundle_says_what_it_is(bundle):

@@ -112,38 +112,55 @@ def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.
     means = means.dropna(subset=[metric.key for metric in used])
     if len(means) < 2 or not used:
         return None
-    axes = []
-    for name in comparison.configurations[0].factors:
-        texts = [comparison.configurations[place].factors[name] for place in means.index]
-        kinds = pd.Series(pd.factorize(pd.Series(texts))[0], means.index)
-        axes.append(_parallel_axis(name, kinds, texts, low=True, every=True))
-    for metric in used:
-        texts = [with_deviation(mean, math.nan, metric.spec) for mean in means[metric.key]]
-        axes.append(_parallel_axis(metric.label, means[metric.key], texts, metric.best == "low"))
-    table = pd.concat([axis.assign(axis=n) for n, axis in enumerate(axes)])
+    axes = dict(enumerate(_parallel_axes(comparison, means, used)))
+    table = pd.concat(axes, names=["axis"])
     figure = px.line(
-        table, x="axis", y="height", color="place", line_dash="place", markers=True,
-        custom_data=["heading", "text"],
+        table.reset_index("axis"), x="axis", y="height", color="place", line_dash="place",
+        markers=True, custom_data=["heading", "text"],
         color_discrete_map=by_place(comparison, PALETTE),
         line_dash_map=by_place(comparison, DASHES, len(PALETTE)),
     )  # fmt: skip
     for _, trace in _named(figure, comparison):
         trace.update(hovertemplate="%{customdata[0]}: %{customdata[1]}", opacity=1)
-    headings = table.drop_duplicates("axis")
-    ticks = {"tickvals": headings["axis"], "ticktext": headings["heading"]}
-    place = {"side": "top", "fixedrange": True, "range": [-0.4, len(axes) - 0.6], "title": None}
+    ticks = table[table["tick"]].reset_index("axis")[["axis", "height", "text"]]
+    headings = table["heading"].groupby("axis").first()
     return figure.update_layout(
         height=460,
         dragmode="select",
         margin={"t": 56},
-        annotations=[
-            _tick(*tick)
-            for tick in table.loc[table["tick"], ["axis", "height", "text"]].itertuples(index=False)
-        ],
-        xaxis={**ticks, **place},
+        annotations=[_tick(*tick) for tick in ticks.itertuples(index=False)],
+        xaxis={"tickvals": headings.index, "ticktext": headings, "side": "top", "fixedrange": True},
+        xaxis_range=[-0.4, len(headings) - 0.6],
+        xaxis_title=None,
         yaxis={"visible": False, "fixedrange": True, "range": [-0.1, 1.1]},
         legend=LEGEND_BELOW,
     )
+
+
+def _parallel_axes(
+    comparison: Comparison, means: pd.DataFrame, metrics: Sequence[MetricInfo]
+) -> Iterator[pd.DataFrame]:
+    """An axis for each factor, with all choices written on it, and for each metric, with its ends.
+
+    Each is a table by configuration: `heading`, `height` of its line, 0 to 1, `text` of what is
+    there, and whether a `tick` says so.
+    """
+    place = means.index.astype(str)
+    for name in comparison.configurations[0].factors:
+        texts = [_safe(comparison.configurations[n].factors[name]) for n in means.index]
+        kinds = pd.Series(pd.factorize(pd.Series(texts))[0], means.index)
+        height = 1 - kinds / max(1, kinds.max())
+        table = pd.DataFrame({"height": height, "text": texts, "place": place})
+        yield table.assign(heading=_safe(name), tick=~height.duplicated())
+    for metric in metrics:
+        values = means[metric.key]
+        span = values.max() - values.min()
+        height = (values - values.min()) / span if span else values * 0 + 0.5
+        height = 1 - height if metric.best == "low" else height
+        texts = [with_deviation(mean, math.nan, metric.spec) for mean in values]
+        table = pd.DataFrame({"height": height, "text": texts, "place": place})
+        ends = height.isin([0, 1] if span else [0.5])
+        yield table.assign(heading=_safe(metric.label), tick=ends & ~height.duplicated())
 
 
 def curve_series(comparison: Comparison) -> dict[str, Series]:
@@ -260,20 +277,6 @@ def _reference_points(
         )
         for key, numbers in reference_systems(comparison).items()
     ]
-
-
-def _parallel_axis(
-    heading: str, values: pd.Series, texts: Sequence[str], low: bool = False, every: bool = False
-) -> pd.DataFrame:
-    """Heights of lines on one axis, 0 to 1, with what is said there; `tick` where it is written."""
-    span = values.max() - values.min()
-    heights = (values - values.min()) / span if span else values * 0 + 0.5
-    heights = 1 - heights if low else heights
-    table = pd.DataFrame(
-        {"height": heights, "text": [*map(_safe, texts)], "heading": _safe(heading)}
-    )
-    ends = heights.isin([0, 1]) | every | (span == 0)
-    return table.assign(place=values.index.astype(str), tick=ends & ~heights.duplicated())
 
 
 def _tick(position: int, height: float, text: str) -> dict[str, Any]:

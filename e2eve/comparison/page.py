@@ -94,43 +94,50 @@ def dashboard_html(
         link: gives the address of a file in a run folder, as seen from the page.
         state: what changes when the runs do, for a page that is served and follows them.
     """
-    found = comparison.configurations
-    runs = [run for one in found for run in one.runs]
+    runs = [run for one in comparison.configurations for run in one.runs]
     images = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
     figures = figures_of(comparison)
-    absent = [name for name in ("bars", "front", "parallel") if not figures[name]]
     live = {"state": state, "seconds": settings.refresh} if state else None
-    order = {"failed": 0, "running": 1}
     shown = {
         "title": settings.heading,
         "live": live,
+        "sections": [
+            {"anchor": anchor, "heading": heading}
+            for anchor, heading in SECTIONS.items()
+            if figures.get(anchor, "drawn elsewhere")
+        ],
+        "files": tables.files(comparison, Path(settings.out).stem),
+        "images": images,
+        "seeds": sorted({str(r.seed) for r in runs if images.strips.get(r.folder)}, key=natural),
+        "figures": figures,
+        "link": link,
+        "figures_json": script_safe(figures),
+        "data": script_safe(script_data(comparison, images, live)),
+        "plotly": plotly_script(),
+        **_tables(comparison),
+    }
+    return environment("e2eve.comparison").get_template("dashboard.html.j2").render(shown)
+
+
+def _tables(comparison: Comparison) -> dict[str, Any]:
+    """What the template writes tables of, with functions that it uses."""
+    found, order = comparison.configurations, {"failed": 0, "running": 1}
+    return {
         "comparison": comparison,
         "states": Counter(run.state for run in comparison.runs),
         "failed": [run for run in comparison.runs if run.state == "failed"],
-        "sections": [{"anchor": a, "heading": h} for a, h in SECTIONS.items() if a not in absent],
         "highlights": highlights(comparison),
         "numbers": comparison.summary.to_dict("index"),
-        "files": tables.files(comparison, Path(settings.out).stem),
         "finished": [(n, one) for n, one in enumerate(found) if one.finished],
-        "images": images,
-        "seeds": sorted(
-            {str(run.seed) for run in runs if images.strips.get(run.folder)}, key=natural
-        ),
-        "figures": figures,
         "differences": _differences(found),
         "protocol": _plain_table(tables.protocols(comparison).reset_index(), header=False),
         "runs": sorted(comparison.runs, key=lambda run: order.get(run.state, 2)),
         "labels": {run.folder: one.short_label for one in found for run in one.runs},
-        "link": link,
         "colours": list(charts.by_place(comparison, PALETTE).values()),
         "seeds_text": tables.seeds_text,
         "written_p": written_p,
         "leading": leading,
-        "figures_json": script_safe(figures),
-        "data": script_safe(script_data(comparison, images, live)),
-        "plotly": plotly_script(),
     }
-    return environment("e2eve.comparison").get_template("dashboard.html.j2").render(shown)
 
 
 def figures_of(comparison: Comparison) -> dict[str, Any]:

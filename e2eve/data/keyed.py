@@ -34,7 +34,7 @@ class KeyedSampler(Sampler[Key]):
 
     Args:
         length: items in the data set.
-        consumed: items that an interrupted training has already used; iteration starts there.
+        consumed: items that an interrupted run has already used; iteration starts there.
         rank, ranks: this process's share of every epoch, cut to equal lengths.
     """
 
@@ -42,7 +42,7 @@ class KeyedSampler(Sampler[Key]):
         self, length: int, seed: int, *, consumed: int = 0, rank: int = 0, ranks: int = 1
     ) -> None:
         if length < ranks:
-            raise ValueError(f"{length} pictures cannot be shared by {ranks} processes, add some.")
+            raise ValueError(f"{length} images cannot be shared by {ranks} processes, add some.")
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
         self.consumed = consumed
 

@@ -28,8 +28,8 @@ from e2eve.evaluation.validation import ValidationSet
 from e2eve.metrics.base import EditMetric, margin
 from e2eve.reporting.grid import image_grid, outlined
 
+# Metrics with what they have measured, by system and key.
 Measured = Mapping[str, Mapping[str, EditMetric]]
-"""Metrics with what they have measured, by system and key."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Evaluation:
         return Path(folder)
 
 
+# samples.csv with the metrics of single samples, or inputs.csv with the means of an input.
 def _table(measured: Measured, validation: ValidationSet, name: str) -> pandas.DataFrame:
-    """samples.csv with the metrics of single samples, or inputs.csv with the means of an input."""
     inputs, frames = validation.inputs, []
     for system, metrics in measured.items():
         if name == SAMPLES:

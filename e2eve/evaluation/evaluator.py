@@ -1,5 +1,6 @@
 """Evaluates an editor on a validation set, next to what needs no editor."""
 
+import copy
 import logging
 import math
 import time
@@ -33,8 +34,7 @@ from e2eve.features import (
     build_extractor,
     build_perceptual,
 )
-from e2eve.features.crops import features_of
-from e2eve.features.frozen import maps_name
+from e2eve.features.frozen import features_of, maps_name
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent
@@ -42,11 +42,11 @@ from e2eve.transformer import SamplingSettings
 
 log = logging.getLogger(__name__)
 
+# Largest relative difference at which features count as those of the same network.
 SAME_FEATURES = 1e-2
-"""Largest relative difference at which features count as those of the same network."""
 
+# Images whose features are compared before an evaluation.
 CHECKED = 8
-"""Images whose features are compared before an evaluation."""
 
 
 class Evaluator:
@@ -227,7 +227,9 @@ def evaluate(
         **{name: getattr(settings, name) for name in DrawingSettings.__dataclass_fields__},
         "sampling": asdict(drawing),
     }
-    return Evaluation.of(measured, images.measured(), validation, about)
+    first = images.measured()
+    assert first is not None  # as there are inputs
+    return Evaluation.of(measured, first, validation, about)
 
 
 FROM_MANIFEST = (
@@ -250,7 +252,7 @@ def by_key(metrics: Sequence[EditMetric] | None) -> dict[str, EditMetric]:
     for metric in standard_metrics() if metrics is None else metrics:
         if metric.info.key in found:
             raise ValueError(f'Two metrics have the key "{metric.info.key}": leave one out.')
-        found[metric.info.key] = metric.clone()
+        found[metric.info.key] = copy.deepcopy(metric)
     found.setdefault("driver_distance", DriverDistance())
     return found
 

@@ -38,6 +38,7 @@ class Aspect(NamedTuple):
     caption: str = ""
 
 
+# Sections in their order; those of other aspects come after them, by their names.
 ASPECTS = {
     "faithfulness": Aspect(
         "Does it show the driver?",
@@ -69,7 +70,6 @@ ASPECTS = {
         "or, mismatched, out of another input's source.",
     ),
 }
-"""Sections in their order; those of other aspects come after them, by their names."""
 
 
 def write_report(

@@ -119,14 +119,14 @@ def current_name(name: str) -> str:
     return "/".join([*before, old["metrics"].get(metric, metric)])
 
 
+# Today's names of what format 1 holds, and its metrics' infos, which it does not hold.
 @cache
 def _old() -> dict[str, Any]:
-    """Today's names of what format 1 holds, and its metrics' infos, which it does not hold."""
     return json.loads((files("e2eve.evaluation") / "format1.json").read_text(encoding="utf-8"))
 
 
+# Format 1 as format 2. There likelihoods stand apart, and nothing says what a metric is.
 def _upgraded(found: dict[str, Any]) -> dict[str, Any]:
-    """Format 1 as format 2. There likelihoods stand apart, and nothing says what a metric is."""
     old = _old()
     about = {old["about"].get(name, name): value for name, value in found["about"].items()}
     infos = old["infos"]
@@ -152,8 +152,8 @@ def _defined(row: dict[str, float | None]) -> dict[str, float]:
     return {key: value for key, value in row.items() if value is not None}
 
 
+# With today's names of columns and systems; inputs.csv of format 1 is of the editor alone.
 def _renamed(table: pandas.DataFrame) -> pandas.DataFrame:
-    """With today's names of columns and systems; inputs.csv of format 1 is of the editor alone."""
     if "nll_swapped_inside" in table:
         table["system"] = "editor"
         table["nll_gap"] = table["nll_swapped_inside"] - table["nll_right_inside"]
@@ -161,8 +161,8 @@ def _renamed(table: pandas.DataFrame) -> pandas.DataFrame:
     return table.rename(columns=_old()["metrics"]).replace({"system": _old()["systems"]})
 
 
+# The editor's rows of each input, without what is no value.
 def _by_input(table: pandas.DataFrame) -> list[tuple[str, pandas.DataFrame]]:
-    """The editor's rows of each input, without what is no value."""
     if table.empty:
         return []
     groups = table[table["system"] == "editor"].groupby("input", sort=False)
@@ -170,8 +170,8 @@ def _by_input(table: pandas.DataFrame) -> list[tuple[str, pandas.DataFrame]]:
     return [(str(name), rows.drop(columns=text, errors="ignore")) for name, rows in groups]
 
 
+# What format 1 leaves to be computed from an input's samples.
 def _means_of_samples(rows: pandas.DataFrame, known: dict[str, float]) -> dict[str, float]:
-    """What format 1 leaves to be computed from an input's samples."""
     ranks = rows["driver_rank"]
     best = ranks.loc[rows["driver_distance"].idxmin()]
     values = {name: float(rows[name].mean()) for name in ("l1_real", "l1_rec")}

@@ -25,11 +25,11 @@ Sources = UInt8[np.ndarray, "inputs side side 3"]
 Regions = Bool[np.ndarray, "inputs side side"]
 Drivers = UInt8[np.ndarray, "inputs driver_side driver_side 3"]
 
+# Pixels by which an image is continued before it is blended.
 BORDER = 8
-"""Pixels by which an image is continued before it is blended."""
 
+# A region less wide or high, in pixels, has no interior whose colours could be fitted.
 SMALLEST_CLONE = 3
-"""A region less wide or high, in pixels, has no interior whose colours could be fitted."""
 
 
 @dataclass(frozen=True)
@@ -215,13 +215,13 @@ def poisson(
     return edits
 
 
+# OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes.
 def _cloned(
     patch: UInt8[np.ndarray, "side side 3"],
     source: UInt8[np.ndarray, "side side 3"],
     region: Bool[np.ndarray, "side side"],
     box: Box,
 ) -> UInt8[np.ndarray, "side side 3"]:
-    """OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes."""
     sides = (BORDER, BORDER, BORDER, BORDER)
     patch, source = (
         cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (patch, source)

@@ -163,8 +163,8 @@ def check_is_new(folder: str | Path) -> Path:
     return folder
 
 
+# The manifest of a folder whose files are those that it names, unchanged.
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder whose files are those that it names, unchanged."""
     path, problems = folder / "manifest.json", []
     if not path.is_file():
         raise ValueError(
@@ -202,8 +202,8 @@ def _lines(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
+# SHA-256 over the names and SHA-256 digests of all files, sorted by name.
 def _content_hash(digests: Mapping[str, str]) -> str:
-    """SHA-256 over the names and SHA-256 digests of all files, sorted by name."""
     return _digest("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
 

@@ -18,7 +18,7 @@ from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.inputs import as_mask
 from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
 from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
-from e2eve.features.crops import features_of, region_features
+from e2eve.features.frozen import features_of, region_features
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
 from e2eve.reporting.progress import Report, silent
@@ -227,10 +227,10 @@ def _cut(
     return np.stack([simulation.driver_from(image, box) for image, box in pairs])
 
 
+# Of whole images, and of a region of each.
 def _reference_features(
     scenes: Scenes, plan: ImageRoles, extractor: FeatureExtractor, progress: Report
 ) -> tuple[Float[Tensor, "references dim"], Float[Tensor, "references dim"]]:
-    """Of whole images, and of a region of each."""
     whole, regions, step = [], [], 64
     for start in range(0, len(plan.references), step):
         indices = plan.references[start : start + step]
@@ -243,6 +243,7 @@ def _reference_features(
     return torch.cat(whole), torch.cat(regions)
 
 
+# Crops of the pool at each driver's box, without the source's and the driver's own image.
 def _distractor_features(
     scenes: Scenes,
     plan: ImageRoles,
@@ -250,7 +251,6 @@ def _distractor_features(
     retrieval: FeatureExtractor,
     progress: Report,
 ) -> Float[Tensor, "inputs distractors dim"]:
-    """Crops of the pool at each driver's box, without the source's and the driver's own image."""
     views = {index: scenes.view(index) for index in plan.distractors}
     result = []
     for n, box in enumerate(boxes):

@@ -1,24 +1,30 @@
-"""What every feature extractor and every perceptual distance is: frozen networks.
+"""Frozen networks: feature extractors, perceptual distances, and features of many boxes at once.
 
 Weights are those of published networks: from a path, or downloaded once into torch's cache.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TypeVar
 
+import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from e2eve.data.images import to_tensor
+from e2eve.geometry import Box
+
 Network = TypeVar("Network", bound=nn.Module)
 
-GRID = 2
-SIDE = 32
+GRID, SIDE = 2, 32  # of PooledMaps: parts per side, and pixels per side of what it reads
+FEATURES_AT_ONCE = 16  # images an extractor reads: with 64, a CPU takes twice as long for each
 
 
 class Frozen(nn.Module):
@@ -88,6 +94,12 @@ def unit_channels(
     return maps * ((maps.square().sum(1, keepdim=True) + 1e-20).rsqrt() * weight**0.5)
 
 
+def resized(
+    images: Float[Tensor, "batch 3 height width"], side: int
+) -> Float[Tensor, "batch 3 side side"]:
+    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+
+
 class PooledMaps(FeatureExtractor):
     """The maps of a perceptual distance, averaged in GRID x GRID parts of the image.
 
@@ -108,18 +120,12 @@ class PooledMaps(FeatureExtractor):
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         with torch.autocast(images.device.type, enabled=False):
-            small = functional.interpolate(
-                images.float(), (SIDE, SIDE), mode="bilinear", antialias=True
-            )
-            pooled = [
-                functional.adaptive_avg_pool2d(values, GRID) / GRID
-                for values in self.perceptual.maps(small)
-            ]
+            maps = self.perceptual.maps(resized(images.float(), SIDE))
+            pooled = [functional.adaptive_avg_pool2d(values, GRID) / GRID for values in maps]
         return rearrange(torch.cat(pooled, 1), "b c h w -> b (c h w)")
 
 
 def maps_name(perceptual: str) -> str:
-    """What the features of a perceptual distance's maps are called."""
     return f"{perceptual}_maps"
 
 
@@ -134,8 +140,7 @@ def freeze(network: Network) -> Network:
         tensors: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
         for name in tensors:
             delattr(module, name)
-        tensors |= dict(module.named_buffers(recurse=False))
-        for name, tensor in tensors.items():
+        for name, tensor in (tensors | dict(module.named_buffers(recurse=False))).items():
             module.register_buffer(name, tensor.detach(), persistent=False)
     return network.eval()
 
@@ -150,8 +155,6 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ValueError(f"There is no weights file at {path}, check the path given as `weights`.")
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
         return load_file(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -198,3 +201,48 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], source: objec
                 f"in {type(network).__name__}."
             )
     network.load_state_dict(state)
+
+
+def features_of(
+    extractor: FeatureExtractor,
+    images: Iterable[UInt8[np.ndarray, "side side 3"]],
+    batch_size: int = FEATURES_AT_ONCE,
+) -> Float[Tensor, "images dim"]:
+    """Features of images of one size, on the CPU; computed where the extractor is."""
+    parts = to_tensor(np.stack(list(images))).split(batch_size)
+    return torch.cat([extractor(part.to(extractor.device)).float().cpu() for part in parts])
+
+
+def region_features(
+    extractor: FeatureExtractor,
+    images: Float[Tensor, "batch 3 side side"],
+    boxes: Sequence[Box],
+) -> Float[Tensor, "batch dim"]:
+    """Features of one box of each image, enlarged to the image's size."""
+    return extractor(crop_and_resize(images, [[box] for box in boxes], images.shape[-1])[:, 0])
+
+
+def crop_and_resize(
+    images: Float[Tensor, "batch 3 height width"], boxes: Sequence[Sequence[Box]], side: int
+) -> Float[Tensor, "batch boxes 3 side side"]:
+    """The boxes of each image, as many for each, by antialiased bilinear interpolation.
+
+    Nothing outside a box shows in its crop. Boxes of one size are resized at once, wherever and in
+    whichever image they are.
+
+    Raises:
+        ValueError: when a box reaches outside its image.
+    """
+    height, width = images.shape[-2:]
+    alike: dict[tuple[int, int], list[tuple[int, int, Box]]] = defaultdict(list)
+    for n, row in enumerate(boxes):
+        for k, box in enumerate(row):
+            if not Box(0, 0, width, height).contains(box):
+                raise ValueError(f"{box} reaches outside its image of {width} x {height} pixels.")
+            alike[box.height, box.width].append((n, k, box))
+    crops = images.new_empty(len(boxes), len(boxes[0]), 3, side, side)
+    for places in alike.values():
+        cut = [images[n, :, box.top : box.bottom, box.left : box.right] for n, _, box in places]
+        rows, columns = [n for n, _, _ in places], [k for _, k, _ in places]
+        crops[rows, columns] = resized(torch.stack(cut), side)
+    return crops

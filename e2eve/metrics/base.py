@@ -14,7 +14,7 @@ from torchmetrics.utilities import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.crops import region_features
+from e2eve.features.frozen import region_features
 from e2eve.geometry import Box
 from e2eve.metrics.info import MetricInfo
 

@@ -37,11 +37,11 @@ def diversity(
     return torch.stack(rows)
 
 
+# Twice the variance, averaged over the positions of each map and summed over maps.
 def _diversity_of_input(
     maps: list[Float[Tensor, "samples _channels _height _width"]],
     region: Float[Tensor, "1 height width"],
 ) -> Float[Tensor, "2"]:
-    """Twice the variance, averaged over the positions of each map and summed over maps."""
     total = torch.zeros(2, device=region.device)
     for values in maps:
         shifted = values - values[0]  # so that equal samples differ by exactly nothing

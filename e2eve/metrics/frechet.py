@@ -38,10 +38,10 @@ def frechet_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_
     return max(0.0, (means + traces - 2 * root).item())  # rounding can reach below zero
 
 
+# Mean, and centred features / √(count - 1), reduced to at most dim rows.
 def _mean_and_factor(
     features: Float[Tensor, "count dim"],
 ) -> tuple[Float[Tensor, " dim"], Float[Tensor, "rows dim"]]:
-    """Mean, and centred features / √(count - 1), reduced to at most dim rows."""
     features = features.double()
     mean = features.mean(0)
     factor = (features - mean) / (len(features) - 1) ** 0.5

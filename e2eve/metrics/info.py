@@ -36,8 +36,8 @@ class MetricInfo:
 
     def of_region(self) -> "MetricInfo":
         """The same of the regions alone, which is shown from the start."""
-        names = {"key": f"{self.key}_region", "label": f"{self.label}, region"}
-        return replace(self, **names, note=f"{self.note}, of regions", shown=True)
+        key, label = f"{self.key}_region", f"{self.label}, region"
+        return replace(self, key=key, label=label, note=f"{self.note}, of regions", shown=True)
 
     def __post_init__(self) -> None:
         if not self.key.isidentifier():

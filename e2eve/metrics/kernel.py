@@ -26,8 +26,8 @@ def kernel_distance(a: Float[Tensor, "count_a dim_a"], b: Float[Tensor, "count_b
     return within - 2 * _kernel_sum(a, b) / (len(a) * len(b))
 
 
+# Sum of k over all pairs, in blocks of rows to bound the memory.
 def _kernel_sum(a: Float[Tensor, "count_a dim"], b: Float[Tensor, "count_b dim"]) -> float:
-    """Sum of k over all pairs, in blocks of rows to bound the memory."""
     blocks = a.split(ROWS_AT_ONCE)
     return sum((rows @ b.T / b.shape[1] + 1).pow(3).sum().item() for rows in blocks)
 

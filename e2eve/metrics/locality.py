@@ -1,7 +1,7 @@
 """Locality: how much edits change the pixels outside the region."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from einops import rearrange, repeat
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
-COMMON = {"best": "low", "aspect": "locality"}
-PIXELS = {"unit": "pixels in [-1, 1]", "spec": ".4f", **COMMON}
+COMMON: dict[str, Any] = {"best": "low", "aspect": "locality"}
+PIXELS: dict[str, Any] = {"unit": "pixels in [-1, 1]", "spec": ".4f", **COMMON}
+# What two runs must share where the tokenizer's own error counts.
 TOKENIZER = "tokenizer.source"
-"""What two runs must share where the tokenizer's own error counts."""
 
 
 def l1_outside(

@@ -1,13 +1,13 @@
 """Fit: how well the editor predicts the source itself, and what its driver is worth."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor
 
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
-COMMON = {"unit": "nats per token", "aspect": "fit", "needs": "tokenizer.source"}
+COMMON: dict[str, Any] = {"unit": "nats per token", "aspect": "fit", "needs": "tokenizer.source"}
 
 
 class NLL(EditMetric):

@@ -1,6 +1,6 @@
 """Recall at k, for all samples and for the best of n: METHOD's measure of faithfulness."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
@@ -9,7 +9,7 @@ from torch import Tensor
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 from e2eve.metrics.retrieval import driver_ranks, sweep_distances, sweep_features
 
-SHARE = {"best": "high", "spec": ".1%", "aspect": "faithfulness"}
+SHARE: dict[str, Any] = {"best": "high", "spec": ".1%", "aspect": "faithfulness"}
 
 
 class Retrieval(NamedTuple):

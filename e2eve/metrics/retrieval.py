@@ -12,14 +12,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from e2eve.features import FeatureExtractor
-from e2eve.features.crops import FEATURES_AT_ONCE, crop_and_resize
+from e2eve.features.frozen import FEATURES_AT_ONCE, crop_and_resize
 from e2eve.geometry import Box
 
+# (scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops.
 SWEEP = ((1.0, 1), (0.75, 2), (0.5, 3))
-"""(scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops."""
 
+# Equal features are then 0 apart, which they are not by way of a matrix product.
 EXACT = "donot_use_mm_for_euclid_dist"
-"""Equal features are then 0 apart, which they are not by way of a matrix product."""
 
 
 def sweep_boxes(box: Box) -> list[Box]:
@@ -32,8 +32,8 @@ def sweep_boxes(box: Box) -> list[Box]:
     return boxes
 
 
+# First and one-past-last pixel of windows that start at `start` and end with the length.
 def _spans(start: int, length: int, scale: float, positions: int) -> list[tuple[int, int]]:
-    """First and one-past-last pixel of windows that start at `start` and end with the length."""
     window = max(1, round(length * scale))
     steps = max(1, positions - 1)
     starts = [start + round((length - window) * i / steps) for i in range(positions)]

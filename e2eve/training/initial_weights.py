@@ -1,8 +1,8 @@
-"""Training that starts from weights: `init_from` names a bundle, and the config must agree with it.
+"""Training runs that start from weights: `init_from` names a bundle that the config agrees with.
 
-An editor starts as the bundle's whole editor, tokenizers included, since its GPT knows no other
-codes: the group `tokenizer` is not read. A tokenizer starts from one of the same network at any
-picture size, so that a driver tokenizer can start from a source tokenizer.
+An editor starts as the bundle's whole editor, tokenizers included, since its transformer knows no
+other codes: the group `tokenizer` is not read. A tokenizer starts from one of the same network at
+any image size, so that a driver tokenizer can start from a source tokenizer.
 """
 
 import logging
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from e2eve.bundle import read_bundle
-from e2eve.editor import Editor
+from e2eve.editor import Editor, fitted
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import TokenModelConfig
 
@@ -26,8 +26,6 @@ def open_initial_editor(
         ValueError: when its image sizes or its transformer are not those of the config.
     """
     editor = Editor.from_pretrained(where)
-    made: dict[str, object] = {"image_size": editor.image_size, "driver_size": editor.driver_size}
-    asked: dict[str, object] = {"image_size": image_size, "driver_size": driver_size}
     model = editor.transformer
     if type(transformer) is not type(model.config):
         raise ValueError(
@@ -35,21 +33,25 @@ def open_initial_editor(
             f'transformer of the family "{model.family}": choose a file of the group transformer '
             "of that family, or give another bundle."
         )
-    shape, wish = asdict(model.config), asdict(transformer)
-    if transformer.codebook_size is None:
-        wish["codebook_size"] = shape["codebook_size"]
-    for name in (name for name in shape if name not in model.initial):
-        made[f"transformer.{name}"], asked[f"transformer.{name}"] = shape[name], wish[name]
-    check_agreement(made, asked, where)
+    sizes = {"image_size": editor.image_size, "driver_size": editor.driver_size}
+    asked = {"image_size": image_size, "driver_size": driver_size, **_shape(editor, transformer)}
+    check_agreement(sizes | _shape(editor, model.config), asked, where)
     log.info("Transformer and tokenizers start as those of %s.", where)
     return editor
+
+
+def _shape(editor: Editor, config: TokenModelConfig) -> dict[str, object]:
+    """What the weights of a token model depend on, by its name in the config."""
+    config = fitted(config, editor.source_tokenizer, editor.driver_tokenizer)
+    initial = editor.transformer.initial
+    return {f"transformer.{n}": v for n, v in asdict(config).items() if n not in initial}
 
 
 def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
     """Fill a new tokenizer with the weights of the bundle `where`.
 
     Raises:
-        ValueError: when the bundle's network is another one; its picture size may differ.
+        ValueError: when the bundle's network is another one; its image size may differ.
     """
     bundle = read_bundle(where, kind="tokenizer")
     given = Tokenizer.from_description(bundle.config)
@@ -66,7 +68,7 @@ def _network(tokenizer: Tokenizer) -> dict[str, object]:
 
 
 def check_agreement(made: Mapping[str, object], asked: Mapping[str, object], where: str) -> None:
-    """Raise one sentence that names what the bundle was made with and the config says otherwise."""
+    """Raises ValueError that names what the bundle was made with and the config says otherwise."""
     differing = [name for name in made if made[name] != asked[name]]
     if differing:
         found = ", ".join(f"{name} is {asked[name]} and not {made[name]}" for name in differing)
@@ -79,5 +81,4 @@ def check_agreement(made: Mapping[str, object], asked: Mapping[str, object], whe
 
 def _written(value: object) -> str:
     """A value as it is written on a command line."""
-    items = value if isinstance(value, tuple | list) else None
-    return str(value) if items is None else f"[{','.join(map(str, items))}]"
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple | list) else str(value)

@@ -92,17 +92,15 @@ class TokenCache:
         layout = editor.transformer.layout
         size = count * (2 * layout.length + layout.target) / 1e6
         log.info("Encoding %d simulated edits once (%.1f MB on disk).", count, size)
-        self.write(encode_all(editor, edits, count, workers))
-
-    def read(self) -> EditTokens:
-        with safe_open(self.path, framework="pt") as file:
-            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
-
-    def write(self, tokens: EditTokens) -> None:
+        tokens = encode_all(editor, edits, count, workers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
         save_file(tokens._asdict(), partial, metadata=dict(self.parts))
         partial.replace(self.path)
+
+    def read(self) -> EditTokens:
+        with safe_open(self.path, framework="pt") as file:
+            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
 
 
 class CachedTokens(KeyedDataset):
@@ -168,11 +166,9 @@ def _image_list(images: Images, count: int) -> Iterator[Any]:
     yield [type(images).__name__, settings]
     root = getattr(images, "root", None)
     for name in map(images.name, range(min(count, len(images)))):
-        path = None if root is None else Path(root, name)
-        if path is not None and path.is_file():
-            yield [name, path.stat().st_size, path.stat().st_mtime_ns]
-        else:
-            yield [name]
+        path = Path(root or "", name)
+        file = path.stat() if root is not None and path.is_file() else None
+        yield [name, *((file.st_size, file.st_mtime_ns) if file else ())]
 
 
 def _short_hash(value: Any) -> str:

@@ -1,6 +1,8 @@
 """Token models, which draw the edited image's ids: what an editor asks of one, and the families."""
 
-from e2eve.transformer.gpt import GPT, GPTConfig, GPTSampling
+from e2eve.transformer.gpt.family import GPT
+from e2eve.transformer.gpt.network import GPTConfig
+from e2eve.transformer.gpt.speculative import GPTSampling
 from e2eve.transformer.model import (
     Conditioning,
     EditTokens,

@@ -240,24 +240,16 @@ class TokenModel(nn.Module, ABC):
         common = {field.name for field in fields(SamplingSettings)}
         given = {name: v for name, v in values.items() if name in common or v is not None}
         for name in sorted(given.keys() - set(known)):
-            raise ValueError(self._unknown(name, given[name], known))
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ValueError(
+                f'{name} is {given[name]}, and the transformer family "{self.family}" has no such '
+                f"sampling setting; it has {', '.join(known)}"
+                f"{f', did you mean {near[0]}?' if near else '.'}"
+            )
         return self.sampling(**given)
 
-    def _unknown(self, name: str, value: object, known: Sequence[str]) -> str:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f', did you mean "{near[0]}"?' if near else "."
-        return (
-            f'{name} is {value}, and the transformer family "{self.family}" has no such '
-            f"sampling setting; it has {', '.join(known)}{hint}"
-        )
 
-
-class Family(NamedTuple):
-    config: type
-    network: type[TokenModel]
-
-
-_families: dict[str, Family] = {}
+_families: dict[str, tuple[type, type[TokenModel]]] = {}
 Network = TypeVar("Network", bound=type[TokenModel])
 
 
@@ -269,11 +261,10 @@ def register(name: str, config: type) -> Callable[[Network], Network]:
     """
 
     def decorate(network: Network) -> Network:
-        known = _families.get(name)
-        if known is not None and known.network.__qualname__ != network.__qualname__:
+        _, known = _families.get(name, (config, network))
+        if known.__qualname__ != network.__qualname__:
             raise ValueError(f'Two transformer families are called "{name}": rename one.')
-        network.family = name
-        _families[name] = Family(config, network)
+        network.family, _families[name] = name, (config, network)
         return network
 
     return decorate
@@ -285,13 +276,13 @@ def build_token_model(config: TokenModelConfig, layout: SequenceLayout) -> Token
     Raises:
         ValueError: when no family has such a config.
     """
-    for family in _families.values():
-        if type(config) is family.config:
-            return family.network(config, layout)
-    raise ValueError(
-        f"The group transformer makes a {type(config).__name__}, which no transformer family is "
-        'registered with: decorate its network with @register("name", config class).'
-    )
+    networks = dict(_families.values())
+    if type(config) not in networks:
+        raise ValueError(
+            f"The group transformer makes a {type(config).__name__}, which no transformer family "
+            'is registered with: decorate its network with @register("name", config class).'
+        )
+    return networks[type(config)](config, layout)
 
 
 def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
@@ -311,7 +302,7 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
             "--config-dir=<a folder with a transformer/*.yaml that names it> (commands)."
         )
     try:
-        return _families[name].config(**values)
+        return _families[name][0](**values)
     except TypeError as error:
         raise ValueError(
             f'The description of a transformer of the family "{name}" does not fit this version '

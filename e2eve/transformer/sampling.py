@@ -5,8 +5,8 @@ and the noise is a function of (seed, sample, position). So an edit depends on i
 on the batch that it is drawn in, nor on how many samples are asked for.
 """
 
-import math
 import numbers
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,11 +38,10 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, "use 0 (likeliest) or more")
-        check_count("top_k", self.top_k, "keep at least 1 token, or null for all")
-        check_number("top_p", 1.0 if self.top_p is None else self.top_p, _PROBABILITY)
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}: {_PROBABILITY}.")
         check_number("guidance", self.guidance, "use 0 (no driver), 1 or more")
+        check_count(self, "top_k", "keep at least 1 token, or null for all")
+        if self.top_p is not None:
+            check_number("top_p", self.top_p, "use a probability in (0, 1], or null", 1e-9, 1)
         if self.preserve not in (None, "tokens"):
             raise ValueError(f'preserve is "{self.preserve}": use "tokens", or null for nothing.')
 
@@ -52,24 +51,32 @@ class SamplingSettings:
         return False
 
 
-_PROBABILITY = "use a probability in (0, 1], or null"
-
-
-def check_number(name: str, value: object, remedy: str) -> None:
-    """Raises ValueError if the value is no finite number from 0 on."""
+def check_number(
+    name: str, value: object, remedy: str, least: float = 0, most: float = sys.float_info.max
+) -> None:
+    """Raises ValueError if the value is no number from `least` to `most`, both included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f'{name} is "{value}": give a number.')
-    if not 0 <= value < math.inf:
+    if not least <= value <= most:
         raise ValueError(f"{name} is {value}: {remedy}.")
 
 
-def check_count(name: str, value: object, remedy: str) -> None:
-    """Raises ValueError if the value is neither None nor a whole number from 1 on."""
-    if value is None:
-        return
-    check_number(name, value, remedy)
-    if value < 1 or value != int(value):  # type: ignore[operator, call-overload]
+def whole_number(name: str, value: object, remedy: str, least: int = 1) -> int:
+    """The value as an integer, numpy's and 2.0 too.
+
+    Raises:
+        ValueError: when it is no whole number from `least` on.
+    """
+    check_number(name, value, remedy, least)
+    if value != int(value):  # type: ignore[call-overload]
         raise ValueError(f"{name} is {value}: {remedy}.")
+    return int(value)  # type: ignore[call-overload]
+
+
+def check_count(settings: SamplingSettings, name: str, remedy: str) -> None:
+    """Make a setting an integer from 1 on, unless it is None."""
+    if (value := getattr(settings, name)) is not None:
+        object.__setattr__(settings, name, whole_number(name, value, remedy))
 
 
 def guided(

@@ -45,7 +45,7 @@ def test_recursive_sorted_any_case_native_size(root):
 def test_other_suffixes_and_hidden_files_are_no_images(root):
     for name in (".hidden.png", ".cache/e.png", "._a.png"):
         paint(root / name)
-    (root / "notes.txt").write_text("no picture")
+    (root / "notes.txt").write_text("no image")
     assert len(ImageFolder(root)) == 4
 
 

@@ -16,7 +16,7 @@ def ramp() -> np.ndarray:
     return np.stack([values, 255 - values, values // 2], axis=-1)
 
 
-def saved(tmp_path, image: Image.Image, name: str = "picture.png", **options):
+def saved(tmp_path, image: Image.Image, name: str = "image.png", **options):
     image.save(tmp_path / name, **options)
     return tmp_path / name
 
@@ -187,11 +187,11 @@ def test_square_crops_the_centre(ramp):
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
 def test_tensors_and_back_for_all_levels(batch):
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=-1)
-    pictures = np.broadcast_to(levels, (*batch, 16, 16, 3))
-    tensor = to_tensor(pictures)
+    pixels = np.broadcast_to(levels, (*batch, 16, 16, 3))
+    tensor = to_tensor(pixels)
     assert tensor.shape == (*batch, 3, 16, 16)
     assert (tensor.min(), tensor.max()) == (-1, 1)
-    assert np.array_equal(to_uint8(tensor), pictures)
+    assert np.array_equal(to_uint8(tensor), pixels)
 
 
 def test_flipped_views_can_become_tensors(ramp):

@@ -1,4 +1,4 @@
-"""Laws of resumable order and randomness."""
+"""Resumable order and randomness."""
 
 import pytest
 
@@ -36,6 +36,6 @@ def test_draws_follow_from_the_key():
     assert len(draws) == 8
 
 
-def test_too_few_pictures_are_refused():
-    with pytest.raises(ValueError, match="1 pictures cannot be shared by 2"):
+def test_too_few_images_are_refused():
+    with pytest.raises(ValueError, match="1 images cannot be shared by 2"):
         KeyedSampler(1, seed=0, ranks=2)

@@ -71,7 +71,7 @@ def test_the_region_is_in_the_middle_where_no_border_is_in_the_way():
             assert abs(window.centre[1] - region.centre[1]) <= 0.5
 
 
-def test_a_cut_repeats_the_border_outside_the_picture():
+def test_a_cut_repeats_the_border_outside_the_image():
     for rng, width, height in cases(60):
         image, region = noise(rng, width, height), random_box(rng, width, height)
         window = window_around(region, width, height)

@@ -13,7 +13,7 @@ from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import draw_plan, read_masks
-from e2eve.features.crops import features_of
+from e2eve.features.frozen import features_of
 from e2eve.geometry import Box
 from tests.evaluation.conftest import build
 

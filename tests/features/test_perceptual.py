@@ -9,8 +9,12 @@ from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
 
 from e2eve.features import build_perceptual
-from e2eve.features.efficientnet import EfficientNetDistance, load_backbone, network_input
-from e2eve.features.lpips import LpipsVgg
+from e2eve.features.networks import (
+    EfficientNetDistance,
+    LpipsVgg,
+    load_backbone,
+    network_input,
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from e2eve.features import PerceptualDistance
-from e2eve.features.efficientnet import EfficientNetDistance
+from e2eve.features.networks import EfficientNetDistance
 from e2eve.metrics.diversity import diversity
 
 

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from e2eve.features import FeatureExtractor
-from e2eve.features.crops import crop_and_resize
+from e2eve.features.frozen import crop_and_resize
 from e2eve.geometry import Box
 from e2eve.metrics.retrieval import driver_ranks, sweep_boxes, sweep_distances, sweep_features
 

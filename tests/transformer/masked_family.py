@@ -25,7 +25,7 @@ class MaskedSampling(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("passes", self.passes, "decode in at least 1 pass")
+        check_count(self, "passes", "decode in at least 1 pass")
 
 
 @register("masked", MaskedConfig)

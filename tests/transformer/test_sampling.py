@@ -82,11 +82,14 @@ def test_wrong_settings_are_refused_in_one_sentence(bad, message):
 def test_a_word_in_place_of_a_number_is_one_sentence():
     """In a process of its own, where no types are checked."""
     code = "from e2eve.transformer import SamplingSettings\n"
-    for given in ("'many'", "2.5", "True"):
-        code += f"try: SamplingSettings(top_k={given})\nexcept ValueError as e: print(e)\n"
+    for given in ("'many'", "2.5", "True", "2.0"):
+        code += (
+            f"try: print(SamplingSettings(top_k={given}).top_k)\nexcept ValueError as e: print(e)\n"
+        )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         'top_k is "many": give a number.',
         "top_k is 2.5: keep at least 1 token, or null for all.",
         'top_k is "True": give a number.',
+        "2",
     ]

@@ -1,4 +1,4 @@
-"""The GPT with its linear layers computed for few rows at a time, as sampling multiplies.
+"""A GPT with its linear layers laid out for few rows at a time, as sampling multiplies.
 
 With one to a few dozen rows a product is as fast as its weights arrive, so it pays to read them in
 the order in which they are stored, or in fewer bytes. With AVX-512 that is oneDNN's own layout (the
@@ -7,7 +7,6 @@ the left, which spares another copy too.
 """
 
 import copy
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -27,26 +26,25 @@ LARGE = 2**19
 """Numbers in a matrix from which on packing pays; a small one stays near the processor anyway."""
 
 
-class Packed(NamedTuple):
-    network: CausalTransformer
-    made_of: tuple[object, ...]  # what was asked for, and the state of the weights
-
-
-_packed: WeakKeyDictionary[CausalTransformer, Packed] = WeakKeyDictionary()
+_packed: WeakKeyDictionary[CausalTransformer, tuple[object, CausalTransformer]] = (
+    WeakKeyDictionary()
+)
 
 
 def packed(gpt: CausalTransformer, precision: str = "full") -> CausalTransformer:
     """A copy of the network for sampling: the same parameters, but for the packed matrices.
 
-    It is kept until weights change, another is asked for, `release` is called or the network is
-    gone, and is no part of its state.
+    It is kept until weights change, another precision is asked for, `release` is called or the
+    network is gone, and is no part of its state.
     """
-    made_of = (precision, *_state(gpt))
-    kept = _packed.get(gpt)
-    if kept is None or kept.made_of != made_of:
+    # A hash of bits changes whenever a parameter does; versions don't with fused optimisers.
+    hashes = torch.stack([torch.hash_tensor(p.detach()) for p in gpt.parameters()])
+    weight = gpt.head.weight
+    made_of = (precision, weight.device, weight.dtype, *hashes.tolist())
+    if gpt not in _packed or _packed[gpt][0] != made_of:
         release(gpt)  # before the new one needs its memory
-        kept = _packed[gpt] = Packed(_repacked(gpt, precision), made_of)
-    return kept.network
+        _packed[gpt] = (made_of, _repacked(gpt, precision))
+    return _packed[gpt][1]
 
 
 def release(gpt: CausalTransformer) -> None:
@@ -54,27 +52,17 @@ def release(gpt: CausalTransformer) -> None:
     _packed.pop(gpt, None)
 
 
-def _state(gpt: CausalTransformer) -> tuple[object, ...]:
-    """Changes whenever a parameter does: a hash of bits, as fused optimisers leave versions be."""
-    hashes = torch.stack([torch.hash_tensor(p.detach()) for p in gpt.parameters()])
-    return (gpt.head.weight.device, gpt.head.weight.dtype, *hashes.tolist())
-
-
 def _repacked(gpt: CausalTransformer, precision: str) -> CausalTransformer:
     shared = {id(tensor): tensor for tensor in (*gpt.parameters(), *gpt.buffers())}
     network = copy.deepcopy(gpt, shared)
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.Linear):
-                setattr(parent, name, _pack(child, precision))
+            if isinstance(child, nn.Linear) and precision == "int8":
+                setattr(parent, name, Int8Linear(child))
+            elif isinstance(child, nn.Linear):
+                dtype = torch.bfloat16 if precision == "bfloat16" else child.weight.dtype
+                setattr(parent, name, PackedLinear(child, dtype))
     return network
-
-
-def _pack(linear: nn.Linear, precision: str) -> nn.Module:
-    if precision == "int8":
-        return Int8Linear(linear)
-    dtype = torch.bfloat16 if precision == "bfloat16" else linear.weight.dtype
-    return PackedLinear(linear, dtype)
 
 
 class PackedLinear(nn.Module):

@@ -55,8 +55,7 @@ class GPTSampling(SamplingSettings):
             if (value := getattr(self, name)) not in choices:
                 listed = ", ".join(f'"{choice}"' for choice in choices)
                 raise ValueError(f'{name} is "{value}": use one of {listed}.')
-        remedy = "guess at least 1 token, or null"
-        check_count("num_speculative_tokens", self.num_speculative_tokens, remedy)
+        check_count(self, "num_speculative_tokens", "guess at least 1 token, or null")
 
     @property
     def reads_pastes(self) -> bool:
