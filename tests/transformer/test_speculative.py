@@ -10,7 +10,7 @@ from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.network import KeyValueCache
 from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, span_ends, speculated
 from tests.factories import CODES, random_ids
-from tests.references.sampling import Cached, sample_plainly
+from tests.references.sampling import Cached, reference_sample
 
 LAYOUT = SequenceLayout(driver=4, source=16)
 NOTHING = torch.zeros(16, dtype=torch.bool)
@@ -49,7 +49,7 @@ def check_law(dtype: torch.dtype, law: dict, inputs: int, samples: int, widths: 
     asked: dict[str, Any] = {"num_samples": samples, "seeds": [seed + n for n in range(inputs)]}
     if "guidance" in law:
         asked["empty_driver"] = random_ids(4)
-    plain = sample_plainly(gpt, *conditioning, **asked, settings=GPTSampling(**law))
+    plain = reference_sample(gpt, *conditioning, **asked, settings=GPTSampling(**law))
     for name, guess in guesses(plain).items():
         draft = Draft(guess, NOTHING.expand_as(guess))
         for width in widths:
@@ -89,7 +89,7 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
         known = torch.rand(inputs, 16) < share
         given = Draft(random_ids(inputs, 16), known)
         settings = GPTSampling(draft=draft, num_speculative_tokens=width)
-        plain = sample_plainly(gpt, *conditioning, **asked, settings=settings, draft=given)
+        plain = reference_sample(gpt, *conditioning, **asked, settings=settings, draft=given)
         drawn = sample(gpt, *conditioning, **asked, settings=settings, draft=given)
         assert torch.equal(drawn.ids, plain)
         for ids in drawn.ids.unbind(1):
@@ -99,9 +99,9 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
 def test_the_plain_loop_draws_the_same_with_and_without_a_cache():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     asked: dict[str, Any] = {"num_samples": 2, "seeds": [3, 4], "settings": GPTSampling()}
-    whole = sample_plainly(gpt, *conditioning, **asked)
-    assert torch.equal(sample_plainly(gpt, *conditioning, **asked, reader=Cached), whole)
-    assert torch.equal(sample_plainly(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
+    whole = reference_sample(gpt, *conditioning, **asked)
+    assert torch.equal(reference_sample(gpt, *conditioning, **asked, reader=Cached), whole)
+    assert torch.equal(reference_sample(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
 
 
 def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
@@ -162,7 +162,7 @@ def test_an_editor_that_was_trained_on_samples_with_its_new_weights(monkeypatch)
     gpt.target_logits(*conditioning, random_ids(1, 16)).square().mean().backward()
     optimizer.step()
     after = sample(gpt, *conditioning, **asked).ids
-    assert torch.equal(after, sample_plainly(gpt, *conditioning, **asked))
+    assert torch.equal(after, reference_sample(gpt, *conditioning, **asked))
     assert not torch.equal(after, before)
 
 
@@ -176,7 +176,7 @@ def drawn_with(guess: torch.Tensor, gpt: GPT, conditioning, **options) -> Sample
 def test_a_right_guess_takes_a_pass_for_so_many_tokens_and_a_wrong_one_no_more_than_tokens():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     settings = GPTSampling()
-    plain = sample_plainly(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[:, 0]
+    plain = reference_sample(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[:, 0]
     right = drawn_with(plain, gpt, conditioning, width=4)
     assert right.passes.tolist() == [[4], [4]]
     assert right.guessed.all()
