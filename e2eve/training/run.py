@@ -29,8 +29,9 @@ from e2eve.config import (
     unknown_key,
 )
 from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
+from e2eve.training.callbacks import RandomState
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
-from e2eve.training.resuming import RandomState, termination_exits, under_slurm
+from e2eve.training.resuming import termination_exits, under_slurm
 from e2eve.training.settings import TrainSettings
 from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 
