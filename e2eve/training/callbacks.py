@@ -42,16 +42,16 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.first, self.began, self.spoke = trainer.global_step, time.monotonic(), 0.0
-        self.steps = trainer.max_steps if trainer.max_steps > 0 else self._estimated(trainer)
+        # Without a limit of steps Lightning knows from the epochs, or not at all.
+        limited = trainer.max_steps > 0
+        self.steps = trainer.max_steps if limited else trainer.estimated_stepping_batches
         console = Console(stderr=True)
         if console.is_terminal and trainer.is_global_zero:
             self.bar = labelled_bars(console)
-            done = trainer.global_step
-            self.task = self.bar.add_task("training", total=self.steps, completed=done, note="")
+            self.task = self.bar.add_task(
+                "training", total=self.steps, completed=self.first, note=""
+            )
             self.bar.start()
-
-    def _estimated(self, trainer: pl.Trainer) -> int:
-        return int(min(trainer.estimated_stepping_batches, 10**9))
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
         super().on_train_batch_end(trainer, module, *args)
@@ -62,9 +62,9 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         elif trainer.is_global_zero and time.monotonic() - self.spoke > self.seconds:
             self.spoke = time.monotonic()
             pace = (self.spoke - self.began) / max(1, trainer.global_step - self.first)
-            minutes, seconds = divmod(int(pace * (self.steps - trainer.global_step)), 60)
+            minutes, seconds = divmod(pace * (self.steps - trainer.global_step), 60)
             place = f"step {trainer.global_step}/{self.steps}  {pace:.3f} s per step"
-            log.info("%s  %d min %d s left  %s", place, minutes, seconds, note)
+            log.info("%s  %.0f min %.0f s left  %s", place, minutes, seconds, note)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.bar is not None:

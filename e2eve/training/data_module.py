@@ -33,8 +33,8 @@ from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
 
+# Edits that are encoded at once.
 BATCH = 64
-"""Edits that are encoded at once."""
 
 
 class Simulated(KeyedDataset):

@@ -37,8 +37,8 @@ from e2eve.training.loggers import finish
 
 log = logging.getLogger(__name__)
 
+# Exit code of a process that SIGTERM ended.
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a process that SIGTERM ended."""
 
 
 class SignalAction(enum.IntEnum):

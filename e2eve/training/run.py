@@ -37,8 +37,8 @@ from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 
 log = logging.getLogger(__name__)
 
+# The longest that processes wait for each other: the first one alone encodes the edits.
 PREPARATION = timedelta(hours=2)
-"""The longest that processes wait for each other: the first one alone encodes the edits."""
 
 TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
@@ -53,8 +53,8 @@ PROFILERS = {
     "pytorch": profilers.PyTorchProfiler,
 }
 
+# What Lightning refuses where a module optimises by hand, and a tokenizer's does itself.
 BY_HAND = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-"""What Lightning refuses where a module optimises by hand, and a tokenizer's does itself."""
 
 QUIET = (
     "You're resuming from a checkpoint that ended before",  # the data module knows where
