@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 # imported and not when a command starts: workers of stock launchers unpickle them without one.
 sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
+# As the user gave it: while Hydra runs it is 1.
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
-"""As the user gave it: while Hydra runs it is 1."""
 
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
