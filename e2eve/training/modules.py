@@ -15,8 +15,7 @@ from torch import Tensor
 from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.losses import TokenizerLoss, TokenizerTerms
-from e2eve.tokenizers.quantizer import perplexity
+from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import EditTokens
 
