@@ -93,7 +93,7 @@ def train(config: DictConfig) -> Path:
             loggers += build_loggers(settings, run)
             task = task_class(settings, run)
             step, device = fit(settings, task, run, loggers)
-            result = task.finish(loggers, device)
+            result = task.finish(loggers, step, device)
         if is_rank_zero():
             run.mark("done", step=step, result=str(result.relative_to(run.path)))
     return result

@@ -65,8 +65,8 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        """What the run ends with, once the bundle is there; in all processes."""
+    def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
+        """What the run ends with after so many steps, with its bundle there; in all processes."""
 
     def simulated(self, simulate: Callable[..., Any]) -> tuple[Simulated, Simulated]:
         """Training and validation examples, the latter always the same."""
@@ -118,7 +118,7 @@ class TokenizerTask(Task):
     def export(self) -> None:
         self.tokenizer.save_pretrained(self.run.bundle)
 
-    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
+    def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
         if is_rank_zero():
             title = self.run.title(self.settings.name)
             tokenizer_report(self.run, self.tokenizer, self.shown, title)
@@ -159,14 +159,14 @@ class EditorTask(Task):
     def export(self) -> None:
         self.editor.save_pretrained(self.run.bundle)
 
-    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
+    def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
         """Evaluate what was exported, as anybody would open it."""
         if not self.settings.evaluation.enabled:
             if is_rank_zero():
                 self.run.remove_old_evaluation()
             return self.run.bundle
         editor = Editor.from_pretrained(self.run.path, device=str(device))
-        return evaluated(self.evaluator, editor, self.run, loggers, self.settings.steps)
+        return evaluated(self.evaluator, editor, self.run, loggers, step)
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
@@ -216,8 +216,8 @@ class EvaluationTask(Task):
         self.evaluator = build_evaluator(settings, self.simulation, run)
         self.evaluator.prepare(self.editor)
 
-    def finish(self, loggers: Sequence[Logger], device: torch.device) -> Path:
-        return evaluated(self.evaluator, self.editor.to(device), self.run, loggers, 0)
+    def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
+        return evaluated(self.evaluator, self.editor.to(device), self.run, loggers, step)
 
 
 def evaluated(

@@ -36,7 +36,7 @@ def test_sampling_changes_the_samples_and_not_the_inputs(trained, tmp_path):
     greedy = again(trained, tmp_path / "greedy", "sampling.temperature=0")
     drawn = again(trained, tmp_path / "drawn", "sampling.temperature=1")
     assert greedy["about"]["validation_hash"] == drawn["about"]["validation_hash"]
-    diversity = [found["systems"][0]["diversity"] for found in (greedy, drawn)]
+    diversity = [found["systems"][0]["values"]["diversity"] for found in (greedy, drawn)]
     assert diversity[0] == 0 < diversity[1]
 
 

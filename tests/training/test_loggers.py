@@ -125,7 +125,7 @@ def test_the_final_table_is_a_table_and_a_summary(lives):
     tables = [row["final"] for row in lives[1].history if "final" in row]
     assert (lives[1].files / tables[0]["path"]).is_file()
     assert "final/editor/recall_1" in lives[1].summary
-    assert "final/nll/gap" in lives[1].summary
+    assert "final/editor/nll_gap" in lives[1].summary
 
 
 class EndsWandb(pl.Callback):
