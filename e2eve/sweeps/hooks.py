@@ -36,7 +36,7 @@ class StudyCallback(Callback):
             sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder, remaining = Path(config.hydra.sweep.dir), {}  # type: ignore[var-annotated]
+        folder, remaining = Path(config.hydra.sweep.dir), dict[str, str]()
         with open_record(folder) as record:
             cells = record["cells"]
         for name, note in cells.items():
@@ -67,9 +67,10 @@ def prepare(config: DictConfig) -> None:
                 f"install 'e2eve[{plugin.extra}]'."
             )
     check_direction(config)
-    if config.study.dry_run:
+    stock = not config.hydra.launcher._target_.startswith(OURS)
+    if stock and config.study.dry_run:
         config.hydra.launcher = {"_target_": f"{OURS}.LocalLauncher"}
-    elif not config.hydra.launcher._target_.startswith(OURS):
+    elif stock:
         check_stock_launcher(config)
     names = config.hydra.job.config.override_dirname
     params = {str(key).lstrip("+~") for key in config.hydra.sweeper.get("params") or {}}
@@ -127,7 +128,7 @@ def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float
     show a traceback. Only a sweeper that is after an objective is told.
     """
     hydra, study = HydraConfig.get(), config.study
-    place(config, hydra)  # type: ignore[arg-type]
+    place(config, hydra)
     cell = Cell(study.cell, Path(config.run_dir), tuple(hydra.overrides.task))
     with open_record(Path(study.dir)) as record:
         record["cells"][cell.name] = None

@@ -20,7 +20,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import FULL_ERROR
+from e2eve.config import FULL_ERROR, plain
 from e2eve.sweeps.hooks import read_objective
 from e2eve.sweeps.plan import SweepPlan
 from e2eve.sweeps.study import JOINED, TODO, Cell, Study, open_record
@@ -68,11 +68,12 @@ class CellLauncher(Launcher):
         for wave in plan.waves:
             for cell in [cell for cell in wave if cell.module]:
                 subprocess.run([sys.executable, "-m", *cell.command], check=False)
-            self.run(study, [cell for cell in wave if not cell.module])
+            if runs := [cell for cell in wave if not cell.module]:
+                self.run(study, runs)
         lacking = {cell: plan.lacking(cell) for cell in plan.cells(TODO)}
         notes |= {c.name: f"not started, {' and '.join(n)} failed" for c, n in lacking.items() if n}
         started = [cell for cell in plan.cells(JOINED, TODO) if not lacking.get(cell)]
-        endings = self.run(study, started)
+        endings = self.run(study, started) if started else {}
         notes |= {c.name: c.note_failure(endings[c.name]) for c in started if c.name in endings}
         with open_record(study.folder) as record:
             record["cells"] |= notes
@@ -165,7 +166,7 @@ class Jobs(CellLauncher):
 
     def __init__(self, submitit_folder: str, **parameters: Any) -> None:
         self.folder = submitit_folder
-        self.parameters = OmegaConf.to_container(OmegaConf.create(parameters), resolve=True)
+        self.parameters = plain(OmegaConf.create(parameters))
 
     def joined(self, study: Study, cells: Sequence[Cell]) -> dict[str, "submitit.Job"]:
         """Jobs of an earlier command for these cells that SLURM still has, by the cell's name."""
@@ -180,7 +181,8 @@ class Jobs(CellLauncher):
 
         with open_record(study.folder) as record:
             ids = {c.name: record["jobs"][c.name] for c in cells if c.name in record["jobs"]}
-        found = {name: submitit.SlurmJob(self.folder, job) for name, job in ids.items()}  # type: ignore[arg-type, var-annotated]
+        found: dict[str, submitit.Job]
+        found = {name: submitit.SlurmJob(self.folder, job) for name, job in ids.items()}
         states = self._states(found)
         return {name: job for name, job in found.items() if states[name] not in self.OVER}
 
@@ -196,11 +198,13 @@ class Jobs(CellLauncher):
         return self._awaited(jobs)
 
     def _submitted(self, study: Study, cells: Sequence[Cell]) -> dict[str, "submitit.Job"]:
+        if not cells:
+            return {}
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         for devices in [study.compose(cell.overrides).trainer.devices for cell in cells]:
-            if devices != (tasks := self.parameters["tasks_per_node"]):  # type: ignore[call-overload, index]
+            if devices != (tasks := self.parameters["tasks_per_node"]):
                 raise ValueError(
                     f"trainer.devices is {devices} and hydra.launcher.tasks_per_node {tasks}, and "
                     "a job has one process per device: give hydra.launcher.tasks_per_node="
@@ -208,15 +212,15 @@ class Jobs(CellLauncher):
                 )
         # submitit calls what only one cluster has by the cluster's name, and wants this at once.
         given = {
-            name if hasattr(BaseQueueConf, name) else f"{self.cluster}_{name}": value  # type: ignore[arg-type, str-bytes-safe]
-            for name, value in self.parameters.items()  # type: ignore[union-attr]
+            name if hasattr(BaseQueueConf, name) else f"{self.cluster}_{name}": value
+            for name, value in self.parameters.items()
             if value is not None
         }
-        at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}  # type: ignore[arg-type, union-attr]
-        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)  # type: ignore[arg-type]
+        at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}
+        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)
         if self.cluster == "slurm":  # a process that fails takes the others of its job with it
             given.setdefault("slurm_srun_args", ["--kill-on-bad-exit=1"])
-        executor.update_parameters(**given)  # type: ignore[arg-type]
+        executor.update_parameters(**given)
         jobs = executor.map_array(TrainingJob(), [cell.command for cell in cells])
         return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}
 
@@ -247,7 +251,7 @@ class Jobs(CellLauncher):
 
         Raises ValueError when SLURM does not answer.
         """
-        if self.cluster == "local":
+        if self.cluster == "local" or not jobs:
             return {name: "FAILED" if job.done() else "RUNNING" for name, job in jobs.items()}
         numbers = ",".join(sorted({job.job_id.split("_")[0] for job in jobs.values()}))
         command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+from hydra.conf import HydraConf
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -110,7 +112,7 @@ class Study:
         return _without_hydra(self.loader.load_configuration("train", list(overrides), RunMode.RUN))
 
 
-def place(config: DictConfig, hydra: DictConfig) -> dict[str, str]:
+def place(config: DictConfig, hydra: HydraConf) -> dict[str, str]:
     """Set what is a cell's own in its config, and return it by key.
 
     Args:
@@ -128,7 +130,7 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 @contextmanager
-def open_record(folder: Path) -> Iterator[dict[str, dict[str, str | None]]]:
+def open_record(folder: Path) -> Iterator[dict[str, dict[str, Any]]]:
     """sweep.json of a study's folder, to be read and changed by one process at a time.
 
     cells: names in the last command → what the report says instead of the run's state, or null.
@@ -137,7 +139,7 @@ def open_record(folder: Path) -> Iterator[dict[str, dict[str, str | None]]]:
     folder.mkdir(parents=True, exist_ok=True)
     path, partial = folder / "sweep.json", folder / ".sweep.json.partial"
     with FileLock(folder / ".sweep.lock"):
-        record = {"cells": {}, "jobs": {}}  # type: ignore[var-annotated]
+        record: dict[str, dict[str, Any]] = {"cells": {}, "jobs": {}}
         record |= json.loads(path.read_text("utf-8")) if path.exists() else {}
         yield record
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

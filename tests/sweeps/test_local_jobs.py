@@ -57,7 +57,7 @@ def test_jobs_are_told_from_cells_and_failures_named(stub_sweep):
     assert code == 1
     assert sorted(stub_sweep.states().values()) == ["done", "done", "failed", "failed"]
     assert "2 of 4 cells are done" in output
-    assert "seed-7: failed, ValueError: seed 7 brings no luck" in output
+    assert "seed-7+tokenizer-shared: failed, ValueError: seed 7 brings no luck" in output
     record = json.loads((stub_sweep.folder / "sweep.json").read_text())
     assert set(record["cells"]) == set(stub_sweep.states())
     tokenizers = {"photos_source_tokenizer", "photos_driver_tokenizer"}
