@@ -341,7 +341,7 @@ def import_targets(group: str) -> None:
             folder = Path(str(resources.files(source.path.replace("/", "."))))
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
-                if target := OmegaConf.load(path).get("_target_"):
+                if target := OmegaConf.load(path).get("_target_"):  # type: ignore[arg-type]
                     _located(target, str(path))
 
 

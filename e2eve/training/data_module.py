@@ -127,7 +127,7 @@ class ResumableData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
-        if self.trainer.overfit_batches:
+        if self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(self.train, FirstEpoch(len(self.train), rank, ranks))
         per_epoch = len(self.train) // ranks
         consumed = self.epoch * per_epoch + self.batch * self.batch_size
