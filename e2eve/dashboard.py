@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from e2eve.config import command, read_settings
 
 if TYPE_CHECKING:
-    from e2eve.comparison.page import DashboardSettings
+    from e2eve.comparison.dashboard_page import DashboardSettings
 
 
 @command("dashboard")
@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
 
 def dashboard(config: DictConfig) -> Path:
     """Writes the page and the tables beside it; the path of the page."""
-    from e2eve.comparison.page import write_dashboard
+    from e2eve.comparison.dashboard_page import write_dashboard
     from e2eve.reporting.progress import progress_bars
 
     with progress_bars() as report:
@@ -35,7 +35,7 @@ def dashboard(config: DictConfig) -> Path:
 
 def settings_of(config: DictConfig) -> "DashboardSettings":
     """Raises ValueError without folders of runs, or if a value is out of range."""
-    from e2eve.comparison.page import DashboardSettings
+    from e2eve.comparison.dashboard_page import DashboardSettings
 
     if OmegaConf.is_missing(config, "runs") or not config.runs:
         raise ValueError("runs is missing: give runs=[<folders of training runs or sweeps>].")

@@ -68,14 +68,14 @@ def simulate(config: DictConfig) -> Path:
     return simulation_page(edits, sheet, _settings(config)).write(folder / "simulate.html")
 
 
+# `count` indices spread evenly over `length` items; all of them where there are fewer.
 def _spread(length: int, count: int) -> list[int]:
-    """`count` indices spread evenly over `length` items; all of them where there are fewer."""
     count = min(length, count)
     return [i * length // count for i in range(count)]
 
 
+# The part of the configuration that makes the edits, as YAML.
 def _settings(config: DictConfig) -> str:
-    """The part of the configuration that makes the edits, as YAML."""
     names = ("image_size", "driver_size", "seed", "split", "dataset", "edit_simulation")
     settings = plain(config)
     return OmegaConf.to_yaml(OmegaConf.create({name: settings[name] for name in names}))
@@ -195,8 +195,8 @@ def _charts(edits: SimulatedEdits) -> list[tuple["go.Figure", str]]:
     ]
 
 
+# Bars around the multiples of 4 percent; side by side where there are several columns.
 def _histogram(columns: dict[str, Any], title: str, x_title: str) -> "go.Figure":
-    """Bars around the multiples of 4 percent; side by side where there are several columns."""
     import plotly.express as px
 
     from e2eve.reporting.charts import PALETTE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2eve.comparison.page import DashboardSettings, write_dashboard
+from e2eve.comparison.dashboard_page import DashboardSettings, write_dashboard
 from e2eve.dashboard import settings_of
 from tests.comparison.factories import Made, write_run
 from tests.factories import compose
@@ -81,7 +81,8 @@ def test_a_run_is_compared_without_pytorch(tmp_path):
     """The page is for laptops too: what takes seconds to import is not needed."""
     write_run(tmp_path / "run", Made(inputs=3, saved=1))
     code = (
-        "import sys; from e2eve.comparison.page import DashboardSettings, write_dashboard\n"
+        "import sys\n"
+        "from e2eve.comparison.dashboard_page import DashboardSettings, write_dashboard\n"
         f"write_dashboard(DashboardSettings({str(tmp_path)!r}, {str(tmp_path / 'd.html')!r}))\n"
         "assert 'torch' not in sys.modules"
     )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from e2eve import Box, Editor, Tokenizer
-from e2eve.comparison.page import write_dashboard
+from e2eve.comparison.dashboard_page import write_dashboard
 from e2eve.dashboard import settings_of
 from e2eve.data.images import read_image, to_tensor
 from e2eve.evaluate import evaluate

@@ -134,9 +134,9 @@ class Comparison:
         front = means[ranking.pareto_front(costs)] if self.ranked else means
         return front.sort_values(across.key, ascending=across.best != "low").index.tolist()
 
+    # Metrics with a best one among the ranked configurations, which all have the number.
     @property
     def _compared(self) -> list[MetricInfo]:
-        """Metrics with a best one among the ranked configurations, which all have the number."""
         means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
         having = set(means.columns[means.notna().all()]) - set(self.unranked)
         enough = len(self.ranked) > 1
@@ -201,8 +201,8 @@ def highlights(comparison: Comparison) -> list[Highlight]:
     return found
 
 
+# What the tests say of one metric of the configurations that are not best.
 def _said(others: pd.DataFrame, best: int) -> str:
-    """What the tests say of one metric of the configurations that are not best."""
     if best > 1:
         return f"{best} configurations share the best mean."
     if others["p"].isna().any():
@@ -240,8 +240,8 @@ def written_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
+# What a configuration has of that which a metric needs to be the same.
 def _needed(one: Configuration, name: str) -> str:
-    """What a configuration has of that which a metric needs to be the same."""
     run = one.finished[0]
     if name == "num_samples":
         return str(one.results[0].about[name])

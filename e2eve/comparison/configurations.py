@@ -90,8 +90,8 @@ def differences(runs: Sequence[Run]) -> pd.DataFrame:
     return table.loc[:, table.nunique() > 1].T.sort_index()
 
 
+# Leaves of the config that make a difference.
 def _telling(run: Run) -> dict[str, str]:
-    """Leaves of the config that make a difference."""
     return {name: text for name, text in run.leaves.items() if name.split(".")[0] not in IGNORED}
 
 
@@ -116,9 +116,8 @@ def telling_factors(groups: Sequence[Sequence[Run]]) -> list[str]:
     return _enough(firsts, names, sorted({name for run in firsts for name in _telling(run)}))
 
 
+# The names and those of the others that tell most, one by one, until all runs are told.
 def _enough(runs: Sequence[Run], names: list[str], more: Sequence[str]) -> list[str]:
-    """The names and those of the others that tell most, one by one, until all runs are told."""
-
     def kinds(names: Sequence[str]) -> int:
         return len({tuple(run.texts.get(name, ABSENT) for name in names) for run in runs})
 

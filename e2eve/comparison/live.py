@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import DashboardSettings, dashboard_html
+from e2eve.comparison.dashboard_page import DashboardSettings, dashboard_html
 from e2eve.comparison.runs import find_runs
 from e2eve.evaluation.results import METRICS
 

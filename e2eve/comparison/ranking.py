@@ -63,8 +63,8 @@ def comparable(
     return tuple(n for n in terms if n not in odd), refusals
 
 
+# Sentences with the labels of the configurations that have the same terms.
 def _why_nothing(terms: dict[str, Terms]) -> tuple[str, ...]:
-    """Sentences with the labels of the configurations that have the same terms."""
     by_hash = _named([(own.hashes, label) for label, own in terms.items()])
     by_seeds = _named([(own.named_seeds, label) for label, own in terms.items()])
     inputs = (
@@ -80,8 +80,8 @@ def _why_nothing(terms: dict[str, Terms]) -> tuple[str, ...]:
     return tuple(t for t, groups in ((inputs, by_hash), (seeds, by_seeds)) if len(groups) > 1)
 
 
+# Each first of the pairs with at most three of its seconds.
 def _named(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    """Each first of the pairs with at most three of its seconds."""
     texts = []
     for name in dict.fromkeys(name for name, _ in pairs):
         labels = [label for other, label in pairs if other == name]

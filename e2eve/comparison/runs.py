@@ -160,16 +160,16 @@ def _status(folder: Path) -> tuple[dict[str, Any], str]:
         return {"state": "unknown"}, "status.json cannot be read"
 
 
+# The config of the run that an evaluation's folder lies in.
 def _config_above(folder: Path) -> dict[str, Any]:
-    """The config of the run that an evaluation's folder lies in."""
     for above in folder.resolve().parents:
         if (above / "status.json").exists():
             return _kept(_yaml, above / "config.yaml")
     return {}
 
 
+# The config with what a later evaluation has chosen itself.
 def _merged(config: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """The config with what a later evaluation has chosen itself."""
     sampling = {**(config.get("sampling") or {}), **about["sampling"]}
     before = config.get("evaluation") or {}
     kept = {name: value for name, value in before.items() if name not in sampling}
@@ -183,17 +183,16 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
 
 
+# With the parser that is written in C: OmegaConf takes ten times as long.
 def _yaml(path: Path) -> dict[str, Any]:
-    """With the parser that is written in C: OmegaConf takes ten times as long."""
     with path.open(encoding="utf-8") as file:
         return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
 
 
+# What is read from a file, empty without one.
+#
+# A live page reads the same files again and again: what has not changed since is kept.
 def _kept(read: Callable[[Path], dict[str, Any]], path: Path) -> dict[str, Any]:
-    """What is read from a file, empty without one.
-
-    A live page reads the same files again and again: what has not changed since is kept.
-    """
     return _read(read, path, path.stat().st_mtime_ns) if path.exists() else {}
 
 

@@ -1,1 +1,1 @@
-"""Pictures and pages for people: contact sheets and self-contained HTML reports."""
+"""Images and pages for people: contact sheets and self-contained HTML reports."""

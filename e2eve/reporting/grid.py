@@ -128,6 +128,7 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, image: np.ndarray, box
     sheet.paste(Image.fromarray(image), (left, top))
 
 
+# Lines below each other; the last colour is for all that follow.
 def _write(
     draw: ImageDraw.ImageDraw,
     layout: GridLayout,
@@ -136,7 +137,6 @@ def _write(
     *colours: Colour,
     anchor: str = "ma",
 ) -> None:
-    """Lines below each other; the last colour is for all that follow."""
     for number, line in enumerate(lines):
         place = (position[0], position[1] + number * layout.line_height)
         colour = colours[min(number, len(colours) - 1)]
@@ -214,8 +214,8 @@ def wrapped(text: str, face: Face, width: float, lines: int = 2) -> list[str]:
     return [_shortened(line, face, width) for line in result]
 
 
+# The text, or its beginning and an ellipsis where it is wider than `width` pixels.
 def _shortened(text: str, face: Face, width: float) -> str:
-    """The text, or its beginning and an ellipsis where it is wider than `width` pixels."""
     if face.getlength(text) <= width:
         return text
     while text and face.getlength(text + "…") > width:

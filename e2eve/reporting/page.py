@@ -128,8 +128,8 @@ class Page:
     def _count(self, kind: str) -> int:
         return sum(kind == other for other, _ in self.parts)
 
+    # `kind` names the template's macro, `content` is what it shows.
     def _add(self, kind: str, **content: object) -> "Page":
-        """`kind` names the template's macro, `content` is what it shows."""
         self.parts.append((kind, content))
         return self
 
@@ -154,8 +154,8 @@ def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
+# One column; the best two distinct numbers as they are written have a rank.
 def _entries(rows: Sequence[Row], column: Column) -> list[Entry]:
-    """One column; the best two distinct numbers as they are written have a rank."""
     import pandas as pd
 
     values = [row.get(column.key) for row in rows]

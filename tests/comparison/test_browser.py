@@ -2,7 +2,7 @@
 
 import pytest
 
-from e2eve.comparison.page import DashboardSettings, write_dashboard
+from e2eve.comparison.dashboard_page import DashboardSettings, write_dashboard
 from tests.comparison.factories import sweep
 
 FACTORS = {"edit_simulation": ["block", "free_form"], "tokenizer": ["separate", "shared"]}

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from e2eve.comparison import charts
+from e2eve.comparison import plots
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.page import DashboardSettings, write_dashboard
+from e2eve.comparison.dashboard_page import DashboardSettings, write_dashboard
 from tests.comparison.factories import EXTRACTOR, HASH, Made, sweep, write_run
 
 NASTY = "</script><script>alert(1)</script> & \"quoted\" 'text' {{ 7*7 }}"
@@ -88,21 +88,21 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     comparison = compare([sweep(tmp_path, {"tokenizer": ["a", "b", "c"]}, seeds=(0, 1))])
     metrics = {metric.key: metric for metric in comparison.metrics}
     recall, frechet = metrics["recall_5"], metrics["frechet_region"]
-    numbers = charts.metric_numbers(comparison, recall)
-    bars = charts.bar_chart(comparison, recall)
+    numbers = plots.metric_numbers(comparison, recall)
+    bars = plots.bar_chart(comparison, recall)
     assert [bar.y[0] for bar in bars.data] == numbers["mean"]
     assert [bar.error_y.array[0] for bar in bars.data] == numbers["deviation"]
     assert [bar.x[0] for bar in bars.data] == ["a", "b", "c"]
-    line, *points, paste = charts.front_chart(comparison, frechet, recall).data
+    line, *points, paste = plots.front_chart(comparison, frechet, recall).data
     assert [point.y[0] for point in points] == numbers["mean"]
     assert [numbers["mean"][n] for n in comparison.front(frechet, recall)] == [*line.y]
     assert (paste.name, paste.y[0]) == ("paste", 1.0)
-    curves = charts.curve_series(comparison)
-    drawn = charts.curve_chart(comparison, curves)
+    curves = plots.curve_series(comparison)
+    drawn = plots.curve_chart(comparison, curves)
     assert {run.meta: [*run.y] for run in drawn.data} == {
         run: values for run, (_, values) in curves["val/loss"].items()
     }
-    parallel = charts.parallel_chart(comparison, [recall, frechet])
+    parallel = plots.parallel_chart(comparison, [recall, frechet])
     assert parallel
     lines = parallel.data
     assert [line.y[0] for line in lines] == [1, 0.5, 0]  # the choices, the first at the top

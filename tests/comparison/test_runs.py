@@ -5,8 +5,8 @@ import json
 import pytest
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.images import side_by_side
 from e2eve.comparison.runs import find_runs, read_run
+from e2eve.comparison.samples import side_by_side
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.results import read_results
 from e2eve.evaluation.settings import DrawingSettings

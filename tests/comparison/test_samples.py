@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2eve.comparison import images
-from e2eve.comparison.images import side_by_side
+from e2eve.comparison import samples
 from e2eve.comparison.runs import find_runs, read_run
+from e2eve.comparison.samples import side_by_side
 from tests.comparison.factories import Made, write_run
 
 
@@ -81,7 +81,7 @@ def test_only_old_runs_leave_nothing_to_show_and_nothing_fails(tmp_path):
 
 def test_inputs_beyond_the_budget_are_left_out_and_counted(tmp_path, monkeypatch):
     write_run(tmp_path / "a", Made(saved=4))
-    monkeypatch.setattr(images, "BUDGET", 1)
+    monkeypatch.setattr(samples, "BUDGET", 1)
     found = shown(tmp_path, count=4)
     assert (len(found.inputs), found.left_out) == (1, 3)
 

@@ -137,14 +137,13 @@ def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.
     )
 
 
+# An axis for each factor, with all choices written on it, and for each metric, with its ends.
+#
+# Each is a table by configuration: `heading`, `height` of its line, 0 to 1, `text` of what is
+# there, and whether a `tick` says so.
 def _parallel_axes(
     comparison: Comparison, means: pd.DataFrame, metrics: Sequence[MetricInfo]
 ) -> Iterator[pd.DataFrame]:
-    """An axis for each factor, with all choices written on it, and for each metric, with its ends.
-
-    Each is a table by configuration: `heading`, `height` of its line, 0 to 1, `text` of what is
-    there, and whether a `tick` says so.
-    """
     place = means.index.astype(str)
     for name in comparison.configurations[0].factors:
         texts = [_safe(comparison.configurations[n].factors[name]) for n in means.index]
@@ -220,8 +219,8 @@ def curve_title(comparison: Comparison, name: str) -> str:
     return unit or title
 
 
+# Configurations with results; of each metric the mean, its deviation, and both as text.
 def _shown(comparison: Comparison, **metrics: MetricInfo) -> pd.DataFrame:
-    """Configurations with results; of each metric the mean, its deviation, and both as text."""
     found = comparison.configurations
     table = pd.DataFrame(index=[n for n, one in enumerate(found) if one.finished])
     table["place"] = table.index.astype(str)
@@ -245,8 +244,8 @@ def by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dic
     return {str(place): kinds[place // each % len(kinds)] for place in places}
 
 
+# Traces, drawn by the place of their configuration and now called as it is, with the place.
 def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any]]:
-    """Traces, drawn by the place of their configuration and now called as it is, with the place."""
     for trace in figure.data:
         place = int(trace.name.split(",")[0])
         lines = "<br>".join(f"%{{customdata[{n}]}}" for n in range(len(trace.customdata[0])))
@@ -258,10 +257,10 @@ def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any
         yield place, trace
 
 
+# What needs no editor, hidden until it is asked for in the legend.
 def _reference_points(
     comparison: Comparison, across: MetricInfo, up: MetricInfo
 ) -> list[go.Scatter]:
-    """What needs no editor, hidden until it is asked for in the legend."""
     return [
         go.Scatter(
             x=[numbers.get(across.key)],
@@ -279,8 +278,8 @@ def _reference_points(
     ]
 
 
+# Above the top of an axis, below its foot, beside it in between.
 def _tick(position: int, height: float, text: str) -> dict[str, Any]:
-    """Above the top of an axis, below its foot, beside it in between."""
     anchor = {1.0: "bottom", 0.0: "top"}.get(height, "middle")
     shift = {1.0: 7, 0.0: -7}.get(height, 0)
     return {
@@ -299,6 +298,6 @@ def _axis(metric: MetricInfo) -> dict[str, Any]:
     }
 
 
+# Plotly reads some HTML in texts.
 def _safe(text: str) -> str:
-    """Plotly reads some HTML in texts."""
     return text.replace("&", "&amp;").replace("<", "&lt;")

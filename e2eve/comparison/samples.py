@@ -110,21 +110,21 @@ def thumbnails(path: Path, changed: int, count: int, side: int) -> tuple[str, ..
     return tuple(_address(image, side) for image in images)
 
 
+# Why a run has no images to show; empty where it has.
 def _reason(results: Results, common: str) -> str:
-    """Why a run has no images to show; empty where it has."""
     content_hash = results.about["validation_hash"]
     if content_hash != common:
         return f"measured on other inputs (sha256 {content_hash[:12]}…)"
     return "" if _ids(results) else f"no {SAMPLES_FOLDER}/ in its folder: evaluate it again"
 
 
+# Inputs with saved samples.
 def _ids(results: Results) -> list[str]:
-    """Inputs with saved samples."""
     return sorted(path.stem for path in (results.folder / SAMPLES_FOLDER).glob("*.png"))
 
 
+# Those that most have, in order; without any, none.
 def _most_common(names: Sequence[Sequence[str]]) -> list[str]:
-    """Those that most have, in order; without any, none."""
     counts = Counter(name for some in names for name in some)
     most = max(counts.values(), default=0)
     return sorted(name for name, count in counts.items() if count == most)

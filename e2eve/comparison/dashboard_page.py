@@ -12,10 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
-from e2eve.comparison import charts, tables
+from e2eve.comparison import plots, tables
 from e2eve.comparison.comparison import ASPECTS, Comparison, compare, highlights, leading, written_p
 from e2eve.comparison.configurations import Configuration, differences, natural
-from e2eve.comparison.images import SideBySide, side_by_side
+from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
 from e2eve.reporting.charts import PALETTE, figure_dict, script_safe
 from e2eve.reporting.outputs import check_replaceable
@@ -121,8 +121,8 @@ def dashboard_html(
     return environment("e2eve.comparison").get_template("dashboard.html.j2").render(shown)
 
 
+# What the template writes tables of, with functions that it uses.
 def _tables(comparison: Comparison) -> dict[str, Any]:
-    """What the template writes tables of, with functions that it uses."""
     found, order = comparison.configurations, {"failed": 0, "running": 1}
     return {
         "comparison": comparison,
@@ -135,7 +135,7 @@ def _tables(comparison: Comparison) -> dict[str, Any]:
         "protocol": _plain_table(tables.protocols(comparison).reset_index(), header=False),
         "runs": sorted(comparison.runs, key=lambda run: order.get(run.state, 2)),
         "labels": {run.folder: one.short_label for one in found for run in one.runs},
-        "colours": list(charts.by_place(comparison, PALETTE).values()),
+        "colours": list(plots.by_place(comparison, PALETTE).values()),
         "seeds_text": tables.seeds_text,
         "written_p": written_p,
         "leading": leading,
@@ -147,24 +147,24 @@ def figures_of(comparison: Comparison) -> dict[str, Any]:
 
     A chart is None where there is nothing to draw.
     """
-    metrics, curves = comparison.metrics, charts.curve_series(comparison)
+    metrics, curves = comparison.metrics, plots.curve_series(comparison)
     across, up = comparison.of_aspect(ASPECTS[1]), comparison.of_aspect(ASPECTS[0])
     figures = {
-        "bars": charts.bar_chart(comparison, leading(up or metrics)) if metrics else None,
-        "front": charts.front_chart(comparison, leading(across), leading(up))
+        "bars": plots.bar_chart(comparison, leading(up or metrics)) if metrics else None,
+        "front": plots.front_chart(comparison, leading(across), leading(up))
         if across and up
         else None,
-        "parallel": charts.parallel_chart(comparison, [m for m in metrics if m.shown]),
-        "curves": charts.curve_chart(comparison, curves) if curves else None,
+        "parallel": plots.parallel_chart(comparison, [m for m in metrics if m.shown]),
+        "curves": plots.curve_chart(comparison, curves) if curves else None,
     }
     return {
         **{name: figure and figure_dict(figure) for name, figure in figures.items()},
-        "heads": [charts.described(one) for one in comparison.configurations],
-        "numbers": {m.key: charts.metric_numbers(comparison, m) for m in metrics},
+        "heads": [plots.described(one) for one in comparison.configurations],
+        "numbers": {m.key: plots.metric_numbers(comparison, m) for m in metrics},
         "fronts": {f"{x.key} {y.key}": comparison.front(x, y) for x in across for y in up},
-        "references": charts.reference_systems(comparison),
+        "references": plots.reference_systems(comparison),
         "series": curves,
-        "titles": {name: charts.curve_title(comparison, name) for name in curves},
+        "titles": {name: plots.curve_title(comparison, name) for name in curves},
     }
 
 
@@ -206,8 +206,8 @@ def _runs(one: Configuration, images: SideBySide) -> list[dict[str, Any]]:
     ]
 
 
+# Adjusted p of the configurations with results, empty where a pair is not compared.
 def _pairs(comparison: Comparison, metric: str, places: Sequence[int]) -> list[list[str]] | None:
-    """Adjusted p of the configurations with results, empty where a pair is not compared."""
     if metric not in comparison.pairs:
         return None
     table = comparison.pairs[metric].map(written_p)
@@ -222,8 +222,8 @@ def _differences(found: Sequence[Configuration]) -> Markup:
     return _plain_table(named.rename_axis("Setting").reset_index())
 
 
+# Text as an HTML table; empty without rows.
 def _plain_table(table: pd.DataFrame, header: bool = True) -> Markup:
-    """Text as an HTML table; empty without rows."""
     with pd.option_context("display.max_colwidth", None):
         html = table.to_html(index=False, header=header, border=0, justify="left")
     return Markup("" if table.empty else html)
