@@ -70,7 +70,7 @@ def locate(path: str | Path) -> Path:
             return candidate
     raise ValueError(
         f"{folder} is no bundle (a folder with config.yaml and *.safetensors) and no run folder "
-        "with one in bundle/: give the folder that a training wrote."
+        "with one in bundle/: give the folder that a training run wrote."
     )
 
 

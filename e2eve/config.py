@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 # imported and not when a command starts: workers of stock launchers unpickle them without one.
 sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
+# As the user gave it: while Hydra runs it is 1.
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
-"""As the user gave it: while Hydra runs it is 1."""
 
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
@@ -85,15 +85,6 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
-def own_config_folders() -> list[Path]:
-    """Folders of YAML files that the present command was given: --config-dir, hydra.searchpath."""
-    if not HydraConfig.initialized():
-        return []
-    sources = HydraConfig.get().runtime.config_sources
-    given = [one for one in sources if one.provider not in ("hydra", "main", "schema")]
-    return [Path(one.path) for one in given if one.schema == "file"]
-
-
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
@@ -109,7 +100,6 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def task(config: DictConfig) -> Any:
             os.environ["HYDRA_FULL_ERROR"] = full_error  # for processes that this one starts
             try:
-                import_targets("transformer")
                 return main(config)
             except (ValueError, OmegaConfBaseException) as error:
                 if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -138,18 +128,16 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
     return decorate
 
 
-def _exit_with(error: Exception, config_name: str | None = None) -> NoReturn:
+def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:
     log.error("%s", _sentence_of(error, config_name))
     sys.exit(1)
 
 
-def _sentence_of(error: Exception, config_name: str | None) -> str:
+def _sentence_of(error: Exception, config_name: str) -> str:
     """The message as one sentence; Hydra's with the nearest of the names that there are."""
     message = str(error)
     if found := re.search(r"Missing mandatory value: (\S+)", message):
         return f"{found[1]} is missing: give {found[1]}=…."
-    if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
-        return message
     if isinstance(error, OverrideParseException):
         key, _, value = error.override.partition("=")
         return f"{error.override} cannot be read: quote the value, as in '{key}=\"{value}\"'."
@@ -160,22 +148,12 @@ def _sentence_of(error: Exception, config_name: str | None) -> str:
             "--config-dir=<the folder that holds your groups>."
         )
     if found := re.search(r"Could not override '([^']+)'", message):
-        key = found[1]
-        return unknown_key(key, _leaves(_composed_without(key, config_name)))
-    if isinstance(error.__cause__, OmegaConfBaseException):
-        message = f"{message} {error.__cause__}"
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())
-
-
-def _composed_without(key: str, config_name: str | None) -> Mapping[str, Any]:
-    """The command line's config without one key; empty where that has mistakes too."""
-    given = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")]
-    others = [a for a in given if a.split("=")[0].split("@")[0].lstrip("+~") != key]
-    try:
         with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            return plain(hydra.compose(config_name, overrides=others), resolve=False)
-    except (CompactHydraException, OmegaConfBaseException):
-        return {}
+            known = hydra.compose(config_name)
+        return unknown_key(found[1], _leaves(OmegaConf.to_container(known)))
+    if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
+        return message
+    return " ".join(f"{message} {error.__cause__ or ''}".split())
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterable[str]:
@@ -207,8 +185,7 @@ def read_settings(
     Raises:
         ValueError: with a sentence for each setting that is missing, unknown or out of range.
     """
-    values = plain(node)
-    return _checked(values, schema, key)
+    return _checked(plain(node), schema, key)
 
 
 def _checked(values: Any, annotation: Any, key: str) -> Any:
@@ -356,13 +333,15 @@ def import_targets(group: str) -> None:
     Raises:
         ValueError: when a target cannot be imported.
     """
+    if not HydraConfig.initialized():
+        return
     for source in HydraConfig.get().runtime.config_sources:
         folder = Path(source.path)
         if source.schema == "pkg":
             folder = Path(str(resources.files(source.path.replace("/", "."))))
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
-                if target := OmegaConf.load(path).get("_target_"):
+                if target := OmegaConf.load(path).get("_target_"):  # type: ignore[arg-type]
                     _located(target, str(path))
 
 
@@ -371,9 +350,9 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, ListConfig | list | tuple) else [value]
 
 
-def plain(node: DictConfig | Mapping[str, Any], resolve: bool = True) -> dict[str, Any]:
+def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The node as a dictionary of plain values, references resolved."""
-    values = OmegaConf.to_container(node, resolve=resolve) if OmegaConf.is_config(node) else node
+    values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(values, Mapping)  # what a DictConfig becomes
     return {str(key): value for key, value in values.items()}
 
@@ -404,6 +383,3 @@ def device_of(name: str) -> str:
     except RuntimeError as error:
         raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
     return name
-
-
-verb = command  # its name before

@@ -55,6 +55,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report
+    from e2eve.evaluation.results import check_place
     from e2eve.evaluation.validation import ValidationSet
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
@@ -62,6 +63,8 @@ def evaluate(config: DictConfig) -> Path:
     device, metrics = device_of(settings.device), settings.metrics
     measured = [instantiate(node, f"metrics.{name}") for name, node in metrics.items() if node]
     validation = ValidationSet.load(folder)
+    out = Path(settings.out or run / "evaluation" / validation.name)
+    check_place(out)
     extractor = build_extractor(validation.manifest["extractor"], settings.extractor_weights)
     perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
     with progress_bars() as report:
@@ -75,7 +78,7 @@ def evaluate(config: DictConfig) -> Path:
             metrics=measured,
             progress=report,
         )
-    out, trained = Path(settings.out or run / "evaluation" / validation.name), run / "config.yaml"
+    trained = run / "config.yaml"
     found.save(out)
     return write_report(
         out / "report.html",

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
+from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import Highlight, Page
 
 if TYPE_CHECKING:
@@ -54,13 +55,13 @@ def simulate(config: DictConfig) -> Path:
     settings = read_settings({name: config[name] for name in names}, SimulateSettings)
     images = getattr(build_splits(config.dataset), settings.split)
     simulation = instantiate(config.edit_simulation, "edit_simulation")
-    edits = SimulatedEdits()
+    folder, edits = Path(settings.run_dir), SimulatedEdits()
+    check_replaceable(folder / "simulate.html", ["simulate.png"])
     indices = _spread(len(images), settings.num_measured)
     shown = {indices[i] for i in _spread(len(indices), settings.num_shown)}
     for index in track(indices, "simulating edits"):
         edit = simulation(images[index], generator_for(settings.seed, (0, index)))
         edits.add(images.name(index), edit, show=index in shown)
-    folder = Path(settings.run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     sheet = edit_sheet(edits)
     sheet.save(folder / "simulate.png")

@@ -120,13 +120,13 @@ def sample(setting: Setting, part: Part, *, tokens: int = UNCACHED_TOKENS) -> Pa
     from e2eve.benchmarks.timing import Variant
     from e2eve.transformer import GPT, SamplingSettings
     from tests.references.gpt2 import as_gpt2, generate
-    from tests.references.sampling import Cached, sample_plainly, uncached
+    from tests.references.sampling import Cached, reference_sample, uncached
 
     gpt, conditioning = part.subject
     if not isinstance(gpt, GPT):
         return part
     settings, ids, layout = SamplingSettings(), conditioning[:2], gpt.layout
-    loop = partial(sample_plainly, gpt, *ids, num_samples=setting.batch, seeds=[setting.seed])
+    loop = partial(reference_sample, gpt, *ids, num_samples=setting.batch, seeds=[setting.seed])
     loop = partial(loop, settings=settings)
     read = [sum(layout.conditioning + n for n in range(end)) for end in (tokens, layout.target)]
     baseline = Variant(

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": editor_state(plain_editor())}, "editor.pth")
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save("picture.png")
+    Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save("image.png")
     return tmp_path
 
 
@@ -48,7 +48,7 @@ def test_a_published_editor_becomes_a_bundle_that_edits(folder, capsys):
     shown = capsys.readouterr().out
     assert "positions 38" in " ".join(shown.replace("│", " ").split())
     assert shown.splitlines()[-1].startswith("Next: python -m e2eve.edit model=converted/editor ")
-    call = ["source=picture.png", "driver=picture.png", "box=[10,8,30,28]", "num_samples=1"]
+    call = ["source=image.png", "driver=image.png", "box=[10,8,30,28]", "num_samples=1"]
     grid = edit(compose(f"model={out}", *call, config_name="edit"))
     assert grid.is_file()
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_that_is_there_stays(folder):
         (("to=checkpoint",), 'to is "checkpoint", the choices are bundle, published'),
         (("published=none.pth",), "There is no file none.pth"),
         (("published=editor.pth", "preset=ffq"), 'preset is "ffq".* did you mean "ffhq"'),
-        (("published=editor.pth",), "64 a side where image_size is 256|32 a side where image_siz"),
+        (("published=editor.pth",), "(64|32) cells per side where image_size is 256"),
         (("to=published", "bundle=nowhere"), "nowhere is no bundle"),
         (("to=published", "bundle=package:toyfaces_source"), "norm=channel, patch=4"),
         (("to=published", "bundle=x", "out=."), r"out=\. is a folder: give the name of a file"),
@@ -119,13 +119,14 @@ def test_the_command_ends_with_the_path(folder):
     command = [sys.executable, "-m", "e2eve.convert", "published=editor.pth", *SIZED]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "converted/editor"
-    assert {path.name for path in folder.iterdir()} == {"converted", "editor.pth", "picture.png"}
+    assert {path.name for path in folder.iterdir()} == {"converted", "editor.pth", "image.png"}
 
 
 @pytest.mark.parametrize("experiment", ["lsun_bedroom_block", "ffhq_block"])
 def test_fine_tuning_starts_with_the_loss_of_the_converted_bundle(folder, experiment):
     editor = plain_editor(shared=experiment.startswith("lsun"))
-    nn.init.normal_(editor.transformer.head.weight)  # so that the loss is not that of chance
+    # So that the loss is not that of chance.
+    nn.init.normal_(editor.transformer.head.weight)  # type: ignore[arg-type, union-attr]
     torch.save(editor_state(editor), "editor.pth")
     run("published=editor.pth", "out=bundle", *SIZED)
     overrides = [f"+experiment={experiment}", *TINY, "dataset=toyfaces", "dataset.train.length=8"]

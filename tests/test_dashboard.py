@@ -38,6 +38,18 @@ def test_a_folder_is_no_place_for_a_page(tmp_path):
         write_dashboard(settings(f"runs={tmp_path}", f"out={tmp_path}"))
 
 
+@pytest.mark.parametrize("mine", ["page.html", "page.csv", "page_runs.csv", "page.tex"])
+def test_a_page_replaces_earlier_ones_and_nothing_else(tmp_path, mine):
+    write_run(tmp_path / "run", Made(inputs=3, saved=1))
+    chosen = settings(f"runs={tmp_path}/run", f"out={tmp_path}/page.html")
+    (tmp_path / mine).write_text("mine")
+    with pytest.raises(ValueError, match=f"{mine} is there and not of an earlier call"):
+        write_dashboard(chosen)
+    assert (tmp_path / mine).read_text() == "mine"
+    (tmp_path / mine).unlink()
+    assert write_dashboard(chosen) == write_dashboard(chosen)
+
+
 def test_the_title_is_the_folders_unless_given():
     assert settings("runs=[a/sweep/,b]").heading == "sweep, b"
     assert settings("runs=[a]", "title=Masks").heading == "Masks"

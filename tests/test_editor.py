@@ -1,4 +1,4 @@
-"""Editors: bundles, sampling, and edits of pictures of any size."""
+"""Editors: bundles, sampling, and edits of images of any size."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ from tests.factories import (
 BOX = Box(12, 10, 40, 36)
 
 
-def picture(width: int = 60, height: int = 44, seed: int = 0) -> np.ndarray:
+def noise(width: int = 60, height: int = 44, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -91,7 +91,7 @@ def test_a_bundle_opens_where_nothing_else_is(bundle, tmp_path, monkeypatch):
 def test_ranking_leaves_the_bundle_and_the_state_as_they_were(bundle, tmp_path):
     editor = Editor.from_pretrained(bundle)
     before = list(editor.state_dict())
-    editor.edit(picture(), picture(), BOX, num_samples=1)
+    editor.edit(noise(), noise(), BOX, num_samples=1)
     assert list(editor.state_dict()) == before
     assert not any("extractor" in name for name, _ in editor.named_modules())
     assert editor.extractor is editor.extractor
@@ -169,10 +169,10 @@ def test_what_lies_in_the_region_changes_nothing(editor):
 
 @pytest.mark.parametrize("size", [(60, 44), (33, 90), (32, 32), (9, 7)])
 def test_only_the_region_changes_and_it_does(editor, size):
-    source = picture(*size)
+    source = noise(*size)
     rows, columns = np.mgrid[: size[1], : size[0]]
     disc = (rows - size[1] / 2) ** 2 + (columns - size[0] / 3) ** 2 < min(size) ** 2 / 9
-    edits = editor.edit(source, picture(20, 30, 1), disc, num_samples=2)
+    edits = editor.edit(source, noise(20, 30, 1), disc, num_samples=2)
     assert len(edits) == len(edits.scores) == len(edits.numbers) == 2
     assert edits.scores == sorted(edits.scores, reverse=True)
     for image in edits.images:
@@ -182,31 +182,30 @@ def test_only_the_region_changes_and_it_does(editor, size):
 
 
 def test_a_seed_draws_the_same_edits_however_many(editor):
-    four = by_number(editor.edit(picture(), picture(), BOX, num_samples=4, seed=3))
-    one = by_number(editor.edit(picture(), picture(), BOX, num_samples=1, seed=3))
+    four = by_number(editor.edit(noise(), noise(), BOX, num_samples=4, seed=3))
+    one = by_number(editor.edit(noise(), noise(), BOX, num_samples=1, seed=3))
     assert sorted(four) == [0, 1, 2, 3]
     assert np.array_equal(one[0], four[0])
     assert len({image.tobytes() for image in four.values()}) == 4
-    other = by_number(editor.edit(picture(), picture(), BOX, num_samples=1, seed=4))
+    other = by_number(editor.edit(noise(), noise(), BOX, num_samples=1, seed=4))
     assert not np.array_equal(one[0], other[0])
 
 
 def test_a_box_draws_what_its_mask_draws(editor):
     edits = [
-        editor.edit(picture(), picture(), region, num_samples=2)
-        for region in (BOX, BOX.mask(60, 44))
+        editor.edit(noise(), noise(), region, num_samples=2) for region in (BOX, BOX.mask(60, 44))
     ]
     assert edits[0].scores == edits[1].scores
     assert all(np.array_equal(*pair) for pair in zip(*(e.images for e in edits), strict=True))
 
 
 def test_at_temperature_0_all_edits_are_the_same(editor):
-    edits = editor.edit(picture(), picture(), BOX, num_samples=3, temperature=0)
+    edits = editor.edit(noise(), noise(), BOX, num_samples=3, temperature=0)
     assert len({image.tobytes() for image in edits.images}) == 1
 
 
 def test_paths_pictures_and_arrays_draw_the_same(editor, tmp_path):
-    image = picture()
+    image = noise()
     Image.fromarray(image).save(tmp_path / "a.png")
     Image.fromarray(BOX.mask(60, 44)).save(tmp_path / "mask.png")
     path = str(tmp_path / "a.png")
@@ -218,11 +217,11 @@ def test_paths_pictures_and_arrays_draw_the_same(editor, tmp_path):
 
 def test_progress_is_told_after_every_pass(editor):
     told: list[int] = []
-    editor.edit(picture(), picture(), BOX, num_samples=2, progress=told.append)
+    editor.edit(noise(), noise(), BOX, num_samples=2, progress=told.append)
     assert told == sorted(told)
     assert told[-1] == 16
     told.clear()
-    editor.edit(picture(), picture(), BOX, num_samples=2, draft="none", progress=told.append)
+    editor.edit(noise(), noise(), BOX, num_samples=2, draft="none", progress=told.append)
     assert told == list(range(1, 17))
 
 
@@ -232,7 +231,7 @@ def test_progress_is_told_after_every_pass(editor):
 def test_guesses_change_no_pixel(how, editor):
     for preserve in (None, "tokens"):
         edits = [
-            editor.edit(picture(), picture(seed=1), BOX, num_samples=2, preserve=preserve, **given)
+            editor.edit(noise(), noise(seed=1), BOX, num_samples=2, preserve=preserve, **given)
             for given in ({"draft": "none"}, how)
         ]
         assert by_number(edits[0]).keys() == by_number(edits[1]).keys()
@@ -314,7 +313,7 @@ def test_a_training_takes_back_the_memory_of_packed_matrices():
 
 
 def test_half_precision_edits_too(bundle):
-    edits = Editor.from_pretrained(bundle, dtype=torch.bfloat16).edit(picture(), picture(), BOX)
+    edits = Editor.from_pretrained(bundle, dtype=torch.bfloat16).edit(noise(), noise(), BOX)
     assert len(edits) == 4
     assert np.isfinite(edits.scores).all()
 
@@ -343,7 +342,7 @@ def test_half_precision_edits_too(bundle):
     ],
 )
 def test_what_a_person_can_get_wrong_is_said(editor, options, message):
-    request = {"source": picture(), "driver": picture(), "region": BOX, **options}
+    request = {"source": noise(), "driver": noise(), "region": BOX, **options}
     with pytest.raises(ValueError, match=message):
         editor.edit(**request)
 

@@ -79,6 +79,25 @@ def test_a_bundle_is_evaluated(folder, tmp_path):
     assert "name: a run" in html and ">Training<" in html
 
 
+def test_an_evaluation_replaces_earlier_ones_and_nothing_else(folder, tmp_path):
+    bundle, out = tiny_editor().save_pretrained(tmp_path / "bundle"), tmp_path / "out"
+    call = (f"run={bundle}", f"validation_set={folder}", f"out={out}")
+    out.mkdir()
+    (out / "samples.png").write_bytes(b"mine")
+    with pytest.raises(ValueError, match=r"samples\.png is there and not of an earlier call"):
+        evaluate(evaluation_config(*call))
+    assert (out / "samples.png").read_bytes() == b"mine"
+    (out / "samples.png").unlink()
+    evaluate(evaluation_config(*call))
+    mine = out / "samples" / "inputs" / "mine.png"
+    mine.write_bytes(b"mine")
+    evaluate(evaluation_config(*call, "saved=1"))
+    assert {path.name for path in mine.parent.iterdir()} == {"00000.png", "mine.png"}
+    (out / "status.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"out is the folder of a run: give out="):
+        evaluate(evaluation_config(*call))
+
+
 def test_a_run_without_validation_set_says_what_to_give(tmp_path):
     with pytest.raises(ValueError, match=r"no validation_set folder: give validation_set="):
         evaluate(evaluation_config(f"run={tmp_path}"))

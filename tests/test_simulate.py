@@ -1,4 +1,4 @@
-"""The verb, from configuration to the files it leaves."""
+"""The command, from configuration to the files it leaves."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -35,13 +35,17 @@ def test_experiments_can_be_looked_at():
     assert (chosen.edit_simulation.driver.alpha_min, chosen.run_dir) == (0.5, "here")
 
 
-def test_page_and_picture_are_written(tmp_path):
+def test_page_and_image_are_written(tmp_path):
     chosen = config(f"run_dir={tmp_path}/new/folder", "num_measured=6", "num_shown=2")
     page = simulate(chosen)
     assert page == tmp_path / "new" / "folder" / "simulate.html"
     assert "Simulated edits" in page.read_text()
     with Image.open(page.with_suffix(".png")) as sheet:
         assert sheet.width > 500
+    assert simulate(chosen) == page
+    page.write_text("mine")
+    with pytest.raises(ValueError, match=r"simulate\.html is there and not of an earlier call"):
+        simulate(chosen)
 
 
 def test_a_folder_of_photographs(tmp_path):

@@ -97,8 +97,8 @@ def reference_systems(comparison: Comparison) -> dict[str, dict[str, float]]:
     """Numbers of systems that need no editor, on the inputs of the ranked configurations."""
     if not comparison.ranked:
         return {}
-    results = comparison.configurations[comparison.ranked[0]].finished[0].results
-    return {key: results.systems[key] for key in REFERENCES if results and key in results.systems}
+    systems = comparison.configurations[comparison.ranked[0]].results[0].systems
+    return {key: systems[key] for key in REFERENCES if key in systems}
 
 
 def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.Figure | None:
@@ -194,8 +194,8 @@ def curve_chart(comparison: Comparison, curves: dict[str, Series]) -> go.Figure:
     tables = []
     for run in dict.fromkeys(run for series in curves.values() for run in series):
         steps, values = first.get(run, ([math.nan], [math.nan]))
-        place, number = run.split(", ")
-        tables.append(pd.DataFrame({"x": steps, "y": values, "place": place, "number": number}))
+        names = dict(zip(("place", "number"), run.split(", "), strict=True))
+        tables.append(pd.DataFrame({"x": steps, "y": values, **names}))
     figure = px.line(
         pd.concat(tables), x="x", y="y", color="place", line_dash="number",
         color_discrete_map=by_place(comparison, PALETTE),

@@ -123,8 +123,7 @@ class Comparison:
             rows = self.values[self.values["metric"] == metric]
             table = rows.pivot(index="configuration", columns="replicate", values="value")
             return table.loc[list(self.ranked)].dropna(axis="columns")
-        firsts = {n: self.configurations[n].finished[0].results for n in self.ranked}
-        columns = {n: results.column(metric) for n, results in firsts.items() if results}
+        columns = {n: self.configurations[n].results[0].column(metric) for n in self.ranked}
         return pd.DataFrame.from_dict(columns, orient="index").dropna(axis="columns")
 
     def front(self, across: MetricInfo, up: MetricInfo) -> list[int]:
@@ -154,7 +153,7 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     """
     runs = tuple(read_run(folder, evaluation) for folder in find_runs(places))
     configurations, repeated = grouped([run for run in runs if run.is_editor])
-    finished = [run.results for one in configurations for run in one.finished if run.results]
+    finished = [results for one in configurations for results in one.results]
     known = {info.key: info for results in reversed(finished) for info in results.infos}
     order = dict.fromkeys(info.key for results in finished for info in results.infos)
     found = {key for results in finished for key in results.means}
@@ -165,12 +164,11 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
             "replicate": number,
             "seed": run.seed,
             "run": run.folder.name,
-            "validation_hash": run.results.about["validation_hash"],
-            **run.results.means,
+            "validation_hash": results.about["validation_hash"],
+            **results.means,
         }
         for place, one in enumerate(configurations)
-        for number, run in enumerate(one.finished)
-        if run.results
+        for number, (run, results) in enumerate(zip(one.finished, one.results, strict=True))
     ]
     wide = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *(metric.key for metric in metrics)])
     values = wide.melt(RUN_COLUMNS, var_name="metric").astype({"value": float})
@@ -245,8 +243,8 @@ def written_p(p: float) -> str:
 def _needed(one: Configuration, name: str) -> str:
     """What a configuration has of that which a metric needs to be the same."""
     run = one.finished[0]
-    if name == "num_samples" and run.results:
-        return str(run.results.about[name])
+    if name == "num_samples":
+        return str(one.results[0].about[name])
     # An editor that was given as a whole brings its tokenizers.
     if name == "tokenizer.source" and (
         run.config.get("init_from") or "tokenizer" not in run.config

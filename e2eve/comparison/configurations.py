@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from e2eve.comparison.runs import ABSENT, Run
+from e2eve.evaluation.results import Results
 
 # Parts of a config that do not make two runs different configurations.
 IGNORED = ("seed", "name", "tags", "run_dir", "logger", "study", "sweep")
@@ -38,6 +39,10 @@ class Configuration:
     def finished(self) -> list[Run]:
         """Runs with results."""
         return [run for run in self.runs if run.results]
+
+    @property
+    def results(self) -> list[Results]:
+        return [run.results for run in self.runs if run.results]
 
     @property
     def seeds(self) -> tuple[Any, ...]:

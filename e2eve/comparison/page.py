@@ -18,6 +18,7 @@ from e2eve.comparison.configurations import Configuration, differences, natural
 from e2eve.comparison.images import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
 from e2eve.reporting.charts import PALETTE, figure_dict, script_safe
+from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import environment, plotly_script
 from e2eve.reporting.progress import Report, silent
 
@@ -63,11 +64,12 @@ class DashboardSettings:
 def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> Path:
     """Writes the page and the tables beside it, `.csv`, `_runs.csv` and `.tex`; its path.
 
-    Raises ValueError if there is no run, or a folder in the place of the page.
+    Raises ValueError if there is no run, or something else in the place of the page.
     """
     out = Path(settings.out)
     if out.is_dir():
         raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
+    check_replaceable(out, [f"{out.stem}{ending}" for ending in tables.ENDINGS])
     comparison = compare(settings.places, settings.evaluation)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = out.parent.resolve()

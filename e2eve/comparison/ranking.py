@@ -48,12 +48,12 @@ def comparable(
     such a majority none.
     """
     terms = {
-        n: Terms(tuple(r.results.about["validation_hash"] for r in one.finished), one.seeds)
+        n: Terms(tuple(r.about["validation_hash"] for r in one.results), one.seeds)
         for n, one in enumerate(configurations)
-        if one.finished
+        if one.results
     }
-    (common, count), *_ = Counter(terms.values()).most_common() or [(None, 0)]
-    if common is None or count == len(terms):
+    (common, count), *_ = Counter(terms.values()).most_common() or [(Terms((), ()), 0)]
+    if count == len(terms):
         return tuple(terms), ()
     labels = [one.label for one in configurations]
     if 2 * count <= len(terms) or count < 2:

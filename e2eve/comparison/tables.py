@@ -14,13 +14,14 @@ from e2eve.metrics.info import MetricInfo
 ARROWS = {"low": " $\\downarrow$", "high": " $\\uparrow$", None: ""}
 
 
+ENDINGS = (".csv", "_runs.csv", ".tex")
+
+
 def files(comparison: Comparison, stem: str) -> dict[str, str]:
     """Names and texts of the files beside a page."""
-    return {
-        f"{stem}.csv": configurations_csv(comparison),
-        f"{stem}_runs.csv": runs_csv(comparison),
-        f"{stem}.tex": latex(comparison, [m for m in comparison.metrics if m.shown]),
-    }
+    shown = [metric for metric in comparison.metrics if metric.shown]
+    texts = (configurations_csv(comparison), runs_csv(comparison), latex(comparison, shown))
+    return {f"{stem}{ending}": text for ending, text in zip(ENDINGS, texts, strict=True)}
 
 
 def factors(comparison: Comparison) -> pd.DataFrame:
@@ -87,10 +88,9 @@ def _latex_column(comparison: Comparison, metric: MetricInfo) -> np.ndarray:
 def protocols(comparison: Comparison) -> pd.DataFrame:
     """What was measured with what: one row per fact, one column per way of measuring."""
     rows = [
-        {"place": place, **_facts(run.results.about)}
+        {"place": place, **_facts(results.about)}
         for place, one in enumerate(comparison.configurations)
-        for run in one.finished
-        if run.results
+        for results in one.results
     ]
     if not rows:
         return pd.DataFrame()

@@ -111,10 +111,12 @@ class Evaluation:
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder, METRICS).write_text(text + "\n", encoding="utf-8")
         self.picture().save(Path(folder, PICTURE))
+        if Path(folder, INPUTS).exists():  # of an earlier evaluation, perhaps of more inputs
+            drawn = set(pandas.read_csv(Path(folder, INPUTS), dtype=str)["input"])
+            for old in (path for path in strips.glob("*.png") if path.stem in drawn):
+                old.unlink()
         for name, table in results.tables.items():
             table.to_csv(Path(folder, name), index=False, float_format="%.9g")
-        for old in strips.glob("*.png"):  # of an earlier evaluation
-            old.unlink()
         saved = self.images[: results.about["saved"]].numpy()
         for item, samples in zip(self.validation.inputs, saved, strict=False):
             strip = rearrange(samples, "samples h w c -> h (samples w) c")

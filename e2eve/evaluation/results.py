@@ -18,6 +18,7 @@ from typing import Any
 import pandas
 
 from e2eve.metrics.info import MetricInfo
+from e2eve.reporting.outputs import check_replaceable
 
 FORMAT = 2
 METRICS, PICTURE, SAMPLES, INPUTS = "metrics.json", "samples.png", "samples.csv", "inputs.csv"
@@ -107,6 +108,17 @@ def read_results(folder: str | Path) -> Results:
         raise ValueError(
             f"{path} cannot be read ({type(error).__name__}: {error}), evaluate the run again."
         ) from error
+
+
+def check_place(folder: Path) -> None:
+    """Raises ValueError if an evaluation there would replace what no evaluation has left."""
+    if (folder / "status.json").exists():
+        raise ValueError(f"{folder} is the folder of a run: give out=<a folder of its own>.")
+    if (folder / METRICS).exists():
+        read_results(folder)  # raises where it is another's
+    else:
+        beside = (PICTURE, SAMPLES, INPUTS, SAMPLES_FOLDER)
+        check_replaceable(folder / "report.html", beside)
 
 
 def current_name(name: str) -> str:

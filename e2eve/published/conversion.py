@@ -259,7 +259,7 @@ class Published:
         found = side >> shape.attends().index(True) if shape.attention_levels else 0
         if found != attention:
             seen, wanted = (
-                f"at grids of {n} a side" if n else "nowhere" for n in (found, attention)
+                f"at grids of {n} cells per side" if n else "nowhere" for n in (found, attention)
             )
             raise ValueError(
                 f"The tokenizer in {where} has attention {seen} where {key} is {side}, and was "

@@ -110,8 +110,8 @@ def image_grid(
     for row, images in enumerate(rows):
         if labels is not None:
             box, lines = layout.box(row, 0), wrapped(labels[row], face, 1.2 * cell, 4)
-            top = box.centre[1] - len(lines) * layout.line_height / 2
-            _write(draw, layout, lines, (box.left - gutter, top), INK, FAINT, anchor="ra")
+            middle = box.centre[1] - len(lines) * layout.line_height / 2
+            _write(draw, layout, lines, (box.left - gutter, middle), INK, FAINT, anchor="ra")
         for column, image in enumerate(images):
             if image is not None:
                 _paste(sheet, draw, fitted(image, cell), layout.box(row, column))

@@ -1,4 +1,4 @@
-"""Where a command writes: never over a file that is there."""
+"""Where a command writes: never over a file that no command has written."""
 
 import itertools
 from collections.abc import Iterable
@@ -25,3 +25,19 @@ def new_folder(wanted: str | Path, names: Iterable[str | Path]) -> Path:
         raise ValueError(f"{wanted.absolute()} holds {taken[0]} already: give a new folder.")
     numbered = (wanted.with_name(f"{wanted.name}_{n}") for n in itertools.count(2))
     return next(folder for folder in numbered if not lexists(folder))
+
+
+PAGE = "default-src 'none'; img-src data: blob:"  # in the head of every page
+
+
+def check_replaceable(page: Path, beside: Iterable[str | Path]) -> None:
+    """Raises ValueError if a page and files beside it would replace what no earlier call has left.
+
+    A page of ours is known by its head; where there is none, no file beside it is ours either.
+    """
+    taken = [path for path in (page, *(page.parent / name for name in beside)) if lexists(path)]
+    ours = page.is_file() and PAGE in page.read_text(encoding="utf-8", errors="replace")
+    if taken and not ours:
+        raise ValueError(
+            f"{taken[0]} is there and not of an earlier call: give another place to write to."
+        )

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from e2eve.config import own_config_folders
+from e2eve.config import import_targets
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
@@ -116,7 +116,7 @@ class Conditioning(NamedTuple):
             for name, ids in self._asdict().items()
             if isinstance(ids, Tensor) and ids.ndim == 2
         }
-        return self._replace(**each)
+        return self._replace(**each)  # type: ignore[arg-type]
 
 
 class TokenNLL(NamedTuple):
@@ -294,7 +294,7 @@ def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
     values = dict(description)
     name = values.pop("family", "gpt")
     if name not in _families:  # it may be one of the lab's own
-        import_families(own_config_folders())
+        import_targets("transformer")
     if name not in _families:
         raise ValueError(
             f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '

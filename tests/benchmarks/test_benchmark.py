@@ -9,7 +9,7 @@ import torch
 
 from e2eve.benchmark import benchmark
 from e2eve.benchmarks import networks, pipeline
-from e2eve.benchmarks.setting import PARTS, Setting, on_meta, operations_of
+from e2eve.benchmarks.setting import PARTS, PRESETS, Setting, on_meta, operations_of
 from e2eve.benchmarks.timing import CLOCKS, Variant, timings
 from tests.factories import compose
 
@@ -40,6 +40,15 @@ def test_a_part_is_timed_beside_its_roofline(part):
 
 def test_the_parts_of_the_default_are_there():
     assert set(compose(config_name="benchmark").parts) == set(OWN)
+
+
+def test_another_transformer_takes_the_place_of_the_presets():
+    sizes = [
+        run("parts=sample", f"transformer={name}", "variants=[]") for name in ("tiny", "small")
+    ]
+    (tiny,), (small,) = sizes
+    assert small["roofline"]["seconds"] > tiny["roofline"]["seconds"]
+    assert [one["name"] for one in small["variants"]] == ["e2eve"]
 
 
 def test_any_family_of_token_models_can_be_timed(monkeypatch):
@@ -93,7 +102,8 @@ def test_what_is_wrong_is_one_sentence(overrides, message):
         run(*overrides)
 
 
-def test_the_published_tokenizer_works_as_much_as_is_known():
+def test_the_published_tokenizer_works_as_much_as_is_known(monkeypatch):
+    monkeypatch.setitem(PRESETS, "base", (256, 64, "base", "tiny"))
     network = on_meta(Setting("base").network.source_tokenizer)
     image = torch.zeros(1, 3, 256, 256, device="meta")
     ids = torch.zeros(1, 256, dtype=torch.long, device="meta")
@@ -110,7 +120,7 @@ def test_training_is_counted_at_every_preset():
 
 
 class Clock:
-    """Goes on only while something waits for it."""
+    """Time that passes only while something waits."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.waits = 0.0, list[str]()

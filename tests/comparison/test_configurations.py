@@ -82,7 +82,7 @@ def test_means_and_deviations_are_over_runs_with_results(tmp_path):
     write_run(tmp_path / "s" / "more", Made({"tokenizer": "shared"}, seed=3, state="running"))
     comparison = compare([tmp_path])
     (one,) = comparison.configurations
-    values = [run.results.means["recall_5"] for run in one.finished]
+    values = [results.means["recall_5"] for results in one.results]
     assert len(one.runs) == 4 and len(values) == 3
     found = comparison.of("recall_5").loc[0]
     assert found["mean"] == pytest.approx(sum(values) / 3)

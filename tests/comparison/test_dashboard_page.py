@@ -102,7 +102,9 @@ def test_charts_are_whole_without_the_script_that_replaces_their_numbers(tmp_pat
     assert {run.meta: [*run.y] for run in drawn.data} == {
         run: values for run, (_, values) in curves["val/loss"].items()
     }
-    lines = charts.parallel_chart(comparison, [recall, frechet]).data
+    parallel = charts.parallel_chart(comparison, [recall, frechet])
+    assert parallel
+    lines = parallel.data
     assert [line.y[0] for line in lines] == [1, 0.5, 0]  # the choices, the first at the top
     assert [max(line.y[n] for line in lines) for n in (1, 2)] == [1, 1]
     assert all(min(line.y) >= 0 and max(line.y) <= 1 for line in lines)

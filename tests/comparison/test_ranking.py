@@ -46,17 +46,14 @@ def test_the_best_follows_the_direction_of_the_metric(three):
 
 def test_over_seeds_differences_are_tested_with_seeds_as_blocks(three):
     assert three.over_seeds and "over the same seeds" in three.test
-    expected = [
-        [run.results.means["nll_inside"] for run in one.finished] for one in three.configurations
-    ]
+    expected = [[r.means["nll_inside"] for r in one.results] for one in three.configurations]
     assert np.array_equal(three.blocks("nll_inside"), expected)
     assert marks(three, "nll_inside")["worse"][0]  # far apart in the made-up runs
 
 
 def test_with_one_seed_differences_are_tested_over_inputs(one_seed):
     assert not one_seed.over_seeds and "says nothing about another" in one_seed.test
-    columns = (one.finished[0].results.column("nll_inside") for one in one_seed.configurations)
-    left, right = columns
+    left, right = (one.results[0].column("nll_inside") for one in one_seed.configurations)
     assert left.keys() == right.keys()
     expected = stats.ttest_rel(list(left.values()), [right[name] for name in left]).pvalue
     assert marks(one_seed, "nll_inside")["p"][0] == pytest.approx(expected)

@@ -62,7 +62,7 @@ def test_quarter_turns_are_exact(driver, quarters, side):
 
 
 def test_turns_show_the_crop_only():
-    """A turned flat picture within a frame of another colour shows no more of that than before."""
+    """A turned flat image within a frame of another colour shows no more of that than before."""
     framed = np.zeros((41, 41, 3), dtype=np.uint8)
     framed[1:-1, 1:-1] = 255
     for angle in (10, 45, 80):

@@ -1,4 +1,4 @@
-"""The square view: its size, what part of the picture it shows, and how often it is flipped."""
+"""The square view: its size, what part of the image it shows, and how often it is flipped."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from e2eve.edit_simulation import CentreView, RandomView
 
 
 def columns(height: int, width: int) -> np.ndarray:
-    """Each column of the picture has its own red level; each row its own green one."""
+    """Each column of the image has its own red level; each row its own green one."""
     image = np.zeros((height, width, 3), dtype=np.uint8)
     image[..., 0] = np.arange(width)
     image[..., 1] = np.arange(height)[:, None]

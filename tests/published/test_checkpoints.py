@@ -21,7 +21,7 @@ FORMATS = [True, False]  # PyTorch's zip archives, and what came before them
 
 
 class Callback:
-    """An object as a training leaves it in its checkpoint; pickled by reference to its class."""
+    """An object as training leaves it in its checkpoint; pickled by reference to its class."""
 
     def __init__(self) -> None:
         self.best = torch.ones(2)

@@ -1,7 +1,7 @@
-"""Simulated edits as a straightforward implementation makes them: the same law, slowly.
+"""Simulated edits as a straightforward implementation makes them: the same distribution, slowly.
 
 A blob is drawn point by point, its scale is found by drawing it again and again, every square of
-every size is tried for the driver, and pictures go through Pillow.
+every size is tried for the driver, and images go through Pillow.
 """
 
 from pathlib import Path
@@ -145,10 +145,10 @@ def item(
     """A training example from a file, with Pillow's bicubic resizing."""
     view, side = simulation.view, simulation.image_size
     assert isinstance(view, RandomView)
-    picture = Image.open(path).convert("RGB")
-    crop = round(min(picture.size) * np.sqrt(rng.uniform(view.min_area, view.max_area)))
-    top, left = rng.integers(picture.height - crop + 1), rng.integers(picture.width - crop + 1)
-    target = picture.crop((left, top, left + crop, top + crop)).resize((side, side))
+    image = Image.open(path).convert("RGB")
+    crop = round(min(image.size) * np.sqrt(rng.uniform(view.min_area, view.max_area)))
+    top, left = rng.integers(image.height - crop + 1), rng.integers(image.width - crop + 1)
+    target = image.crop((left, top, left + crop, top + crop)).resize((side, side))
     if rng.random() < view.flip:
         target = ImageOps.mirror(target)
     placed = place(simulation, rng)
@@ -159,8 +159,8 @@ def item(
     return {"target": _tensor(target), "region": region, "driver": _tensor(driver)}
 
 
-def _tensor(picture: Image.Image) -> Float[Tensor, "3 height width"]:
+def _tensor(image: Image.Image) -> Float[Tensor, "3 height width"]:
     """-1…1, by way of 0…1 as torchvision's ToTensor and Normalize go."""
-    pixels: UInt8[np.ndarray, "height width 3"] = np.array(picture)
+    pixels: UInt8[np.ndarray, "height width 3"] = np.array(image)
     zero_to_one = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
     return (zero_to_one - 0.5) / 0.5

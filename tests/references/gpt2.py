@@ -19,7 +19,7 @@ def as_gpt2(gpt: GPT) -> GPT2:
     config, places = gpt.config, gpt.places().detach()
     model = GPT2LMHeadModel(
         GPT2Config(
-            vocab_size=config.codebook_size,
+            vocab_size=gpt.head.out_features,
             n_positions=len(places),
             n_embd=config.width,
             n_layer=config.layers,
@@ -67,7 +67,7 @@ def generate(
     settings: SamplingSettings,
     cache: str,
 ) -> Int[Tensor, "rows tokens"]:
-    """Draw from the same law, with noise of its own.
+    """Draws from the same distribution, with noise of its own.
 
     Args:
         cache: "dynamic" or "static", see `transformers`' `cache_implementation`.

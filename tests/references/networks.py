@@ -1,7 +1,7 @@
 """Networks and a training step as a straightforward implementation computes them.
 
 The weights are those of the fast modules; every convolution goes to PyTorch as it is, attention
-keeps its whole table of scores, logits are computed for every position, and the three pictures of
+keeps its whole table of scores, logits are computed for every position, and the three images of
 an edit are encoded one after the other.
 """
 
@@ -108,7 +108,7 @@ def all_logits(gpt: GPT, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n 
 
 
 def training_step(editor: Editor, optimizer: torch.optim.Optimizer, edits: EditBatch) -> float:
-    """The loss before the step, in nat."""
+    """The loss before the step, in nats."""
     with torch.no_grad():
         masked = apply_mask(edits.targets, edits.regions)
         source_ids = encode(editor.source_tokenizer, masked)

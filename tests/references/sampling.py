@@ -48,7 +48,7 @@ class Cached:
 
 
 @torch.inference_mode()
-def sample_plainly(
+def reference_sample(
     gpt: GPT,
     driver_ids: Int[Tensor, "inputs driver"],
     source_ids: Int[Tensor, "inputs source"],
@@ -69,7 +69,7 @@ def sample_plainly(
         draft: only what is known is used.
         tokens: how many to draw; None for all.
     """
-    noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.config.codebook_size)
+    noise = batch_noise(seeds, num_samples, gpt.layout.target, gpt.head.out_features)
     next_logits, next_empty_logits = reader(gpt), reader(gpt)
     conditioning = torch.cat([driver_ids, source_ids], dim=1)
     ids = conditioning.repeat_interleave(num_samples, dim=0)

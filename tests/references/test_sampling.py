@@ -91,7 +91,9 @@ def test_without_transformers_its_gpt2_is_left_out(monkeypatch, caplog):
     assert "transformers is not installed" in caplog.text
 
 
-def test_the_drafts_of_a_trained_editor_are_counted(tmp_path):
+def test_the_drafts_of_a_trained_editor_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "REFERENCES", 12)
+    monkeypatch.setattr(pipeline, "DISTRACTORS", 8)
     setting = Setting("tiny")
     setting.network.save_pretrained(tmp_path / "bundle")
     pipeline.prepared(setting)[0].validation.save(tmp_path / "inputs")

@@ -49,11 +49,11 @@ def test_equally_likely_tokens_are_kept_together():
 
 def test_noise_draws_from_the_law_that_it_is_given():
     """Frequencies over 4000 positions agree with the probabilities."""
-    law = torch.tensor([0.1, 0.2, 0.7])
+    distribution = torch.tensor([0.1, 0.2, 0.7])
     settings = SamplingSettings(top_p=None)
-    drawn = draw(law.log().expand(4000, 3), gumbel_noise(0, 0, 4000, 3), settings)
+    drawn = draw(distribution.log().expand(4000, 3), gumbel_noise(0, 0, 4000, 3), settings)
     shares = torch.bincount(drawn, minlength=3) / 4000
-    torch.testing.assert_close(shares, law, atol=0.03, rtol=0)
+    torch.testing.assert_close(shares, distribution, atol=0.03, rtol=0)
 
 
 def test_noise_depends_on_seed_and_sample():

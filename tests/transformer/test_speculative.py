@@ -1,4 +1,4 @@
-"""The law of the engine: ids are those of the plain loop, whatever is guessed, known or shared."""
+"""Speculative sampling draws the plain loop's ids, whatever is guessed, known or shared."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.network import KeyValueCache
 from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, span_ends, speculated
 from tests.factories import CODES, random_ids
-from tests.references.sampling import Cached, sample_plainly
+from tests.references.sampling import Cached, reference_sample
 
 LAYOUT = SequenceLayout(driver=4, source=16)
 NOTHING = torch.zeros(16, dtype=torch.bool)
@@ -43,38 +43,38 @@ def guesses(plain: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"right": right, "half": half, "wrong": (right + 1) % CODES}
 
 
-def check_law(dtype: torch.dtype, law: dict, inputs: int, samples: int, windows: tuple, seed: int):
+def check_law(dtype: torch.dtype, law: dict, inputs: int, samples: int, widths: tuple, seed: int):
     torch.manual_seed(seed)
     gpt, conditioning = sharp_gpt(dtype), (random_ids(inputs, 4), random_ids(inputs, 16))
     asked: dict[str, Any] = {"num_samples": samples, "seeds": [seed + n for n in range(inputs)]}
     if "guidance" in law:
         asked["empty_driver"] = random_ids(4)
-    plain = sample_plainly(gpt, *conditioning, **asked, settings=GPTSampling(**law))
+    plain = reference_sample(gpt, *conditioning, **asked, settings=GPTSampling(**law))
     for name, guess in guesses(plain).items():
         draft = Draft(guess, NOTHING.expand_as(guess))
-        for window in windows:
-            settings = GPTSampling(**law, num_speculative_tokens=window)
+        for width in widths:
+            settings = GPTSampling(**law, num_speculative_tokens=width)
             drawn = sample(gpt, *conditioning, **asked, settings=settings, draft=draft)
-            assert torch.equal(drawn.ids, plain), (name, window, seed)
+            assert torch.equal(drawn.ids, plain), (name, width, seed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("law", LAWS)
 def test_ids_are_those_of_the_plain_loop_under_any_law(dtype, law):
-    check_law(dtype, law, inputs=2, samples=2, windows=(1, 5), seed=0)
+    check_law(dtype, law, inputs=2, samples=2, widths=(1, 5), seed=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("inputs", "samples"), [(1, 1), (1, 4), (4, 1), (3, 2)])
-def test_ids_are_those_of_the_plain_loop_in_any_batch_and_window(dtype, inputs, samples):
-    check_law(dtype, {}, inputs, samples, windows=(2, 16), seed=1)
+def test_ids_are_those_of_the_plain_loop_in_any_batch_and_number_of_guesses(dtype, inputs, samples):
+    check_law(dtype, {}, inputs, samples, widths=(2, 16), seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ids_are_those_of_the_plain_loop_for_many_networks_and_seeds(dtype):
     for seed in range(25):
-        check_law(dtype, LAWS[seed % len(LAWS)], 1, 1, windows=(4,), seed=seed)
+        check_law(dtype, LAWS[seed % len(LAWS)], 1, 1, widths=(4,), seed=seed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -85,11 +85,11 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
 ):
     gpt, conditioning = sharp_gpt(dtype), (random_ids(inputs, 4), random_ids(inputs, 16))
     asked: dict[str, Any] = {"num_samples": samples, "seeds": list(range(inputs))}
-    for share, window in ((0.3, 1), (0.8, 1), (0.5, 4), (1.0, 2)):
+    for share, width in ((0.3, 1), (0.8, 1), (0.5, 4), (1.0, 2)):
         known = torch.rand(inputs, 16) < share
         given = Draft(random_ids(inputs, 16), known)
-        settings = GPTSampling(draft=draft, num_speculative_tokens=window)
-        plain = sample_plainly(gpt, *conditioning, **asked, settings=settings, draft=given)
+        settings = GPTSampling(draft=draft, num_speculative_tokens=width)
+        plain = reference_sample(gpt, *conditioning, **asked, settings=settings, draft=given)
         drawn = sample(gpt, *conditioning, **asked, settings=settings, draft=given)
         assert torch.equal(drawn.ids, plain)
         for ids in drawn.ids.unbind(1):
@@ -99,9 +99,9 @@ def test_known_tokens_stay_and_the_others_are_drawn_as_the_plain_loop_draws(
 def test_the_plain_loop_draws_the_same_with_and_without_a_cache():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     asked: dict[str, Any] = {"num_samples": 2, "seeds": [3, 4], "settings": GPTSampling()}
-    whole = sample_plainly(gpt, *conditioning, **asked)
-    assert torch.equal(sample_plainly(gpt, *conditioning, **asked, reader=Cached), whole)
-    assert torch.equal(sample_plainly(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
+    whole = reference_sample(gpt, *conditioning, **asked)
+    assert torch.equal(reference_sample(gpt, *conditioning, **asked, reader=Cached), whole)
+    assert torch.equal(reference_sample(gpt, *conditioning, **asked, tokens=5), whole[..., :5])
 
 
 def test_guidance_goes_from_no_driver_by_the_learnt_one_beyond_it():
@@ -162,29 +162,31 @@ def test_an_editor_that_was_trained_on_samples_with_its_new_weights(monkeypatch)
     gpt.target_logits(*conditioning, random_ids(1, 16)).square().mean().backward()
     optimizer.step()
     after = sample(gpt, *conditioning, **asked).ids
-    assert torch.equal(after, sample_plainly(gpt, *conditioning, **asked))
+    assert torch.equal(after, reference_sample(gpt, *conditioning, **asked))
     assert not torch.equal(after, before)
 
 
 def drawn_with(guess: torch.Tensor, gpt: GPT, conditioning, **options) -> Sampled:
-    settings = GPTSampling(num_speculative_tokens=options.pop("window", None))
+    settings = GPTSampling(num_speculative_tokens=options.pop("width", None))
     draft = Draft(guess, options.pop("known", NOTHING).expand_as(guess))
     seeds = list(range(len(guess)))
     return sample(gpt, *conditioning, num_samples=1, seeds=seeds, settings=settings, draft=draft)
 
 
-def test_a_right_guess_takes_a_pass_for_each_window_and_a_wrong_one_no_more_than_tokens():
+def test_a_right_guess_takes_a_pass_for_so_many_tokens_and_a_wrong_one_no_more_than_tokens():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     settings = GPTSampling()
-    plain = sample_plainly(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[:, 0]
-    right = drawn_with(plain, gpt, conditioning, window=4)
+    plain = reference_sample(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[
+        :, 0
+    ]
+    right = drawn_with(plain, gpt, conditioning, width=4)
     assert right.passes.tolist() == [[4], [4]]
     assert right.guessed.all()
     one_right = torch.stack([plain[0], (plain[1] + 1) % CODES])
-    mixed = drawn_with(one_right, gpt, conditioning, window=4)
+    mixed = drawn_with(one_right, gpt, conditioning, width=4)
     assert mixed.passes[0] == 4
     assert 4 < mixed.passes[1] <= 16, "rows advance each at its own pace"
-    alone = drawn_with((plain + 1) % CODES, gpt, conditioning, window=1)
+    alone = drawn_with((plain + 1) % CODES, gpt, conditioning, width=1)
     assert alone.passes.tolist() == [[16], [16]]
     assert not alone.guessed.any()
 
@@ -194,23 +196,23 @@ def test_with_known_tokens_a_pass_is_needed_for_each_of_the_others_only():
     for free in ([0], [15], [3, 4, 9], []):
         known = ~NOTHING
         known[free] = False
-        sampled = drawn_with(random_ids(1, 16), gpt, conditioning, window=1, known=known)
+        sampled = drawn_with(random_ids(1, 16), gpt, conditioning, width=1, known=known)
         assert sampled.passes.item() == len(free)
         assert sampled.guessed[0, 0][known].all()
 
 
-def test_a_window_holds_as_many_tokens_to_draw_as_asked_for():
+def test_a_span_holds_as_many_tokens_to_draw_as_asked_for():
     known = torch.tensor([[False, True, True, False, False, True, True]])
     assert span_ends(known, 1).tolist() == [[1, 4, 4, 4, 5, 5, 5, 5]]
     assert span_ends(known, 2).tolist() == [[4, 5, 5, 5, 5, 5, 5, 5]]
     assert span_ends(torch.zeros(1, 3, dtype=torch.bool), 2).tolist() == [[2, 3, 3, 3]]
 
 
-def test_the_window_shrinks_as_rows_become_many_and_is_what_is_asked_for():
+def test_a_pass_reads_fewer_tokens_of_each_as_rows_become_many_and_is_what_is_asked_for():
     settings = GPTSampling()
-    windows = [speculated(settings, rows) for rows in (1, 4, 16, 1000)]
-    assert windows == sorted(windows, reverse=True)
-    assert windows[0] > windows[-1] > 1
+    widths = [speculated(settings, rows) for rows in (1, 4, 16, 1000)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > widths[-1] > 1
     assert speculated(GPTSampling(num_speculative_tokens=5), 100) == 5
     assert speculated(GPTSampling(num_speculative_tokens=5, draft="none"), 1) == 1
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.curves import Number, Outline, closed_curve, ellipse, points, symmetric
+from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, ellipse, points, symmetric
 from e2eve.data.toyfaces.palette import CLOTH, GOLD, INK, RGB, WHITE, lit, mix, shaded
 from e2eve.data.toyfaces.pen import Marks, Pen
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from e2eve.data.toyfaces.accessories import COVERING
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.curves import Number, Outline, closed_curve, mirrored, symmetric
 from e2eve.data.toyfaces.head import outline
+from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, mirrored, symmetric
 from e2eve.data.toyfaces.palette import HAIR, RGB, SKIN, lit, mix, shaded, skin_shade
 from e2eve.data.toyfaces.pen import Marks, Pen
 

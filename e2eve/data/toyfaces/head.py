@@ -7,7 +7,7 @@ Head coordinates: the origin is between the eyes, x to the right, y down; the sk
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.curves import (
+from e2eve.data.toyfaces.outlines import (
     Number,
     Outline,
     closed_curve,

@@ -1,6 +1,6 @@
 """Colours of the toy faces, chosen to go together; shades lean to violet, lights to cream."""
 
-from e2eve.data.toyfaces.curves import Number
+from e2eve.data.toyfaces.outlines import Number
 
 RGB = tuple[int, int, int]
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from e2eve.data.toyfaces.curves import (
+from e2eve.data.toyfaces.outlines import (
     Number,
     Points,
     closed_curve,
