@@ -72,10 +72,6 @@ class Evaluation:
             for s in SYSTEMS
         ]
 
-    def flat(self) -> dict[str, float]:
-        """`system/metric` → value, for logs."""
-        return self.results.numbers()
-
     def picture(self, cell: int = 128) -> Image.Image:
         """The first inputs: source with region, driver, paste, then samples, best first."""
         validation, rows, captions = self.validation, [], []

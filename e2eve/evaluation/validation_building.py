@@ -34,21 +34,17 @@ class ImageRoles(NamedTuple):
     references: list[int]
     distractors: list[int]  # two more than are needed at a time
 
-    def of(self, indices: Sequence[int]) -> "ImageRoles":
-        """The plan for these images of a larger data set."""
-        inputs, references, distractors = (
-            [indices[n] for n in part] for part in (self.inputs, self.references, self.distractors)
-        )
-        return ImageRoles(inputs, self.origins, references, distractors)
-
 
 def draw_plan(
-    length: int, num_inputs: int, num_distractors: int, num_references: int, seed: int
+    usable: Sequence[int], num_inputs: int, num_distractors: int, num_references: int, seed: int
 ) -> ImageRoles:
     """Inputs come first in a random order; references and distractors are other images as long
     as there are any.
 
     Drivers wander along a random cycle through all inputs, so that none meets its own source.
+
+    Args:
+        usable: indices of the images that there are.
 
     Raises:
         ValueError: where the data set is too small.
@@ -59,17 +55,18 @@ def draw_plan(
         "num_distractors + 2": num_distractors + 2,
     }
     for name, count in needed.items():
-        if count > length:
+        if count > len(usable):
             raise ValueError(
-                f"{name} is {count} and the data set has {length} images, lower it or add some."
+                f"{name} is {count} and the data set has {len(usable)} images, lower it or add "
+                "some."
             )
     if min(num_inputs, num_references) < 2 or num_distractors < 1:
         raise ValueError(
             f"A validation set of {num_inputs} inputs, {num_references} references and "
             f"{num_distractors} distractors is too small, take at least 2, 2 and 1."
         )
-    rng = np.random.default_rng((seed, length))
-    order = rng.permutation(length)
+    rng = np.random.default_rng((seed, len(usable)))
+    order = np.array(usable)[rng.permutation(len(usable))]
     cycle = rng.permutation(num_inputs)
     origins = np.empty_like(cycle)
     origins[cycle] = np.roll(cycle, -1)
@@ -146,7 +143,7 @@ def build_validation_set(
         usable = distinct(images)
         whole = num_references == len(images)
         references = len(usable) if whole else num_references
-        plan = draw_plan(len(usable), num_inputs, num_distractors, references, seed).of(usable)
+        plan = draw_plan(usable, num_inputs, num_distractors, references, seed)
         built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
         if distinct(images) == usable:
             return built.hashed()

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -116,7 +116,7 @@ class EditMetric(Metric):
 
     full_state_update = False
     info: MetricInfo
-    per: ClassVar[Literal["sample", "input", "set"]] = "sample"
+    per: Literal["sample", "input", "set"] = "sample"
     rows: list[Tensor]
     values: list[Tensor]
     references: ReferenceFeatures

@@ -1,6 +1,7 @@
 """Recall at k, for all samples and for the best of n: METHOD's measure of faithfulness."""
 
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
@@ -8,8 +9,6 @@ from torch import Tensor
 
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 from e2eve.metrics.retrieval import driver_ranks, sweep_distances, sweep_features
-
-SHARE: dict[str, Any] = {"best": "high", "spec": ".1%", "aspect": "faithfulness"}
 
 
 class Retrieval(NamedTuple):
@@ -40,39 +39,33 @@ class Recall(EditMetric):
 
     Args:
         k: not measured for validation sets with fewer distractors.
+        best_of_n: only of the sample nearest to the driver, of the n of each input: flattered by
+            being chosen with the features that it is judged by.
     """
 
-    def __init__(self, k: int = 5) -> None:
-        note = f"how often the driver is among the {k} crops nearest to the edited region"
-        shown = k in (5, 20)
-        super().__init__(MetricInfo(f"recall_{k}", f"R@{k}", note=note, shown=shown, **SHARE))
-        self.k = k
+    def __init__(self, k: int = 5, best_of_n: bool = False) -> None:
+        info = MetricInfo(
+            f"recall_{k}",
+            f"R@{k}",
+            best="high",
+            spec=".1%",
+            aspect="faithfulness",
+            note=f"how often the driver is among the {k} crops nearest to the edited region",
+            shown=k in (5, 20),
+        )
+        if best_of_n:
+            key, label = f"recall_{k}_best_of_n", f"best-of-n R@{k}"
+            note, needs = f"R@{k} of the sample nearest to the driver", "num_samples"
+            info = replace(info, key=key, label=label, note=note, needs=needs, shown=False)
+        super().__init__(info)
+        self.k, self.per = k, "input" if best_of_n else "sample"
 
-    def measure(self, batch: EvaluatedBatch) -> Bool[Tensor, "batch samples"] | None:
-        if self.k > batch.inputs.distractor_features.shape[1]:
-            return None
-        return batch.once(retrieval).ranks <= self.k
-
-
-class BestOfNRecall(EditMetric):
-    """R@k of the sample nearest to the driver, of the n samples of each input.
-
-    Flattered by being chosen with the features that it is judged by.
-    """
-
-    per = "input"
-
-    def __init__(self, k: int = 5) -> None:
-        note, needs = f"R@{k} of the sample nearest to the driver", "num_samples"
-        key, label = f"recall_{k}_best_of_n", f"best-of-n R@{k}"
-        super().__init__(MetricInfo(key, label, note=note, needs=needs, **SHARE))
-        self.k = k
-
-    def measure(self, batch: EvaluatedBatch) -> Bool[Tensor, " batch"] | None:
+    def measure(self, batch: EvaluatedBatch) -> Bool[Tensor, "batch *samples"] | None:
         if self.k > batch.inputs.distractor_features.shape[1]:
             return None
         ranks, distances = batch.once(retrieval)
-        return ranks.gather(1, distances.argmin(1, keepdim=True))[:, 0] <= self.k
+        best = distances.argmin(1, keepdim=True)
+        return (ranks.gather(1, best)[:, 0] if self.per == "input" else ranks) <= self.k
 
 
 class DriverRank(EditMetric):

@@ -198,7 +198,7 @@ class PeriodicEvaluation(pl.Callback):
             found = self.evaluator(module.editor)
         if found is None:
             return
-        metrics = {f"evaluation/{name}": value for name, value in found.flat().items()}
+        metrics = {f"evaluation/{name}": value for name, value in found.results.numbers().items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
         save_image(trainer, self.evaluator.folder, found.picture(), CAPTION)

@@ -183,7 +183,7 @@ def log_image(loggers: Sequence[Logger], path: Path, step: int, caption: str) ->
 def log_evaluation(loggers: Sequence[Logger], found: Evaluation, step: int) -> None:
     """The final numbers; in W&B as a table, and each in the run's summary."""
     rows: list[dict[str, Any]] = found.rows()
-    summary = {f"final/{name}": value for name, value in found.flat().items()}
+    summary = {f"final/{name}": value for name, value in found.results.numbers().items()}
     for logger in loggers:
         if isinstance(logger, WandbRun):
             table = [[row[name] for name in rows[0]] for row in rows]

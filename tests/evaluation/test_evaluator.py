@@ -144,9 +144,9 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
         )
         for size in (1, 5)
     )
-    assert one.flat().keys() == many.flat().keys()
-    for name, value in one.flat().items():
-        assert value == pytest.approx(many.flat()[name], rel=1e-4, abs=1e-6), name
+    assert one.results.numbers().keys() == many.results.numbers().keys()
+    for name, value in one.results.numbers().items():
+        assert value == pytest.approx(many.results.numbers()[name], rel=1e-4, abs=1e-6), name
     assert (one.images.int() - many.images.int()).abs().max() <= 1
 
 
@@ -179,7 +179,7 @@ def test_no_diversity_without_a_distance_or_a_second_sample(validation, extracto
     for evaluation in (without, single):
         assert "diversity" not in evaluation.results.means
         assert "diversity" not in [info.key for info in evaluation.results.infos]
-        assert "editor/diversity" not in evaluation.flat()
+        assert "editor/diversity" not in evaluation.results.numbers()
 
 
 def test_files(tiny_evaluation, validation, tmp_path):

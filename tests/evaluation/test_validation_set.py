@@ -80,7 +80,7 @@ def test_references_are_other_pictures_than_sources_while_they_last(build_valida
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("inputs", [2, 3, 7])
 def test_drivers_wander_along_one_cycle(inputs, seed):
-    origins = draw_plan(12, inputs, 2, 4, seed).origins
+    origins = draw_plan(range(12), inputs, 2, 4, seed).origins
     visited, place = [], 0
     for _ in range(inputs):
         place = origins[place]

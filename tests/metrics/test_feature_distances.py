@@ -5,8 +5,7 @@ import pytest
 import torch
 from scipy.linalg import sqrtm
 
-from e2eve.metrics.frechet import frechet_distance
-from e2eve.metrics.kernel import kernel_distance
+from e2eve.metrics.feature_distances import frechet_distance, kernel_distance
 
 
 def features(count: int, dim: int = 12, seed: int = 0, shift: float = 0.0) -> torch.Tensor:
@@ -60,7 +59,7 @@ def test_kernel_distance_is_the_sum_over_pairs(monkeypatch):
     a, b = features(7), features(5, seed=1, shift=0.5)
     assert kernel_distance(a, b) == pytest.approx(slow_kernel(a, b))
     assert kernel_distance(a, b) == pytest.approx(kernel_distance(b, a))
-    monkeypatch.setattr("e2eve.metrics.kernel.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("e2eve.metrics.feature_distances.ROWS_AT_ONCE", 2)
     assert kernel_distance(a, b) == pytest.approx(slow_kernel(a, b))
 
 

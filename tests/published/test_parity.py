@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from e2eve.editor import Editor
-from e2eve.metrics.frechet import frechet_distance
+from e2eve.metrics.feature_distances import frechet_distance
 from e2eve.published.names import (
     gpt_from_published,
     gpt_shape,

@@ -10,8 +10,7 @@ from scipy.stats import ks_2samp
 from e2eve.benchmarks import pipeline
 from e2eve.benchmarks.setting import Setting
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation, FreeForm
-from e2eve.metrics.frechet import frechet_distance
-from e2eve.metrics.kernel import kernel_distance
+from e2eve.metrics.feature_distances import frechet_distance, kernel_distance
 from e2eve.transformer import GPT
 from scripts.benchmark_references import REFERENCES, loss_curves
 from tests.factories import random_ids, random_images, tiny_editor, tiny_tokenizer
