@@ -38,8 +38,8 @@ log = logging.getLogger(__name__)
 # imported and not when a command starts: workers of stock launchers unpickle them without one.
 sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 
+# As the user gave it: while Hydra runs it is 1.
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
-"""As the user gave it: while Hydra runs it is 1."""
 
 Positive = Annotated[int, Field(ge=1)]  # a count of at least one
 NonNegative = Annotated[int, Field(ge=0)]
@@ -341,7 +341,7 @@ def import_targets(group: str) -> None:
             folder = Path(str(resources.files(source.path.replace("/", "."))))
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
-                if target := OmegaConf.load(path).get("_target_"):
+                if target := OmegaConf.load(path).get("_target_"):  # type: ignore[arg-type]
                     _located(target, str(path))
 
 

@@ -224,9 +224,9 @@ def test_no_configuration_lies_inside_the_package():
 def values_in_groups(name: str) -> set[str]:
     """Keys of an experiment's file, or of those that it builds on, that lie in a group."""
     content = OmegaConf.to_container(OmegaConf.load(CONF / "experiment" / f"{name}.yaml"))
-    bases = [one for one in content.pop("defaults", []) if isinstance(one, str) and one != "_self_"]
-    own = {key for key, value in content.items() if isinstance(value, dict)}
-    return own.union(*(values_in_groups(base) for base in bases))
+    bases = [one for one in content.pop("defaults", []) if isinstance(one, str) and one != "_self_"]  # type: ignore[arg-type, call-arg, union-attr]
+    own = {key for key, value in content.items() if isinstance(value, dict)}  # type: ignore[union-attr]
+    return own.union(*(values_in_groups(base) for base in bases))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -252,4 +252,4 @@ def test_the_choices_of_an_experiment_give_way_to_others(name):
 def differing_leaves(first, second) -> set[str]:
     """Names at the root of two groups whose resolved values differ."""
     one, two = (OmegaConf.to_container(node, resolve=True) for node in (first, second))
-    return {name for name in one | two if one.get(name) != two.get(name)}
+    return {name for name in one | two if one.get(name) != two.get(name)}  # type: ignore[misc, operator, union-attr]

@@ -125,7 +125,8 @@ def test_the_command_ends_with_the_path(folder):
 @pytest.mark.parametrize("experiment", ["lsun_bedroom_block", "ffhq_block"])
 def test_fine_tuning_starts_with_the_loss_of_the_converted_bundle(folder, experiment):
     editor = plain_editor(shared=experiment.startswith("lsun"))
-    nn.init.normal_(editor.transformer.head.weight)  # so that the loss is not that of chance
+    # So that the loss is not that of chance.
+    nn.init.normal_(editor.transformer.head.weight)  # type: ignore[arg-type, union-attr]
     torch.save(editor_state(editor), "editor.pth")
     run("published=editor.pth", "out=bundle", *SIZED)
     overrides = [f"+experiment={experiment}", *TINY, "dataset=toyfaces", "dataset.train.length=8"]

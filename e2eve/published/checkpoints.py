@@ -165,7 +165,7 @@ def _load_restricted(path: Path) -> tuple[Any, list[str]]:
     zipped = zipfile.is_zipfile(path)
     try:
         # PyTorch would load and run such an archive, so its own reader is asked.
-        if zipped and torch._C.PyTorchFileReader(str(path)).has_record("constants.pkl"):
+        if zipped and torch._C.PyTorchFileReader(str(path)).has_record("constants.pkl"):  # type: ignore[attr-defined]
             raise ValueError("a TorchScript archive, which is a program")
         with warnings.catch_warnings():  # of storages as they were named before
             warnings.simplefilter("ignore")

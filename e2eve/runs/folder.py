@@ -11,8 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+# Version of what a run folder holds. 1: written before Lightning's own names in `trainer`.
 FORMAT = 2
-"""Version of what a run folder holds. 1: written before Lightning's own names in `trainer`."""
 
 # What may change when a run is resumed: it says how long, how often and where, not what is trained.
 # The decay of the learning rate follows the number of steps, and the driver's tokenizer is the one

@@ -10,8 +10,8 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
+# Seconds that a network file system may take to notice that a requeued job's node is gone.
 REQUEUE_PATIENCE = 120.0
-"""Seconds that a network file system may take to notice that a requeued job's node is gone."""
 
 
 @contextmanager

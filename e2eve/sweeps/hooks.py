@@ -36,7 +36,7 @@ class StudyCallback(Callback):
             sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder, remaining = Path(config.hydra.sweep.dir), {}
+        folder, remaining = Path(config.hydra.sweep.dir), {}  # type: ignore[var-annotated]
         with open_record(folder) as record:
             cells = record["cells"]
         for name, note in cells.items():
@@ -127,7 +127,7 @@ def train_cell(config: DictConfig, train: Callable[[DictConfig], Path]) -> float
     show a traceback. Only a sweeper that is after an objective is told.
     """
     hydra, study = HydraConfig.get(), config.study
-    place(config, hydra)
+    place(config, hydra)  # type: ignore[arg-type]
     cell = Cell(study.cell, Path(config.run_dir), tuple(hydra.overrides.task))
     with open_record(Path(study.dir)) as record:
         record["cells"][cell.name] = None

@@ -180,7 +180,7 @@ class Jobs(CellLauncher):
 
         with open_record(study.folder) as record:
             ids = {c.name: record["jobs"][c.name] for c in cells if c.name in record["jobs"]}
-        found = {name: submitit.SlurmJob(self.folder, job) for name, job in ids.items()}
+        found = {name: submitit.SlurmJob(self.folder, job) for name, job in ids.items()}  # type: ignore[arg-type, var-annotated]
         states = self._states(found)
         return {name: job for name, job in found.items() if states[name] not in self.OVER}
 
@@ -200,7 +200,7 @@ class Jobs(CellLauncher):
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         for devices in [study.compose(cell.overrides).trainer.devices for cell in cells]:
-            if devices != (tasks := self.parameters["tasks_per_node"]):
+            if devices != (tasks := self.parameters["tasks_per_node"]):  # type: ignore[call-overload, index]
                 raise ValueError(
                     f"trainer.devices is {devices} and hydra.launcher.tasks_per_node {tasks}, and "
                     "a job has one process per device: give hydra.launcher.tasks_per_node="
@@ -208,15 +208,15 @@ class Jobs(CellLauncher):
                 )
         # submitit calls what only one cluster has by the cluster's name, and wants this at once.
         given = {
-            name if hasattr(BaseQueueConf, name) else f"{self.cluster}_{name}": value
-            for name, value in self.parameters.items()
+            name if hasattr(BaseQueueConf, name) else f"{self.cluster}_{name}": value  # type: ignore[arg-type, str-bytes-safe]
+            for name, value in self.parameters.items()  # type: ignore[union-attr]
             if value is not None
         }
-        at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}
-        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)
+        at_once = {key: given.pop(key) for key in list(given) if key.endswith("_max_num_timeout")}  # type: ignore[arg-type, union-attr]
+        executor = submitit.AutoExecutor(folder=self.folder, cluster=self.cluster, **at_once)  # type: ignore[arg-type]
         if self.cluster == "slurm":  # a process that fails takes the others of its job with it
             given.setdefault("slurm_srun_args", ["--kill-on-bad-exit=1"])
-        executor.update_parameters(**given)
+        executor.update_parameters(**given)  # type: ignore[arg-type]
         jobs = executor.map_array(TrainingJob(), [cell.command for cell in cells])
         return {cell.name: job for cell, job in zip(cells, jobs, strict=True)}
 

@@ -137,7 +137,7 @@ def open_record(folder: Path) -> Iterator[dict[str, dict[str, str | None]]]:
     folder.mkdir(parents=True, exist_ok=True)
     path, partial = folder / "sweep.json", folder / ".sweep.json.partial"
     with FileLock(folder / ".sweep.lock"):
-        record = {"cells": {}, "jobs": {}}
+        record = {"cells": {}, "jobs": {}}  # type: ignore[var-annotated]
         record |= json.loads(path.read_text("utf-8")) if path.exists() else {}
         yield record
         partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -14,7 +14,7 @@ from PIL import Image
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from rich.console import Console
 from rich.progress import Progress
-from torch import Tensor
+from torch import Tensor, distributed
 
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.tokenizer_report import reconstruction_grid
@@ -42,16 +42,16 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.first, self.began, self.spoke = trainer.global_step, time.monotonic(), 0.0
-        self.steps = trainer.max_steps if trainer.max_steps > 0 else self._estimated(trainer)
+        # Without a limit of steps Lightning knows from the epochs, or not at all.
+        limited = trainer.max_steps > 0
+        self.steps = trainer.max_steps if limited else trainer.estimated_stepping_batches
         console = Console(stderr=True)
         if console.is_terminal and trainer.is_global_zero:
             self.bar = labelled_bars(console)
-            done = trainer.global_step
-            self.task = self.bar.add_task("training", total=self.steps, completed=done, note="")
+            self.task = self.bar.add_task(
+                "training", total=self.steps, completed=self.first, note=""
+            )
             self.bar.start()
-
-    def _estimated(self, trainer: pl.Trainer) -> int:
-        return int(min(trainer.estimated_stepping_batches, 10**9))
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
         super().on_train_batch_end(trainer, module, *args)
@@ -62,9 +62,9 @@ class TrainingProgress(pl.callbacks.ProgressBar):
         elif trainer.is_global_zero and time.monotonic() - self.spoke > self.seconds:
             self.spoke = time.monotonic()
             pace = (self.spoke - self.began) / max(1, trainer.global_step - self.first)
-            minutes, seconds = divmod(int(pace * (self.steps - trainer.global_step)), 60)
+            minutes, seconds = divmod(pace * (self.steps - trainer.global_step), 60)
             place = f"step {trainer.global_step}/{self.steps}  {pace:.3f} s per step"
-            log.info("%s  %d min %d s left  %s", place, minutes, seconds, note)
+            log.info("%s  %.0f min %.0f s left  %s", place, minutes, seconds, note)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.bar is not None:
@@ -89,6 +89,57 @@ class LearningRate(pl.Callback):
         """Not before: within a step by hand, Lightning would drop what the step has logged."""
         if self.rate is not None:
             module.log("train/learning_rate", self.rate)
+
+
+class RandomState(pl.Callback):
+    """Keeps PyTorch's random state, of every process, in checkpoints.
+
+    A loader draws a number from the CPU's state whenever it is iterated over: once per validation
+    and per epoch. A resumed run iterates over other loaders than one that was not interrupted, so
+    the state is set before its first step, and what the latter would have drawn between the
+    checkpoint and that step is drawn then.
+    """
+
+    saved: dict[str, Any] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+        states = [own] * trainer.world_size
+        if trainer.world_size > 1:
+            distributed.all_gather_object(states, own)
+        drawn = self._drawn(trainer, validated=trainer.validating)
+        checkpoint["random_state"] = {"states": states, "drawn": drawn}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self.saved = checkpoint.get("random_state")
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if self.saved is None:
+            return
+        own = self.saved["states"][trainer.global_rank]
+        torch.set_rng_state(own["cpu"].cpu())
+        for device, state in enumerate(own["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state.cpu(), device)
+        for _ in range(self._drawn(trainer, validated=False) - self.saved["drawn"]):
+            torch.empty((), dtype=torch.int64).random_()  # as a loader does
+        self.saved = None
+
+    def _drawn(self, trainer: pl.Trainer, *, validated: bool) -> int:
+        """How many loaders have been iterated over since the first, at this batch.
+
+        Args:
+            validated: whether that after this batch counts.
+        """
+        batches = trainer.fit_loop.epoch_loop.total_batch_idx + int(validated)
+        every = trainer.val_check_interval
+        by_batches = trainer.check_val_every_n_epoch is None and isinstance(every, int)
+        validates = by_batches and trainer.enable_validation
+        epochs = trainer.fit_loop.epoch_loop.total_batch_idx // int(trainer.num_training_batches)
+        return epochs + (batches // int(every) if validates else 0)
 
 
 class WeightAverages(EMAWeightAveraging):

@@ -24,14 +24,14 @@ from e2eve.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
+# Characters that W&B accepts.
 LONGEST_TAG = 64
-"""Characters that W&B accepts."""
 
+# What curves lie over.
 STEP = "trainer/global_step"
-"""What curves lie over."""
 
+# How much a run of W&B that is killed may lose; by default it is 15.
 SECONDS_KEPT_BACK = 1.0
-"""How much a run of W&B that is killed may lose; by default it is 15."""
 
 
 def is_rank_zero() -> bool:

@@ -37,8 +37,8 @@ from e2eve.training.loggers import finish
 
 log = logging.getLogger(__name__)
 
+# Exit code of a process that SIGTERM ended.
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a process that SIGTERM ended."""
 
 
 class SignalAction(enum.IntEnum):
@@ -81,57 +81,6 @@ class Checkpoints(ModelCheckpoint):
         super().on_train_batch_end(trainer, *args)
         if trainer.global_step >= trainer.max_steps > 0:
             self.save(trainer)
-
-
-class RandomState(pl.Callback):
-    """Keeps PyTorch's random state, of every process, in checkpoints.
-
-    A loader draws a number from the CPU's state whenever it is iterated over: once per validation
-    and per epoch. A resumed run iterates over other loaders than one that was not interrupted, so
-    the state is set before its first step, and what the latter would have drawn between the
-    checkpoint and that step is drawn then.
-    """
-
-    saved: dict[str, Any] | None = None
-
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        own = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-        states = [own] * trainer.world_size
-        if trainer.world_size > 1:
-            distributed.all_gather_object(states, own)
-        drawn = self._drawn(trainer, validated=trainer.validating)
-        checkpoint["random_state"] = {"states": states, "drawn": drawn}
-
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
-        self.saved = checkpoint.get("random_state")
-
-    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
-        if self.saved is None:
-            return
-        own = self.saved["states"][trainer.global_rank]
-        torch.set_rng_state(own["cpu"].cpu())
-        for device, state in enumerate(own["cuda"][: torch.cuda.device_count()]):
-            torch.cuda.set_rng_state(state.cpu(), device)
-        for _ in range(self._drawn(trainer, validated=False) - self.saved["drawn"]):
-            torch.empty((), dtype=torch.int64).random_()  # as a loader does
-        self.saved = None
-
-    def _drawn(self, trainer: pl.Trainer, *, validated: bool) -> int:
-        """How many loaders have been iterated over since the first, at this batch.
-
-        Args:
-            validated: whether that after this batch counts.
-        """
-        batches = trainer.fit_loop.epoch_loop.total_batch_idx + int(validated)
-        every = trainer.val_check_interval
-        by_batches = trainer.check_val_every_n_epoch is None and isinstance(every, int)
-        validates = by_batches and trainer.enable_validation
-        epochs = trainer.fit_loop.epoch_loop.total_batch_idx // int(trainer.num_training_batches)
-        return epochs + (batches // int(every) if validates else 0)
 
 
 class Interruptions(pl.Callback):

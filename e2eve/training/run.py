@@ -29,15 +29,16 @@ from e2eve.config import (
     unknown_key,
 )
 from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
+from e2eve.training.callbacks import RandomState
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
-from e2eve.training.resuming import RandomState, termination_exits, under_slurm
+from e2eve.training.resuming import termination_exits, under_slurm
 from e2eve.training.settings import TrainSettings
 from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 
 log = logging.getLogger(__name__)
 
+# The longest that processes wait for each other: the first one alone encodes the edits.
 PREPARATION = timedelta(hours=2)
-"""The longest that processes wait for each other: the first one alone encodes the edits."""
 
 TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
@@ -52,8 +53,8 @@ PROFILERS = {
     "pytorch": profilers.PyTorchProfiler,
 }
 
+# What Lightning refuses where a module optimises by hand, and a tokenizer's does itself.
 BY_HAND = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-"""What Lightning refuses where a module optimises by hand, and a tokenizer's does itself."""
 
 QUIET = (
     "You're resuming from a checkpoint that ended before",  # the data module knows where

@@ -11,8 +11,8 @@ from e2eve.data.splits import Splits, build_splits
 from e2eve.evaluation.settings import EvaluationSettings
 from e2eve.training.optimizers import OptimizerSettings
 
+# A group whose files name classes, or their arguments: checked where these are built.
 Group = dict[str, Any]
-"""A group whose files name classes, or their arguments: checked where these are built."""
 
 
 @dataclass(frozen=True)

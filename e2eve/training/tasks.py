@@ -8,7 +8,8 @@ one prepares the files that they share.
 import functools
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from e2eve.bundle import read_bundle
 from e2eve.config import check_arguments, instantiate, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
-from e2eve.editor import Editor
+from e2eve.editor import Editor, fitted
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.tokenizer_report import tokenizer_report
 from e2eve.features import build_perceptual
@@ -30,13 +32,11 @@ from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
-from e2eve.training.data_module import ResumableData, Simulated
-from e2eve.training.editor_module import EditorModule
-from e2eve.training.initial_weights import load_initial_tokenizer, open_initial_editor
+from e2eve.training.data_module import CachedTokens, ResumableData, Simulated, TokenCache
 from e2eve.training.loggers import is_rank_zero, log_evaluation
+from e2eve.training.modules import EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
-from e2eve.training.token_cache import CachedTokens, TokenCache
-from e2eve.training.tokenizer_module import TokenizerModule
+from e2eve.transformer import TokenModelConfig
 
 log = logging.getLogger(__name__)
 
@@ -278,12 +278,7 @@ def build_editor(settings: TrainSettings) -> Editor:
     image_size, driver_size = settings.image_size, settings.driver_size
     transformer = instantiate(settings.transformer, "transformer")
     if settings.init_from is not None:
-        return open_initial_editor(
-            settings.init_from,
-            image_size=image_size,
-            driver_size=driver_size,
-            transformer=transformer,
-        )
+        return open_initial_editor(settings, settings.init_from, transformer)
     source = open_tokenizer(settings, "source", image_size)
     shared = settings.tokenizer.driver is None
     driver = source if shared else open_tokenizer(settings, "driver", driver_size)
@@ -309,3 +304,71 @@ def open_tokenizer(settings: TrainSettings, role: str, side: int) -> Tokenizer:
             f"{key} is {side}: set {key}={tokenizer.image_size} or give another tokenizer."
         )
     return tokenizer
+
+
+def open_initial_editor(
+    settings: TrainSettings, where: str, transformer: TokenModelConfig
+) -> Editor:
+    """The editor of the bundle `where`, with its tokenizers: its token model knows no other codes.
+
+    Raises:
+        ValueError: when its image sizes or its transformer are not those of the config.
+    """
+    editor = Editor.from_pretrained(where)
+    model = editor.transformer
+    if type(transformer) is not type(model.config):
+        raise ValueError(
+            f"The config asks for a {type(transformer).__name__} and init_from={where} holds a "
+            f'transformer of the family "{model.family}": choose a file of the group transformer '
+            "of that family, or give another bundle."
+        )
+    sizes = {"image_size": editor.image_size, "driver_size": editor.driver_size}
+    asked = {name: getattr(settings, name) for name in sizes}
+    shape, wanted = _shape(editor, model.config), _shape(editor, transformer)
+    check_agreement(sizes | shape, asked | wanted, where)
+    log.info("Transformer and tokenizers start as those of %s.", where)
+    return editor
+
+
+def _shape(editor: Editor, config: TokenModelConfig) -> dict[str, object]:
+    """What the weights of a token model depend on, by its name in the config."""
+    config = fitted(config, editor.source_tokenizer, editor.driver_tokenizer)
+    initial = editor.transformer.initial
+    return {f"transformer.{n}": v for n, v in asdict(config).items() if n not in initial}
+
+
+def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
+    """Fill a new tokenizer with the weights of the bundle `where`.
+
+    Raises:
+        ValueError: when the bundle's network is another one; its image size may differ.
+    """
+    bundle = read_bundle(where, kind="tokenizer")
+    given = Tokenizer.from_description(bundle.config)
+    check_agreement(_network(given), _network(tokenizer), where)
+    bundle.load(tokenizer, "tokenizer")
+    log.info("The tokenizer starts as that of %s.", where)
+
+
+def _network(tokenizer: Tokenizer) -> dict[str, object]:
+    """What the weights of a tokenizer depend on, by its name in the config."""
+    shape = {f"vqgan.network.{name}": value for name, value in asdict(tokenizer.config).items()}
+    del shape["vqgan.network.image_size"]
+    return shape | {"vqgan.quantizer.normalised": tokenizer.quantizer.normalised}
+
+
+def check_agreement(made: Mapping[str, object], asked: Mapping[str, object], where: str) -> None:
+    """Raises ValueError that names what the bundle was made with and the config says otherwise."""
+    differing = [name for name in made if made[name] != asked[name]]
+    if differing:
+        found = ", ".join(f"{name} is {asked[name]} and not {made[name]}" for name in differing)
+        remedy = " ".join(f"{name}={_written(made[name])}" for name in differing)
+        raise ValueError(
+            f"The config does not fit the weights in init_from={where}, {found}: "
+            f"set '{remedy}' or give another bundle."
+        )
+
+
+def _written(value: object) -> str:
+    """A value as it is written on a command line."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple | list) else str(value)

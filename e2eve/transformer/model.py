@@ -115,7 +115,7 @@ class Conditioning(NamedTuple):
             for name, ids in self._asdict().items()
             if isinstance(ids, Tensor) and ids.ndim == 2
         }
-        return self._replace(**each)
+        return self._replace(**each)  # type: ignore[arg-type]
 
 
 class TokenNLL(NamedTuple):

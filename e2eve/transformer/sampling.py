@@ -57,7 +57,7 @@ def check_number(
     """Raises ValueError if the value is no number from `least` to `most`, both included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f'{name} is "{value}": give a number.')
-    if not least <= value <= most:
+    if not least <= value <= most:  # type: ignore[operator]
         raise ValueError(f"{name} is {value}: {remedy}.")
 
 

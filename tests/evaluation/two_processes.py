@@ -44,7 +44,7 @@ def main(folder: Path, cases: list[tuple[int, int]]) -> None:
     )
     group = distributed.new_group(backend="gloo")
     for number, case in enumerate(cases):
-        evaluated(*case, group).save(folder / f"{group.rank()}_{number}")
+        evaluated(*case, group).save(folder / f"{group.rank()}_{number}")  # type: ignore[union-attr]
     distributed.destroy_process_group()
 
 

@@ -98,9 +98,9 @@ def test_a_bundle_names_no_code(lab: Path, run: Path, tmp_path: Path, place: str
     (tmp_path / "evil/__init__.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     config = OmegaConf.load(tmp_path / "bundle/config.yaml")
     node = OmegaConf.select(config, place) if place else config
-    node["_target_"] = "evil.regions.Ellipse"
+    node["_target_"] = "evil.regions.Ellipse"  # type: ignore[index]
     if place == "transformer":
-        node["family"] = "evil.model"
+        node["family"] = "evil.model"  # type: ignore[index]
     OmegaConf.save(config, tmp_path / "bundle/config.yaml")
     shutil.copytree(HERE / "my_lab", tmp_path / "my_lab")
     call(

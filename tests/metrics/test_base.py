@@ -45,7 +45,7 @@ def test_batches_may_come_in_any_order_and_count_once():
     one = measured(GivenByInput(), (range(4), [1.0, 2.0, 3.0, 6.0]))
     first, second = (range(2), [1.0, 2.0]), (range(2, 4), [3.0, 6.0])
     many = measured(GivenByInput(), second, first, second)
-    assert many.measured().equal(one.measured())
+    assert many.measured().equal(one.measured())  # type: ignore[arg-type, union-attr]
     assert many.compute() == one.compute() == 3
     assert measured(GivenRange(), second, first).compute() == 5
 
@@ -53,7 +53,7 @@ def test_batches_may_come_in_any_order_and_count_once():
 def test_samples_count_alike_and_inputs_have_their_mean():
     metric = measured(Given(), (range(2), [[True, False], [True, True]]))
     assert metric.compute() == 0.75
-    assert metric.per_input().tolist() == [0.5, 1]
+    assert metric.per_input().tolist() == [0.5, 1]  # type: ignore[union-attr]
     assert measured(GivenRange(), (range(1), [1.0])).per_input() is None
 
 

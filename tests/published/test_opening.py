@@ -229,9 +229,7 @@ def test_sizes_are_checked_against_the_weights(save, weights):
     file = save(weights)
     with pytest.raises(ValueError, match=r"width 32, and the preset's 16 heads are .*1024"):
         Published(Preset(), {n: v for n, v in SIZES.items() if n != "heads"}).open(file)
-    with pytest.raises(
-        ValueError, match=r"8 cells per side where image_size is 64, .* 4 cells"
-    ):
+    with pytest.raises(ValueError, match=r"8 cells per side where image_size is 64, .* 4 cells"):
         Published(Preset(), {**SIZES, "image_size": 64}).open(file)
     with pytest.raises(ValueError, match=r"driver_size is 64, .*, or driver_attention=8"):
         Published(Preset(), {**SIZES, "driver_size": 64}).open(file)

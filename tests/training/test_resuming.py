@@ -12,7 +12,7 @@ from e2eve.editor import Editor
 from e2eve.runs import RunFolder, is_locked, lock_run_dir, read_curves
 from e2eve.tokenizers import Tokenizer
 from e2eve.training import tasks
-from e2eve.training.editor_module import EditorModule
+from e2eve.training.modules import EditorModule
 from e2eve.training.resuming import TERMINATED, SignalAction, actions_of_signals
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose

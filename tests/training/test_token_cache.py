@@ -14,8 +14,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation
 from e2eve.editor import Editor
-from e2eve.training.data_module import Simulated
-from e2eve.training.token_cache import CachedTokens, TokenCache, weights_hash
+from e2eve.training.data_module import CachedTokens, Simulated, TokenCache, weights_hash
 from tests.factories import DRIVER_SIDE, SIDE, tiny_editor
 
 SIMULATION = EditSimulation(SIDE, DRIVER_SIDE, CentreView(), Block(), DriverCrop())

@@ -176,7 +176,9 @@ def drawn_with(guess: torch.Tensor, gpt: GPT, conditioning, **options) -> Sample
 def test_a_right_guess_takes_a_pass_for_so_many_tokens_and_a_wrong_one_no_more_than_tokens():
     gpt, conditioning = sharp_gpt(), (random_ids(2, 4), random_ids(2, 16))
     settings = GPTSampling()
-    plain = reference_sample(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[:, 0]
+    plain = reference_sample(gpt, *conditioning, num_samples=1, seeds=[0, 1], settings=settings)[
+        :, 0
+    ]
     right = drawn_with(plain, gpt, conditioning, width=4)
     assert right.passes.tolist() == [[4], [4]]
     assert right.guessed.all()

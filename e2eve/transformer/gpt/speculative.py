@@ -116,7 +116,7 @@ def sample(
         cache = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
     ends = span_ends(known, speculated(settings, len(noise)))
     rows = (torch.cat([prefix[:, -1:], ids], dim=1), known, ends)
-    state = DecodingState(*(_each(of, num_samples) for of in rows), noise[:, lead:].to(ids.device))
+    state = DecodingState(*(_each(of, num_samples) for of in rows), noise[:, lead:].to(ids.device))  # type: ignore[call-arg]
     while state.counts().any():
         tokens = state.next_tokens()
         logits = cache.read(tokens)

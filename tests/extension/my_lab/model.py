@@ -27,8 +27,8 @@ class Independent(TokenModel):
     def __init__(self, config: IndependentConfig, layout: SequenceLayout) -> None:
         super().__init__()
         self.config, self.layout = config, layout
-        self.embed = nn.Embedding(config.codebook_size, config.width)
-        self.head = nn.Linear(config.width, config.codebook_size)
+        self.embed = nn.Embedding(config.codebook_size, config.width)  # type: ignore[arg-type]
+        self.head = nn.Linear(config.width, config.codebook_size)  # type: ignore[arg-type]
 
     def forward(self, driver_ids: Tensor, source_ids: Tensor) -> Tensor:
         return self.head(self.embed(driver_ids).mean(1, keepdim=True) + self.embed(source_ids))

@@ -1,0 +1,43 @@
+"""Private names of other packages that training uses are there: seen in the versions named here.
+
+Lightning 2.6, W&B 0.22, submitit 1.5. Where one is gone, the module below says what it was for.
+"""
+
+import inspect
+
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+
+@pytest.mark.parametrize(
+    ("owner", "names", "module"),
+    [
+        (
+            ModelCheckpoint,
+            "_should_skip_saving_checkpoint _monitor_candidates _save_topk_checkpoint "
+            "_save_last_checkpoint",
+            "e2eve.training.resuming",
+        ),
+        (EMAWeightAveraging, "_copy_average_to_current _swap_models", "e2eve.training.callbacks"),
+        (WandbLogger, "_experiment _wandb_init _offline", "e2eve.training.loggers"),
+    ],
+)
+def test_lightnings_names_are_there(owner, names, module):
+    source = "".join(inspect.getsource(one) for one in owner.__mro__ if one is not object)
+    for name in names.split():
+        assert name in source, f"{owner.__name__}.{name}, used in {module}"
+
+
+def test_a_trainer_has_what_the_data_module_and_checkpoints_ask():
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert trainer.fit_loop.epoch_loop.total_batch_idx == -1
+    assert isinstance(trainer.enable_validation, bool)
+    assert rank_zero_only.rank == 0  # type: ignore[attr-defined]
+
+
+def test_submitit_says_which_signal_it_sends():
+    submitit = pytest.importorskip("submitit")
+    assert submitit.JobEnvironment._usr_sig()
