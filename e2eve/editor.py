@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
+from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
 from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
@@ -358,7 +359,9 @@ class Editor(nn.Module):
         driver = source
         if description["driver_tokenizer"] is not None:
             driver = Tokenizer.from_description(description["driver_tokenizer"])
-        transformer = config_from_description(description["transformer"])
+        # A family may come with the search path of the present command.
+        search = partial(import_targets, "transformer")
+        transformer = config_from_description(description["transformer"], search)
         return cls(source, driver, transformer, description["driver_size"])
 
     def save_pretrained(self, folder: str | Path) -> Path:

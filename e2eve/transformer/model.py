@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from e2eve.config import import_targets
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
@@ -285,16 +284,21 @@ def build_token_model(config: TokenModelConfig, layout: SequenceLayout) -> Token
     return networks[type(config)](config, layout)
 
 
-def config_from_description(description: Mapping[str, Any]) -> TokenModelConfig:
+def config_from_description(
+    description: Mapping[str, Any], discover: Callable[[], None] = lambda: None
+) -> TokenModelConfig:
     """The config that a bundle describes; bundles from before there were families are GPTs.
+
+    Args:
+        discover: asked where the family is unknown; it may import modules that register families.
 
     Raises:
         ValueError: when no module that was imported registers the family, or fields are unknown.
     """
     values = dict(description)
     name = values.pop("family", "gpt")
-    if name not in _families:  # it may be one of the lab's own
-        import_targets("transformer")
+    if name not in _families:
+        discover()
     if name not in _families:
         raise ValueError(
             f'The transformer is of the family "{name}", and only {", ".join(sorted(_families))} '
