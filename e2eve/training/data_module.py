@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -150,41 +149,34 @@ class ResumableData(pl.LightningDataModule):
         )
 
 
-@dataclass(frozen=True)
-class TokenCache:
-    """A file of ids, and hashes of what they are made of.
+class CachedTokens(KeyedDataset):
+    """The first edits of a data set as ids in a file; the epoch of a key changes nothing.
 
     parts: a short hash for each thing that the ids depend on, by its name in sentences.
+
+    Args:
+        path: of the file, prepared by the time that the first edit is asked for.
+        count: edits in it.
+        simulation: the config of the edit simulation.
     """
 
-    path: Path
-    parts: Mapping[str, str]
-
-    @classmethod
-    def at(
-        cls,
+    def __init__(
+        self,
         path: Path,
         editor: Editor,
-        images: Images,
-        *,
+        edits: Simulated,
         count: int,
-        seed: int,
         simulation: Mapping[str, Any],
-    ) -> "TokenCache":
-        """The cache of `count` edits.
-
-        Args:
-            seed: of the simulation's random draws.
-            simulation: the config of the edit simulation.
-        """
+    ) -> None:
+        self.path, self.edits, self.count = path, edits, count
         tokenizers = dict.fromkeys([editor.source_tokenizer, editor.driver_tokenizer])
         parts = {
             "tokenizers": [[each.describe(), weights_hash(each)] for each in tokenizers],
-            "images": list(_image_list(images, count)),
+            "images": list(_image_list(edits.images, count)),
             "simulation": dict(simulation),
-            "numbers": [count, len(images), seed],
+            "numbers": [count, len(edits), edits.seed],
         }
-        return cls(path, {name: _short_hash(part) for name, part in parts.items()})
+        self.parts = {name: _short_hash(part) for name, part in parts.items()}
 
     def outdated(self) -> list[str]:
         """Names of what has changed since the file was written; all where none can be read."""
@@ -195,8 +187,8 @@ class TokenCache:
             return list(self.parts)
         return [name for name, part in self.parts.items() if found.get(name) != part]
 
-    def prepare(self, editor: Editor, edits: KeyedDataset, count: int, workers: int) -> None:
-        """Encode the first `count` edits, unless the file holds them already."""
+    def prepare(self, editor: Editor, workers: int) -> None:
+        """Encode the edits, unless the file holds them already."""
         changed = self.outdated()
         if not changed:
             return
@@ -207,33 +199,18 @@ class TokenCache:
                 ", ".join(changed),
             )
         layout = editor.transformer.layout
-        size = count * (2 * layout.length + layout.target) / 1e6
-        log.info("Encoding %d simulated edits once (%.1f MB on disk).", count, size)
-        tokens = encode_all(editor, edits, count, workers)
+        size = self.count * (2 * layout.length + layout.target) / 1e6
+        log.info("Encoding %d simulated edits once (%.1f MB on disk).", self.count, size)
+        tokens = encode_all(editor, self.edits, self.count, workers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
-        save_file(tokens._asdict(), partial, metadata=dict(self.parts))
+        save_file(tokens._asdict(), partial, metadata=self.parts)
         partial.replace(self.path)
-
-    def read(self) -> EditTokens:
-        with safe_open(self.path, framework="pt") as file:
-            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
-
-
-class CachedTokens(KeyedDataset):
-    """Edits of a cache by (epoch, index); the epoch changes nothing.
-
-    Args:
-        cache: prepared by the time that the first edit is asked for.
-        count: edits in the cache.
-    """
-
-    def __init__(self, cache: TokenCache, count: int) -> None:
-        self.cache, self.count = cache, count
 
     @functools.cached_property
     def tokens(self) -> EditTokens:
-        return self.cache.read()
+        with safe_open(self.path, framework="pt") as file:
+            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
 
     def __len__(self) -> int:
         return self.count

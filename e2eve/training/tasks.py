@@ -32,7 +32,7 @@ from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
-from e2eve.training.data_module import CachedTokens, ResumableData, Simulated, TokenCache
+from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.modules import EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
@@ -174,17 +174,14 @@ class EditorTask(Task):
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
-        cache = TokenCache.at(
-            Path(self.run / f"token_cache/{split}.safetensors"),
-            self.editor,
-            edits.images,
-            count=count,
-            seed=edits.seed,
-            simulation=self.settings.edit_simulation,
+        path, simulation = (
+            self.run / f"token_cache/{split}.safetensors",
+            self.settings.edit_simulation,
         )
+        cached = CachedTokens(path, self.editor, edits, count, simulation)
         if is_rank_zero():
-            cache.prepare(self.editor, edits, count, self.settings.workers)
-        return CachedTokens(cache, count)
+            cached.prepare(self.editor, self.settings.workers)
+        return cached
 
 
 class EvaluationTask(Task):
