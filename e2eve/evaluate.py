@@ -27,10 +27,7 @@ class EvaluateSettings(DrawingSettings):
 
 @command("evaluate")
 def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(evaluate(config)), soft_wrap=True, highlight=False)
+    print(evaluate(config))
 
 
 def evaluate(config: DictConfig) -> Path:
@@ -52,6 +49,7 @@ def evaluate(config: DictConfig) -> Path:
     if not (settings.out or run.is_dir()):
         raise ValueError(f"{run} is no folder to write into: give out=<folder>.")
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report

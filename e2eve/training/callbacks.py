@@ -10,7 +10,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from PIL import Image
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from rich.console import Console
 from rich.progress import Progress
@@ -19,7 +18,7 @@ from torch import Tensor, distributed
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.tokenizer_report import reconstruction_grid
 from e2eve.reporting.progress import labelled_bars
-from e2eve.training.loggers import log_image
+from e2eve.training.loggers import save_image
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +181,7 @@ class Reconstructions(pl.Callback):
         if trainer.is_global_zero and not trainer.sanity_checking:
             image = reconstruction_grid(module.tokenizer, self.images)
             caption = "step {step}: validation images, each above what the tokenizer makes of it"
-            save_image(trainer, self.folder, image, caption)
+            save_image(trainer.loggers, self.folder, image, trainer.global_step, caption)
 
 
 class PeriodicEvaluation(pl.Callback):
@@ -201,17 +200,5 @@ class PeriodicEvaluation(pl.Callback):
         metrics = {f"evaluation/{name}": value for name, value in found.results.numbers().items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        save_image(trainer, self.evaluator.folder, found.picture(), CAPTION)
-
-
-def save_image(trainer: pl.Trainer, folder: Path, image: Image.Image, caption: str) -> None:
-    """Write samples/step_000500.png, and show it to loggers of images.
-
-    Args:
-        caption: where `{step}` stands for the step.
-    """
-    step = trainer.global_step
-    path = folder / f"samples/step_{step:06d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    log_image(trainer.loggers, path, step, caption.format(step=step))
+        step, folder = trainer.global_step, self.evaluator.folder
+        save_image(trainer.loggers, folder, found.picture(), step, CAPTION)

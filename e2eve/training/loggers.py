@@ -83,21 +83,18 @@ class WandbRun(WandbLogger):
     @property
     def experiment(self) -> Any:
         if self._experiment is None and is_rank_zero():
-            self._experiment = self._begin()
+            import wandb
+
+            os.environ.setdefault("WANDB_SILENT", "true")
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+            settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
+            given = {name: v for name, v in self._wandb_init.items() if name != "anonymous"}
+            given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
+            run = wandb.init(**{**given, **self.about, "settings": settings})
+            run.define_metric(STEP)
+            run.define_metric("*", step_metric=STEP, step_sync=True)
+            self._experiment = run
         return super().experiment
-
-    def _begin(self) -> Any:
-        import wandb
-
-        os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
-        given = {name: value for name, value in self._wandb_init.items() if name != "anonymous"}
-        given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
-        run = wandb.init(**{**given, **self.about, "settings": settings})
-        run.define_metric(STEP)
-        run.define_metric("*", step_metric=STEP, step_sync=True)
-        return run
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         try:
@@ -170,14 +167,25 @@ def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
     return Path(settings.study["dir"]).name, [*tags, *chosen]
 
 
-def log_image(loggers: Sequence[Logger], path: Path, step: int, caption: str) -> None:
-    """A grid under "samples", in trackers that show images."""
+def save_image(
+    loggers: Sequence[Logger], folder: Path, image: Image.Image, step: int, caption: str
+) -> None:
+    """Write samples/step_000500.png, and show it under "samples" in trackers of images.
+
+    Args:
+        folder: of the run.
+        caption: where `{step}` stands for the step.
+    """
+    path = folder / f"samples/step_{step:06d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
     for logger in loggers:
         if isinstance(logger, WandbRun):
-            logger.log_image("samples", [str(path)], step=step, caption=[caption])
+            described = [caption.format(step=step)]
+            logger.log_image("samples", [str(path)], step=step, caption=described)
         elif isinstance(logger, TensorBoardLogger):
-            image = np.asarray(Image.open(path).convert("RGB"))
-            logger.experiment.add_image("samples", image, step, dataformats="HWC")
+            pixels = np.asarray(image.convert("RGB"))
+            logger.experiment.add_image("samples", pixels, step, dataformats="HWC")
 
 
 def log_evaluation(loggers: Sequence[Logger], found: Evaluation, step: int) -> None:

@@ -84,6 +84,28 @@ class Task(ABC):
             val_length=settings.loader.val_length,
         )
 
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        settings, nodes = self.settings, self.settings.metrics.items()
+        return Evaluator(
+            settings.evaluation,
+            settings.sampling,
+            settings.images.val,
+            self.simulation,
+            self.run.path,
+            settings.name,
+            [instantiate(node, f"metrics.{name}") for name, node in nodes if node],
+        )
+
+    def evaluated(self, editor: Editor, loggers: Sequence[Logger], step: int) -> Path:
+        """The report of an evaluation, by all processes together."""
+        config = (self.run / "config.yaml").read_text(encoding="utf-8")
+        title = self.run.title(self.settings.name)
+        found = self.evaluator.report(editor, title=title, config=config)
+        if found is not None:
+            log_evaluation(loggers, found, step)
+        return self.run.report
+
 
 class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
@@ -166,11 +188,7 @@ class EditorTask(Task):
                 self.run.remove_old_evaluation()
             return self.run.bundle
         editor = Editor.from_pretrained(self.run.path, device=str(device))
-        return evaluated(self.evaluator, editor, self.run, loggers, step)
-
-    @functools.cached_property
-    def evaluator(self) -> Evaluator:
-        return build_evaluator(self.settings, self.simulation, self.run)
+        return self.evaluated(editor, loggers, step)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
@@ -210,22 +228,10 @@ class EvaluationTask(Task):
             )
         super().__init__(settings, run)
         self.editor = Editor.from_pretrained(settings.init_from)
-        self.evaluator = build_evaluator(settings, self.simulation, run)
         self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
-        return evaluated(self.evaluator, self.editor.to(device), self.run, loggers, step)
-
-
-def evaluated(
-    evaluator: Evaluator, editor: Editor, run: RunFolder, loggers: Sequence[Logger], step: int
-) -> Path:
-    """The report of an evaluation, by all processes together."""
-    config = (run / "config.yaml").read_text(encoding="utf-8")
-    found = evaluator.report(editor, title=run.title(evaluator.name), config=config)
-    if found is not None:
-        log_evaluation(loggers, found, step)
-    return run.report
+        return self.evaluated(self.editor.to(device), loggers, step)
 
 
 def as_view(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -236,20 +242,6 @@ def as_view(simulation: EditSimulation, image: np.ndarray, rng: np.random.Genera
 def as_driver(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
     """What a driver tokenizer is trained on: the driver of a simulated edit."""
     return to_tensor(simulation(image, rng).driver)
-
-
-def build_evaluator(
-    settings: TrainSettings, simulation: EditSimulation, run: RunFolder
-) -> Evaluator:
-    return Evaluator(
-        settings.evaluation,
-        settings.sampling,
-        settings.images.val,
-        simulation,
-        run.path,
-        settings.name,
-        [instantiate(node, f"metrics.{name}") for name, node in settings.metrics.items() if node],
-    )
 
 
 def build_tokenizer(settings: TrainSettings, side: int) -> Tokenizer:
