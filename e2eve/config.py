@@ -271,6 +271,11 @@ def instantiate(node: Any, key: str = "", **extra: Any) -> Any:
         raise cause from error
 
 
+def instantiate_all(nodes: Mapping[str, Any], group: str) -> list[Any]:
+    """The objects of a group of several, by name; a node that is null is none."""
+    return [instantiate(node, f"{group}.{name}") for name, node in nodes.items() if node]
+
+
 def _check_calls(node: Any, key: str) -> None:
     """Check the arguments of each call, and that its target can be imported."""
     for name, value in (node if isinstance(node, dict) else dict(enumerate(node))).items():

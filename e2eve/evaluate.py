@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import command, device_of, instantiate, read_settings
+from e2eve.config import command, device_of, instantiate_all, read_settings
 from e2eve.evaluation.settings import DrawingSettings
 
 
@@ -58,8 +58,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
-    device, metrics = device_of(settings.device), settings.metrics
-    measured = [instantiate(node, f"metrics.{name}") for name, node in metrics.items() if node]
+    device, measured = device_of(settings.device), instantiate_all(settings.metrics, "metrics")
     validation = ValidationSet.load(folder)
     out = Path(settings.out or run / "evaluation" / validation.name)
     check_place(out)

@@ -22,11 +22,6 @@ from e2eve.training.loggers import save_image
 
 log = logging.getLogger(__name__)
 
-CAPTION = (
-    "step {step}: source with its region, driver, paste, then samples, best first; the numbers are "
-    "distances of the region to the driver in feature space"
-)
-
 
 class TrainingProgress(pl.callbacks.ProgressBar):
     """A bar with the time left in a terminal; elsewhere a line every `seconds`, for log files."""
@@ -108,8 +103,10 @@ class RandomState(pl.Callback):
         states = [own] * trainer.world_size
         if trainer.world_size > 1:
             distributed.all_gather_object(states, own)
-        drawn = self._drawn(trainer, validated=trainer.validating)
-        checkpoint["random_state"] = {"states": states, "drawn": drawn}
+        checkpoint["random_state"] = {
+            "states": states,
+            "drawn": self._drawn(trainer, validated=trainer.validating),
+        }
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -179,9 +176,13 @@ class Reconstructions(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero and not trainer.sanity_checking:
-            image = reconstruction_grid(module.tokenizer, self.images)
-            caption = "step {step}: validation images, each above what the tokenizer makes of it"
-            save_image(trainer.loggers, self.folder, image, trainer.global_step, caption)
+            save_image(
+                trainer.loggers,
+                self.folder,
+                reconstruction_grid(module.tokenizer, self.images),
+                trainer.global_step,
+                "step {step}: validation images, each above what the tokenizer makes of it",
+            )
 
 
 class PeriodicEvaluation(pl.Callback):
@@ -200,5 +201,11 @@ class PeriodicEvaluation(pl.Callback):
         metrics = {f"evaluation/{name}": value for name, value in found.results.numbers().items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        step, folder = trainer.global_step, self.evaluator.folder
-        save_image(trainer.loggers, folder, found.picture(), step, CAPTION)
+        save_image(
+            trainer.loggers,
+            self.evaluator.folder,
+            found.picture(),
+            trainer.global_step,
+            "step {step}: source with its region, driver, paste, then samples, best first; the "
+            "numbers are distances of the region to the driver in feature space",
+        )

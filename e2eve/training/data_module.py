@@ -117,8 +117,8 @@ class ResumableData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """The place of the next batch: how often the loader was asked, and for how many batches."""
-        done = self.trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        epoch, batch = divmod(done, int(self.trainer.num_training_batches))
+        loop, batches = self.trainer.fit_loop.epoch_loop, int(self.trainer.num_training_batches)
+        epoch, batch = divmod(loop.total_batch_idx + 1, batches)
         return {"epoch": epoch, "batch": batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -128,10 +128,12 @@ class ResumableData(pl.LightningDataModule):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         if self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(self.train, FirstEpoch(len(self.train), rank, ranks))
-        per_epoch = len(self.train) // ranks
-        consumed = self.epoch * per_epoch + self.batch * self.batch_size
         sampler = KeyedSampler(
-            len(self.train), self.seed, consumed=consumed, rank=rank, ranks=ranks
+            len(self.train),
+            self.seed,
+            consumed=self.epoch * (len(self.train) // ranks) + self.batch * self.batch_size,
+            rank=rank,
+            ranks=ranks,
         )
         return self._loader(self.train, sampler, drop_last=True)
 
@@ -199,8 +201,8 @@ class CachedTokens(KeyedDataset):
                 ", ".join(changed),
             )
         layout = editor.transformer.layout
-        size = self.count * (2 * layout.length + layout.target) / 1e6
-        log.info("Encoding %d simulated edits once (%.1f MB on disk).", self.count, size)
+        megabytes = self.count * (2 * layout.length + layout.target) / 1e6
+        log.info("Encoding %d simulated edits once (%.1f MB on disk).", self.count, megabytes)
         tokens = encode_all(editor, self.edits, self.count, workers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
@@ -255,9 +257,9 @@ def _image_list(images: Images, count: int) -> Iterator[Any]:
     Where a name is a file below the data set's `root`, its size and time of change too: a folder
     that moved is the same, and a file that was replaced is not.
     """
-    plain = (bool, int, float, str)
-    settings = {name: v for name, v in vars(images).items() if isinstance(v, plain)}
-    yield [type(images).__name__, settings]
+    given = vars(images).items()
+    plain = {name: value for name, value in given if isinstance(value, bool | int | float | str)}
+    yield [type(images).__name__, plain]
     root = getattr(images, "root", None)
     for name in map(images.name, range(min(count, len(images)))):
         path = Path(root or "", name)

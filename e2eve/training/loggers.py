@@ -17,7 +17,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from e2eve.config import instantiate
+from e2eve.config import instantiate_all
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.runs import Curves, RunFolder, git_revision
 from e2eve.training.settings import TrainSettings
@@ -141,8 +141,7 @@ def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> Wan
 
 def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
     """All of the group `logger`; W&B continues the same run whenever the same folder is resumed."""
-    nodes = {name: node for name, node in settings.logger.items() if node}
-    loggers = [instantiate(node, f"logger.{name}") for name, node in nodes.items()]
+    loggers = instantiate_all(settings.logger, "logger")
     group, tags = membership(settings)
     for logger in loggers:
         if isinstance(logger, WandbRun):
@@ -163,8 +162,7 @@ def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
     cell = settings.study.get("cell")
     if cell is None:
         return None, tags
-    chosen = [tag[:LONGEST_TAG] for tag in cell.split("+")]
-    return Path(settings.study["dir"]).name, [*tags, *chosen]
+    return Path(settings.study["dir"]).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
 
 
 def save_image(
@@ -181,8 +179,8 @@ def save_image(
     image.save(path)
     for logger in loggers:
         if isinstance(logger, WandbRun):
-            described = [caption.format(step=step)]
-            logger.log_image("samples", [str(path)], step=step, caption=described)
+            captions = [caption.format(step=step)]
+            logger.log_image("samples", [str(path)], step=step, caption=captions)
         elif isinstance(logger, TensorBoardLogger):
             pixels = np.asarray(image.convert("RGB"))
             logger.experiment.add_image("samples", pixels, step, dataformats="HWC")

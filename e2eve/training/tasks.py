@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
-from e2eve.config import check_arguments, instantiate, read_settings
+from e2eve.config import check_arguments, instantiate, instantiate_all, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor, fitted
@@ -86,7 +86,7 @@ class Task(ABC):
 
     @functools.cached_property
     def evaluator(self) -> Evaluator:
-        settings, nodes = self.settings, self.settings.metrics.items()
+        settings = self.settings
         return Evaluator(
             settings.evaluation,
             settings.sampling,
@@ -94,14 +94,16 @@ class Task(ABC):
             self.simulation,
             self.run.path,
             settings.name,
-            [instantiate(node, f"metrics.{name}") for name, node in nodes if node],
+            instantiate_all(settings.metrics, "metrics"),
         )
 
     def evaluated(self, editor: Editor, loggers: Sequence[Logger], step: int) -> Path:
         """The report of an evaluation, by all processes together."""
-        config = (self.run / "config.yaml").read_text(encoding="utf-8")
-        title = self.run.title(self.settings.name)
-        found = self.evaluator.report(editor, title=title, config=config)
+        found = self.evaluator.report(
+            editor,
+            title=self.run.title(self.settings.name),
+            config=(self.run / "config.yaml").read_text(encoding="utf-8"),
+        )
         if found is not None:
             log_evaluation(loggers, found, step)
         return self.run.report
@@ -114,11 +116,10 @@ class TokenizerTask(Task):
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
-        driver = settings.task == "driver_tokenizer"
-        train, val = self.simulated(
-            functools.partial(as_driver if driver else as_view, self.simulation)
-        )
-        side = settings.driver_size if driver else settings.image_size
+        simulate, side = as_view, settings.image_size
+        if settings.task == "driver_tokenizer":
+            simulate, side = as_driver, settings.driver_size
+        train, val = self.simulated(functools.partial(simulate, self.simulation))
         self.tokenizer = build_tokenizer(settings, side)
         if settings.init_from is not None:
             load_initial_tokenizer(self.tokenizer, settings.init_from)
@@ -161,8 +162,11 @@ class EditorTask(Task):
         train, val = self.simulated(self.simulation)
         if settings.token_cache:
             looked_at = min(len(val), settings.loader.val_length or len(val))
-            ids = self._cached(train, "train", settings.token_cache)
-            self.data = self.resumable(ids, self._cached(val, "val", looked_at), workers=0)
+            self.data = self.resumable(
+                self._cached(train, "train", settings.token_cache),
+                self._cached(val, "val", looked_at),
+                workers=0,
+            )
         else:
             self.data = self.resumable(train, val, settings.workers)
         compute, on_gpu = settings.compute, settings.on_gpu
@@ -333,8 +337,8 @@ def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
         ValueError: when the bundle's network is another one; its image size may differ.
     """
     bundle = read_bundle(where, kind="tokenizer")
-    given = Tokenizer.from_description(bundle.config)
-    check_agreement(_network(given), _network(tokenizer), where)
+    made = _network(Tokenizer.from_description(bundle.config))
+    check_agreement(made, _network(tokenizer), where)
     bundle.load(tokenizer, "tokenizer")
     log.info("The tokenizer starts as that of %s.", where)
 
