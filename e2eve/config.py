@@ -294,8 +294,9 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
     """
     try:
         parameters = inspect.signature(target).parameters
-        function = target.__init__ if inspect.isclass(target) else target
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(
+            target.__init__ if inspect.isclass(target) else target, include_extras=True
+        )
     except (TypeError, ValueError, NameError):  # written in C, or with names that are not there
         return
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -346,7 +347,7 @@ def import_targets(group: str) -> None:
             folder = Path(str(resources.files(source.path.replace("/", "."))))
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
-                if target := OmegaConf.load(path).get("_target_"):  # type: ignore[arg-type]
+                if target := OmegaConf.select(OmegaConf.load(path), "_target_"):
                     _located(target, str(path))
 
 

@@ -116,8 +116,11 @@ def find_inputs(source: Path, driver: Path, region: Box | Path) -> list[EditInpu
     """
     inputs = [EditInput("", source, driver, region)]
     if source.is_dir():
-        found = _by_stem(source).items()
-        sources = {k: path for k, path in found if not (path.parent / "edit.json").exists()}
+        sources = {
+            stem: path
+            for stem, path in _by_stem(source).items()
+            if not (path.parent / "edit.json").exists()
+        }
         if not sources:
             raise ValueError(f"{source} holds edits only: give one of them as source=<file>.")
         columns = (_for_each(sources, given) for given in (driver, region))

@@ -186,10 +186,9 @@ def differing(before: object, after: object, prefix: str = "") -> list[str]:
     """Dotted names of the leaves that differ between two nested dictionaries."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         return [] if before == after else [prefix.rstrip(".")]
-    names = sorted({*before, *after}, key=str)
     return [
         name
-        for key in names
+        for key in sorted({*before, *after}, key=str)
         for name in differing(before.get(key), after.get(key), f"{prefix}{key}.")
     ]
 

@@ -99,8 +99,8 @@ def _coding(
     def variant(name: str, network: Tokenizer) -> Variant:
         return Variant(name, setting.autocast(torch.inference_mode()(partial(run, network, batch))))
 
-    exact = variant("exact convolutions", copy.deepcopy(tokenizer).use_winograd(False))
-    variants = [variant("e2eve", tokenizer), exact]
+    exact = copy.deepcopy(tokenizer).use_winograd(False)
+    variants = [variant("e2eve", tokenizer), variant("exact convolutions", exact)]
     return Part(variants, setting.convolving(count), subject=(tokenizer, batch))
 
 
@@ -169,8 +169,10 @@ def sample(setting: Setting) -> Part:
     subject, roofline = (editor.transformer, editor.condition(inputs)), {}
     if gpt:  # reads its prefix, then all its weights once for each token
         prefix = 2 * matrix_numbers(gpt) * gpt.layout.conditioning
-        rest = reading_weights(setting, gpt, gpt.layout.target)
-        roofline = {**setting.computing(prefix, "the prefix,"), **rest}
+        roofline = {
+            **setting.computing(prefix, "the prefix,"),
+            **reading_weights(setting, gpt, gpt.layout.target),
+        }
     return Part(variants, roofline, subject=subject)
 
 
@@ -211,8 +213,8 @@ def mask(setting: Setting) -> Part:
 
     ours = Variant("e2eve", lambda: [simulation.place(rng) for _ in range(setting.batch)])
     what = f"{setting.batch} × one fillPoly and one distance transform of OpenCV, measured"
-    least = setting.batch * setting.fastest(draw_and_search)
-    return Part([ours], {what: least}, subject=(simulation,))
+    roofline = {what: setting.batch * setting.fastest(draw_and_search)}
+    return Part([ours], roofline, subject=(simulation,))
 
 
 def _item(setting: Setting, *, free_form: bool) -> Part:
@@ -224,9 +226,11 @@ def _item(setting: Setting, *, free_form: bool) -> Part:
         EditBatch.collate([edits[n, n % IMAGES] for n in keys])
 
     least = setting.batch * setting.fastest(lambda: setting.images[0])
-    roofline = {f"{setting.batch} × decoding the JPEG, measured": least}
-    subject = (_simulation(setting, free_form), setting.images)
-    return Part([Variant("e2eve", make)], roofline, subject=subject)
+    return Part(
+        [Variant("e2eve", make)],
+        {f"{setting.batch} × decoding the JPEG, measured": least},
+        subject=(_simulation(setting, free_form), setting.images),
+    )
 
 
 PARTS["block_item"] = partial(_item, free_form=False)
@@ -258,8 +262,13 @@ def metrics(setting: Setting) -> Part:
     inputs = input_batch(evaluator.validation, rows, 1, device)
     torch.manual_seed(setting.seed)
     noise = torch.randn(len(rows), SAMPLES, *inputs.sources.shape[1:], device=device) / 10
-    given = (inputs, inputs.sources, evaluator.validation.features, networks)
-    batch = EvaluatedBatch((inputs.sources[:, None] + noise).clamp(-1, 1), *given)
+    batch = EvaluatedBatch(
+        (inputs.sources[:, None] + noise).clamp(-1, 1),
+        inputs,
+        inputs.sources,
+        evaluator.validation.features,
+        networks,
+    )
 
     @torch.no_grad()
     def measure() -> dict[str, float]:
@@ -275,8 +284,15 @@ def metrics(setting: Setting) -> Part:
 def validation(setting: Setting) -> Part:
     """A validation pass; the batch is the number of inputs, at least two."""
     evaluator, networks = prepared(setting)
-    run = partial(evaluate, setting.network, evaluator.validation, networks.extractor)
-    return _with_share(setting, partial(run, networks.perceptual, settings=evaluator.settings))
+    run = partial(
+        evaluate,
+        setting.network,
+        evaluator.validation,
+        networks.extractor,
+        networks.perceptual,
+        settings=evaluator.settings,
+    )
+    return _with_share(setting, run)
 
 
 def _with_share(setting: Setting, run: Callable[[], Any], *subject: Any) -> Part:
@@ -339,9 +355,8 @@ def prepared(setting: Setting) -> tuple[Evaluator, MetricNetworks]:
 
 def _simulation(setting: Setting, free_form: bool) -> EditSimulation:
     """As published: the driver is 0.5 to 0.7 of a block's side, or all of a square in a blob."""
-    region = FreeForm() if free_form else Block()
-    driver = DriverCrop(1.0, 1.0) if free_form else DriverCrop(0.5, 0.7)
-    return EditSimulation(*setting.sides, RandomView(), region, driver)
+    placed = (FreeForm(), DriverCrop(1.0, 1.0)) if free_form else (Block(), DriverCrop(0.5, 0.7))
+    return EditSimulation(*setting.sides, RandomView(), *placed)
 
 
 def _edits(setting: Setting, free_form: bool) -> Simulated:
