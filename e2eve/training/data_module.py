@@ -178,7 +178,12 @@ class CachedTokens(KeyedDataset):
             "simulation": dict(simulation),
             "numbers": [count, len(edits), edits.seed],
         }
-        self.parts = {name: _short_hash(part) for name, part in parts.items()}
+        texts = {
+            name: json.dumps(part, sort_keys=True, default=str) for name, part in parts.items()
+        }
+        self.parts = {
+            name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()
+        }
 
     def outdated(self) -> list[str]:
         """Names of what has changed since the file was written; all where none can be read."""
@@ -265,8 +270,3 @@ def _image_list(images: Images, count: int) -> Iterator[Any]:
         path = Path(root or "", name)
         file = path.stat() if root is not None and path.is_file() else None
         yield [name, *((file.st_size, file.st_mtime_ns) if file else ())]
-
-
-def _short_hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
