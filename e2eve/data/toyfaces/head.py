@@ -33,14 +33,13 @@ from e2eve.data.toyfaces.palette import (
 )
 from e2eve.data.toyfaces.pen import Marks, Pen
 
-_SKULLS = {
-    "oval": "0,-32 13,-30 23,-19 25,-4 23,11 16,23 8,29.5 0,31",
-    "round": "0,-31 14,-29 24.5,-18 27,-2 26,11 19,23 10,28.5 0,30",
-    "square": "0,-31 15,-29.5 24,-18 25,-2 24.5,12 21,23 12,29.5 0,31",
-    "heart": "0,-31 14,-29.5 25,-18 26.5,-3 22,12 13,24 6,30 0,31.5",
-    "long": "0,-33 13,-31 22.5,-20 24,-3 23,13 17,26 9,32.5 0,34",
+_OUTLINES = {
+    "oval": closed_curve(symmetric("0,-32 13,-30 23,-19 25,-4 23,11 16,23 8,29.5 0,31")),
+    "round": closed_curve(symmetric("0,-31 14,-29 24.5,-18 27,-2 26,11 19,23 10,28.5 0,30")),
+    "square": closed_curve(symmetric("0,-31 15,-29.5 24,-18 25,-2 24.5,12 21,23 12,29.5 0,31")),
+    "heart": closed_curve(symmetric("0,-31 14,-29.5 25,-18 26.5,-3 22,12 13,24 6,30 0,31.5")),
+    "long": closed_curve(symmetric("0,-33 13,-31 22.5,-20 24,-3 23,13 17,26 9,32.5 0,34")),
 }
-_OUTLINES = {name: closed_curve(symmetric(half)) for name, half in _SKULLS.items()}
 
 
 def outline(face: FaceAttributes) -> Outline:
@@ -139,7 +138,6 @@ def draw_mouth(pen: Pen, face: FaceAttributes) -> None:
 _GRIN = closed_curve("-11,-2.6 -11,-2.6 0,-1 11,-2.6 11,-2.6 6.6,4.6 0,6.4 -6.6,4.6")
 _LAUGH = closed_curve("-10.5,-3 -10.5,-3 0,-1.8 10.5,-3 10.5,-3 7.4,5.4 0,8.8 -7.4,5.4")
 _GAP = closed_curve("-8.4,-1.6 -8.4,-1.6 0,-0.2 8.4,-1.6 8.4,-1.6 5,3.8 0,5.4 -5,3.8")
-_LIPS = "-9.5,0.4 -9.5,0.4 -3.4,-4.2 0,-2.8 3.4,-4.2 9.5,0.4 9.5,0.4 4.6,5 0,6 -4.6,5"
 
 _MOUTHS: dict[str, Marks] = {
     "smile": [("stroke", "-9,-1.5 -5,2.4 0,3.6 5,2.4 9,-1.5", "line", 2.4)],
@@ -169,7 +167,11 @@ _MOUTHS: dict[str, Marks] = {
         ("ellipse", 0, 5, 2.6, 1.8, TONGUE),
     ],
     "lips": [
-        ("blob", _LIPS, "red"),
+        (
+            "blob",
+            "-9.5,0.4 -9.5,0.4 -3.4,-4.2 0,-2.8 3.4,-4.2 9.5,0.4 9.5,0.4 4.6,5 0,6 -4.6,5",
+            "red",
+        ),
         ("stroke", "-8.4,0.4 -3,0.2 0,1 3,0.2 8.4,0.4", "between", 1.1),
         ("ellipse", -1.6, 3.4, 2.8, 0.9, "gloss"),
     ],
@@ -251,26 +253,24 @@ def draw_eyes(pen: Pen, face: FaceAttributes) -> None:
         eye.draw(_LIDS[side].get(kind, ()), lid=lid)
 
 
-def _iris(eye: Pen, face: FaceAttributes, radius: Number) -> None:
-    colour = IRIS[face.iris]
-    iris = eye.moved(1.5 * face.gaze_x, 1.2 * face.gaze_y)
-    iris.disc(0, 0, radius, shaded(colour, 0.35))
-    iris.disc(0, 0.4, radius * 0.82, colour)
-    iris.disc(0, 0, radius * 0.5, INK)
-    iris.disc(-0.35 * radius, -0.4 * radius, radius * 0.32, WHITE)
-
-
 def _eyeball(eye: Pen, face: FaceAttributes, shape: Outline, radius: Number) -> None:
-    eye.fill(shape, WHITE)
-    with eye.inside(shape):
-        _iris(eye, face, radius)
-        eye.moved(0, -0.2).stroke(_TOPS, shaded(SKIN[face.skin], 0.5), 1.2)
+    colour, rim = IRIS[face.iris], shaded(SKIN[face.skin], 0.5)
+    iris: Marks = [
+        ("disc", 0, 0, radius, shaded(colour, 0.35)),
+        ("disc", 0, 0.4, radius * 0.82, colour),
+        ("disc", 0, 0, radius * 0.5, INK),
+        ("disc", -0.35 * radius, -0.4 * radius, radius * 0.32, WHITE),
+    ]
+    inside: Marks = [
+        ("moved", 1.5 * face.gaze_x, 1.2 * face.gaze_y, iris),
+        ("moved", 0, -0.2, [("stroke", "-7,-3 0,-8.2 7,-3", rim, 1.2)]),
+    ]
+    eye.draw([("fill", shape, WHITE), ("inside", shape, inside)])
 
 
 _ROUND = ellipse(0, 0, 6, 6.6)
 _WIDE = ellipse(0, 0, 7.6, 8)
 _ALMOND = closed_curve("-7.2,1.2 -4,-3.6 1,-4.8 5.4,-3 7.4,-1.2 4,3.6 -2,4.2")
-_TOPS = "-7,-3 0,-8.2 7,-3"
 
 # Outlines of the left and the right eye, and the radius of the iris.
 _EYEBALLS = {

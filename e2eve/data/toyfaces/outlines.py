@@ -26,13 +26,13 @@ def closed_curve(given: Points) -> Outline:
     if isinstance(given, str):
         return _parsed_curve(given)
     corners = points(given)
-    return _closed_basis(len(corners)) @ corners
+    return _basis(len(corners), closed=True) @ corners
 
 
 def open_curve(given: Points) -> Outline:
     """Catmull-Rom curve from the first point to the last."""
     corners = points(given)
-    return _open_basis(len(corners)) @ corners
+    return _basis(len(corners), closed=False) @ corners
 
 
 def mirrored(given: Points) -> Outline:
@@ -57,7 +57,7 @@ def ribbon(line: Outline, first_width: Number, last_width: Number) -> Outline:
     steps = np.empty_like(path)
     steps[1:-1] = path[2:] - path[:-2]
     steps[0], steps[-1] = path[1] - path[0], path[-1] - path[-2]
-    widths = first_width + (last_width - first_width) * _ramp(len(path))
+    widths = first_width + (last_width - first_width) * np.linspace(0, 1, len(path))
     normal = 0.5j * widths * steps / np.maximum(np.abs(steps), 1e-9)
     start, end = path[0] - normal[0] * _HALF_TURN, path[-1] + normal[-1] * _HALF_TURN
     edge = np.concatenate([path + normal, end, (path - normal)[::-1], start])
@@ -87,35 +87,18 @@ def _frozen(array: Outline) -> Outline:
 
 
 @lru_cache
-def _closed_basis(count: int) -> Float[np.ndarray, "curve points"]:
-    """Weights of the points in each point of the curve."""
-    basis = np.zeros((count, _STEPS, count))
-    for start in range(count):
-        for offset, weights in zip(range(-1, 3), _catmull_rom(), strict=True):
-            basis[start, :, (start + offset) % count] += weights
-    return basis.reshape(-1, count)
-
-
-@lru_cache
-def _open_basis(count: int) -> Float[np.ndarray, "curve points"]:
-    """The same for an open curve, whose first and last points count twice."""
-    basis = np.zeros((count - 1, _STEPS, count))
-    for start in range(count - 1):
-        for offset, weights in zip(range(-1, 3), _catmull_rom(), strict=True):
-            basis[start, :, min(max(start + offset, 0), count - 1)] += weights
-    return np.concatenate([basis.reshape(-1, count), np.eye(count)[-1:]])
-
-
-def _catmull_rom() -> Float[np.ndarray, "4 steps"]:
+def _basis(count: int, closed: bool) -> Float[np.ndarray, "curve points"]:
+    """Weights of the points in each point of the curve; an open one's ends count twice."""
     t = np.arange(_STEPS) / _STEPS
-    return 0.5 * np.stack(
+    catmull_rom = 0.5 * np.stack(
         [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]
     )
-
-
-@lru_cache
-def _ramp(count: int) -> Float[np.ndarray, "count"]:
-    return np.linspace(0, 1, count)
+    basis = np.zeros((count, _STEPS, count))
+    for start in range(count):
+        for place, weights in zip(range(start - 1, start + 3), catmull_rom, strict=True):
+            basis[start, :, place % count if closed else min(max(place, 0), count - 1)] += weights
+    curve = basis.reshape(-1, count)
+    return curve if closed else curve[: 1 - _STEPS]  # which ends with the last point itself
 
 
 _ANGLES = np.linspace(0, 2 * np.pi, 36, endpoint=False)
