@@ -5,9 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, ellipse, points, symmetric
-from e2eve.data.toyfaces.palette import CLOTH, GOLD, INK, RGB, WHITE, lit, mix, shaded
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.palette import CLOTH, GOLD, INK, RGB, WHITE, Number, lit, mix, shaded
+from e2eve.data.toyfaces.pen import Marks, Outline, Pen, closed_curve, ellipse, points, symmetric
 
 COVERING = ("beanie", "cap", "fedora", "top_hat", "straw", "beret")
 """The hats that hide the hair on the skull."""

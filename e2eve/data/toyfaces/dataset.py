@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 
 from e2eve.data.toyfaces import accessories, hair, head
 from e2eve.data.toyfaces.attributes import FaceAttributes, sample_attributes
-from e2eve.data.toyfaces.outlines import closed_curve, mirrored, points, symmetric
 from e2eve.data.toyfaces.palette import BACKGROUND, CLOTH, SKIN, lit, mix, shaded, skin_shade
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.pen import Marks, Pen, closed_curve, mirrored, points, symmetric
 
 _OVERSAMPLING = 2  # on top of OpenCV's own antialiasing
 _LENGTHS = {"train": 50_000, "val": 1_000, "test": 1_000}

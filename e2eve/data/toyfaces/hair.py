@@ -7,9 +7,8 @@ import numpy as np
 from e2eve.data.toyfaces.accessories import COVERING
 from e2eve.data.toyfaces.attributes import FaceAttributes
 from e2eve.data.toyfaces.head import outline
-from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, mirrored, symmetric
-from e2eve.data.toyfaces.palette import HAIR, SKIN, lit, mix, shaded, skin_shade
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.palette import HAIR, SKIN, Number, lit, mix, shaded, skin_shade
+from e2eve.data.toyfaces.pen import Marks, Outline, Pen, closed_curve, mirrored, symmetric
 
 _BELOW_THE_BRIM = symmetric(
     [(0, -16), (26, -16), (33, -12), (38, -6), (41, 4), (44, 30), (44, 200), (0, 200)]

@@ -7,15 +7,6 @@ Head coordinates: the origin is between the eyes, x to the right, y down; the sk
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.outlines import (
-    Number,
-    Outline,
-    closed_curve,
-    ellipse,
-    mirrored,
-    points,
-    symmetric,
-)
 from e2eve.data.toyfaces.palette import (
     HAIR,
     INK,
@@ -25,13 +16,23 @@ from e2eve.data.toyfaces.palette import (
     TEETH,
     TONGUE,
     WHITE,
+    Number,
     lit,
     mix,
     mouth_line,
     shaded,
     skin_shade,
 )
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.pen import (
+    Marks,
+    Outline,
+    Pen,
+    closed_curve,
+    ellipse,
+    mirrored,
+    points,
+    symmetric,
+)
 
 _OUTLINES = {
     "oval": closed_curve(symmetric("0,-32 13,-30 23,-19 25,-4 23,11 16,23 8,29.5 0,31")),

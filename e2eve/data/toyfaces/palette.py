@@ -1,7 +1,6 @@
 """Colours of the toy faces, chosen to go together; shades lean to violet, lights to cream."""
 
-from e2eve.data.toyfaces.outlines import Number
-
+Number = int | float
 RGB = tuple[int, int, int]
 
 INK: RGB = (58, 42, 60)
