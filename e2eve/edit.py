@@ -66,14 +66,6 @@ class EditInput(NamedTuple):
         return {"source": str(self.source), "driver": str(self.driver), name: region}
 
 
-@command("edit")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(edit(config)), soft_wrap=True, highlight=False)
-
-
 def edit(config: DictConfig) -> Path:
     """Writes the edits of every source; the path of the grid, or of the folder of many."""
     for key, what in REQUIRED.items():
@@ -102,8 +94,8 @@ def edit(config: DictConfig) -> Path:
                 edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
                 raise ValueError(f"{item.source} was not edited. {error}") from error
-            given = {"model": settings.model, **item.described()}
-            saved = edits.save(out / item.name, **given, **options)
+            facts = {"model": settings.model, **item.described(), **options}
+            saved = edits.save(out / item.name, **facts)
     return out if inputs[0].name else saved / "grid.png"
 
 
@@ -158,6 +150,8 @@ def _for_each(sources: dict[str, Path], given: Box | Path) -> Sequence[Box | Pat
         )
     return [known[stem] for stem in sources]
 
+
+main = command("edit")(edit)
 
 if __name__ == "__main__":
     main()

@@ -36,14 +36,6 @@ class SimulateSettings:
     num_measured: Positive
 
 
-@command("simulate")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(simulate(config)), soft_wrap=True, highlight=False)
-
-
 def simulate(config: DictConfig) -> Path:
     """Writes simulate.html and simulate.png into `run_dir`; the path of the page."""
     from rich.progress import track
@@ -206,9 +198,12 @@ def _histogram(columns: dict[str, Any], title: str, x_title: str) -> "go.Figure"
         color_discrete_sequence=PALETTE,
     )  # fmt: skip
     figure.update_traces(xbins={"start": -2, "end": 102, "size": 4})
-    figure.update_layout(bargap=0.15, legend_title_text="", showlegend=len(columns) > 1)
     return figure.update_layout(
-        xaxis={"title": x_title, "range": [-2, 102]}, yaxis_title="edits, percent"
+        bargap=0.15,
+        legend_title_text="",
+        showlegend=len(columns) > 1,
+        xaxis={"title": x_title, "range": [-2, 102]},
+        yaxis_title="edits, percent",
     )
 
 
@@ -222,6 +217,8 @@ def _coverage_map(edits: SimulatedEdits) -> "go.Figure":
         labels={"x": "x, percent", "y": "y, percent", "color": "percent"},
     )  # fmt: skip
 
+
+main = command("simulate")(simulate)
 
 if __name__ == "__main__":
     main()

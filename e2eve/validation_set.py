@@ -31,14 +31,6 @@ class ValidationSetSettings:
     evaluation: EvaluationSettings
 
 
-@command("validation_set")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(build(config)), soft_wrap=True, highlight=False)
-
-
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
     values = plain(config)
@@ -119,6 +111,8 @@ def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
     )
     return page.details("manifest.json", json.dumps(dict(manifest), indent=2, ensure_ascii=False))
 
+
+main = command("validation_set")(build)
 
 if __name__ == "__main__":
     main()

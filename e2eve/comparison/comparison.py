@@ -9,13 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from e2eve.comparison import ranking
-from e2eve.comparison.configurations import Configuration, grouped
-from e2eve.comparison.runs import ABSENT, Run, find_runs, read_run
+from e2eve.comparison.runs import ABSENT, Configuration, Run, find_runs, grouped, read_run
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.page import Highlight
+from e2eve.reporting.page import MISSING, Highlight
 
 RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
-MISSING = "\N{EN DASH}"
 
 ASPECTS = ("faithfulness", "naturalness", "fit", "locality")  # then those of other packages
 
@@ -60,12 +58,12 @@ class Comparison:
     @cached_property
     def unranked(self) -> dict[str, str]:
         """Metrics that are not ranked although the configurations are, and why."""
-        found = {}
-        for metric in (metric for metric in self.metrics if metric.needs):
-            needed = {_needed(self.configurations[n], str(metric.needs)) for n in self.ranked}
-            if len(needed) > 1:
-                found[metric.key] = f"not ranked: {metric.needs} differs"
-        return found
+        compared = [self.configurations[n] for n in self.ranked]
+        return {
+            metric.key: f"not ranked: {metric.needs} differs"
+            for metric in self.metrics
+            if metric.needs and len({_needed(one, metric.needs) for one in compared}) > 1
+        }
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -76,8 +74,9 @@ class Comparison:
         groups = self.values.groupby(["configuration", "metric"])["value"]
         table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
         keys = [metric.key for metric in self.metrics]
-        places = range(len(self.configurations))
-        every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
+        every = pd.MultiIndex.from_product(
+            [range(len(self.configurations)), keys], names=["configuration", "metric"]
+        )
         return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
 
     @cached_property
@@ -88,8 +87,9 @@ class Comparison:
             blocks = self.blocks(metric.key)
             if len(blocks) > 1 and blocks.shape[1] > 1:
                 p = ranking.pair_p_values(blocks.to_numpy(), pooled=self.over_seeds)
-                adjusted = ranking.adjusted_pairs(p)
-                found[metric.key] = pd.DataFrame(adjusted, blocks.index, blocks.index)
+                found[metric.key] = pd.DataFrame(
+                    ranking.adjusted_pairs(p), blocks.index, blocks.index
+                )
         return found
 
     @cached_property
@@ -108,9 +108,8 @@ class Comparison:
             if metric.key in self.pairs:
                 table.loc[rows, "p"] = self.pairs[metric.key][best].to_numpy()
         specs = {metric.key: metric.spec for metric in self.metrics}
-        keys = table.index.get_level_values("metric")
-        columns = zip(table["mean"], table["deviation"], keys, strict=True)
-        text = [with_deviation(mean, spread, specs[key]) for mean, spread, key in columns]
+        numbers = table[["mean", "deviation"]].itertuples(name=None)
+        text = [with_deviation(mean, spread, specs[key]) for (_, key), mean, spread in numbers]
         return table.assign(text=text, worse=table["p"] < ranking.LEVEL)
 
     def of(self, metric: str) -> pd.DataFrame:
@@ -139,8 +138,7 @@ class Comparison:
     def _compared(self) -> list[MetricInfo]:
         means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
         having = set(means.columns[means.notna().all()]) - set(self.unranked)
-        enough = len(self.ranked) > 1
-        return [m for m in self.metrics if m.best and m.key in having and enough]
+        return [m for m in self.metrics if m.best and m.key in having and len(self.ranked) > 1]
 
 
 def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comparison:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from e2eve.comparison import plots, tables
 from e2eve.comparison.comparison import ASPECTS, Comparison, compare, highlights, leading, written_p
-from e2eve.comparison.configurations import Configuration, differences, natural
+from e2eve.comparison.runs import Configuration, differences, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
 from e2eve.reporting.charts import PALETTE, figure_dict, script_safe
@@ -217,9 +217,9 @@ def _pairs(comparison: Comparison, metric: str, places: Sequence[int]) -> list[l
 
 
 def _differences(found: Sequence[Configuration]) -> Markup:
-    table = differences([one.runs[0] for one in found])
-    named = table.set_axis([one.label for one in found], axis="columns")
-    return _plain_table(named.rename_axis("Setting").reset_index())
+    names = [one.label for one in found]
+    table = differences([one.runs[0] for one in found]).set_axis(names, axis="columns")
+    return _plain_table(table.rename_axis("Setting").reset_index())
 
 
 # Text as an HTML table; empty without rows.

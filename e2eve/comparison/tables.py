@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from e2eve.comparison.comparison import RUN_COLUMNS, Comparison
-from e2eve.comparison.configurations import Configuration
 from e2eve.comparison.ranking import LEVEL
+from e2eve.comparison.runs import Configuration
 from e2eve.metrics.info import MetricInfo
 
 ARROWS = {"low": " $\\downarrow$", "high": " $\\uparrow$", None: ""}

@@ -215,11 +215,10 @@ def evaluate(
     for metric in [images, *(m for found in measured.values() for m in found.values())]:
         if group is not None:
             metric.gather(group)
-    manifest = {name: validation.manifest[name] for name in FROM_MANIFEST}
     about = {
         "validation_set": validation.name,
         "validation_hash": validation.content_hash,
-        **manifest,
+        **{name: validation.manifest[name] for name in FROM_MANIFEST},
         "frechet_name": extractor.frechet_name,
         "perceptual": perceptual and perceptual.name,
         "mismatched_by": shift,

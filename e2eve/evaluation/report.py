@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import plotly.graph_objects as go
 import torch
 
 from e2eve.evaluation.evaluation import Evaluation
@@ -17,9 +18,6 @@ from e2eve.metrics.info import MetricInfo
 from e2eve.reporting.charts import curve_charts, line_chart
 from e2eve.reporting.page import Column, Highlight, Page
 from e2eve.runs import read_curves
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 TASK = (
     "The editor is given a **source**, a **region** of it to edit, and a **driver**: a small "
@@ -181,13 +179,13 @@ def recall_chart(
     lines = {row["system"]: (ks, [row[f"recall_{k}"] for k in ks]) for row in rows}
     lines["chance"] = (ks, [k / candidates for k in ks])
     figure = line_chart(lines, "Driver found among the k nearest", "k", "share of samples")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
-    figure.update_xaxes(tickvals=ks)
     figure.update_layout(
-        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+        yaxis={"tickformat": ".0%", "range": [0, 1.02]},
+        xaxis={"tickvals": ks},
+        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"},
     )
-    figure.update_traces(line={"dash": "dot", "color": "#9AA2B1"}, selector={"name": "chance"})
-    return figure
+    chance = {"dash": "dot", "color": "#9AA2B1"}
+    return figure.update_traces(line=chance, selector={"name": "chance"})
 
 
 def findings(results: Results) -> list[Highlight]:

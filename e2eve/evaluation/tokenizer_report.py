@@ -30,11 +30,9 @@ def reconstruction_grid(
     images = images.to(next(tokenizer.parameters()).device)
     made = to_uint8(tokenizer.decode(tokenizer.encode(images)).cpu())
     given = to_uint8(images.cpu())
-    rows, labels = [], []
-    for start in range(0, len(given), columns):
-        rows += [list(given[start : start + columns]), list(made[start : start + columns])]
-        labels += ["image", "tokenized"]
-    return image_grid(rows, labels=labels, cell=128)
+    starts = range(0, len(given), columns)
+    rows = [list(part[start : start + columns]) for start in starts for part in (given, made)]
+    return image_grid(rows, labels=["image", "tokenized"] * len(starts), cell=128)
 
 
 def tokenizer_report(
@@ -44,7 +42,8 @@ def tokenizer_report(
     parameters = sum(p.numel() for p in tokenizer.parameters()) / 1e6
     shape = tokenizer.config
     page = Page(title, f"{shape.image_size} px to {shape.grid}×{shape.grid} ids")
-    last = {name: values[-1] for name, (_, values) in read_curves(run.curves).items()}
+    curves = read_curves(run.curves)
+    last = {name: values[-1] for name, (_, values) in curves.items()}
     figures = [
         Highlight(f"{last[name]:.3g}", label, note)
         for name, (label, note) in SHOWN.items()
@@ -54,7 +53,7 @@ def tokenizer_report(
     grid = reconstruction_grid(tokenizer.eval(), images)
     page.section("Reconstructions").image(grid, "Validation images, none chosen.")
     page.section("Training")
-    for chart in curve_charts(read_curves(run.curves)):
+    for chart in curve_charts(curves):
         page.chart(chart)
     config = (run / "config.yaml").read_text(encoding="utf-8")
     page.section("Configuration").details("config.yaml", config)

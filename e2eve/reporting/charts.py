@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import plotly.graph_objects as go
 from markupsafe import Markup
 
 from e2eve.runs import Curve
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 # Okabe and Ito's palette, told apart by colour-blind readers, on white and on black.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
@@ -30,8 +28,6 @@ SHOWN_EVALUATIONS = ("frechet_region", "recall_5", "l1_real", "diversity_region"
 
 def house_template() -> "go.layout.Template":
     """Fonts, colours and margins of every chart; the page gives the text colour, light or dark."""
-    import plotly.graph_objects as go
-
     axis = {
         "gridcolor": GRID,
         "linecolor": GRID,
@@ -86,11 +82,9 @@ def curve_charts(curves: Mapping[str, Curve]) -> list["go.Figure"]:
             groups.setdefault(metric, {})[part or "all"] = curve
     first = ("loss", "nll_inside", "nll_outside")
     order = sorted(groups, key=lambda m: ((*first, m).index(m), m == "learning_rate", m))
-    charts = []
-    for metric in order:
-        title, unit = CURVES.get(metric, (metric.replace("_", " ").capitalize(), ""))
-        charts.append(line_chart(groups[metric], title, "step", unit))
-    return charts
+    titles = (CURVES.get(m, (m.replace("_", " ").capitalize(), "")) for m in order)
+    lines = zip(order, titles, strict=True)
+    return [line_chart(groups[m], title, "step", unit) for m, (title, unit) in lines]
 
 
 def figure_dict(figure: "go.Figure") -> dict[str, Any]:

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+import plotly.graph_objects as go
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from PIL import Image
 
 from e2eve.reporting.charts import figure_dict, script_safe
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 MARKUP = MarkdownIt("zero").enable(["emphasis", "backticks", "list"])
 MISSING = "\N{EN DASH}"
@@ -91,20 +89,33 @@ class Page:
         """
         full = [Column(c, c) if isinstance(c, str) else c for c in columns]
         entries = table_entries(rows, full)
-        marked = any(entry.rank for row in entries for entry in row)
-        content = {"caption": inline(caption), "marked": marked}
-        return self._add("table", columns=full, rows=entries, **content)
+        return self._add(
+            "table",
+            columns=full,
+            rows=entries,
+            caption=inline(caption),
+            marked=any(entry.rank for row in entries for entry in row),
+        )
 
     def image(self, image: Image.Image, caption: str = "") -> "Page":
         """An image as wide as the page at most; a click shows all of its pixels."""
-        content = {"uri": data_uri(image), "width": image.width, "height": image.height}
-        return self._add("image", caption=inline(caption), alt=caption, **content)
+        return self._add(
+            "image",
+            caption=inline(caption),
+            alt=caption,
+            uri=data_uri(image),
+            width=image.width,
+            height=image.height,
+        )
 
     def chart(self, figure: "go.Figure", caption: str = "") -> "Page":
-        height = figure.layout.height or 380
-        content = {"name": f"chart-{self._count('chart') + 1}", "height": height}
-        json = script_safe(figure_dict(figure))
-        return self._add("chart", caption=inline(caption), json=json, **content)
+        return self._add(
+            "chart",
+            caption=inline(caption),
+            json=script_safe(figure_dict(figure)),
+            name=f"chart-{self._count('chart') + 1}",
+            height=figure.layout.height or 380,
+        )
 
     def details(self, summary: str, text: str) -> "Page":
         """Text as it is typed (a config, a log), folded away under one line."""
@@ -185,13 +196,10 @@ def inline(text: str) -> Markup:
 
 def data_uri(image: Image.Image, quality: int | None = None) -> str:
     """The image inside a `data:` address: as PNG, or as WebP of that quality (0–100)."""
-    buffer = io.BytesIO()
-    if quality is None:
-        image.save(buffer, format="PNG", optimize=True)
-    else:
-        image.save(buffer, format="WEBP", quality=quality, method=4)
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/{'png' if quality is None else 'webp'};base64,{encoded}"
+    buffer, kind = io.BytesIO(), "png" if quality is None else "webp"
+    options = {"optimize": True} if quality is None else {"quality": quality, "method": 4}
+    image.save(buffer, format=kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def environment(*packages: str) -> Environment:
