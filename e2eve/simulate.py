@@ -163,8 +163,7 @@ def simulation_page(edits: SimulatedEdits, sheet: Image.Image, settings: str) ->
 def _key_figures(edits: SimulatedEdits) -> list[Highlight]:
     found = []
     for column, label in ((0, "of the image is edited"), (3, "driver side of region side")):
-        values = [spread[column] for spread in edits.spread]
-        low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+        low, middle, high = np.quantile(edits.spread, [0.05, 0.5, 0.95], axis=0)[:, column]
         note = f"median; 9 of 10 lie between {low:.0f} and {high:.0f} %"
         found.append(Highlight(f"{middle:.0f} %", label, note))
     covered = f"{edits.coverage.min():.0f} to {edits.coverage.max():.0f} %"

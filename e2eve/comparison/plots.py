@@ -250,8 +250,7 @@ def described(one: Configuration) -> str:
 
 def by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dict[str, str]:
     """Kinds in turn, each for so many configurations, by the name that express gives a trace."""
-    places = range(len(comparison.configurations))
-    return {str(place): kinds[place // each % len(kinds)] for place in places}
+    return {str(n): kinds[n // each % len(kinds)] for n in range(len(comparison.configurations))}
 
 
 # Traces, drawn by the place of their configuration and now called as it is, with the place.
@@ -259,10 +258,11 @@ def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any
     for trace in figure.data:
         place = int(trace.name.split(",")[0])
         lines = "<br>".join(f"%{{customdata[{n}]}}" for n in range(len(trace.customdata[0])))
-        opacity = 1 if place in comparison.ranked else 0.4
-        label = _safe(comparison.configurations[place].label)
         trace.update(
-            name=label, meta=place, opacity=opacity, hovertemplate=f"{lines}<extra></extra>"
+            name=_safe(comparison.configurations[place].label),
+            meta=place,
+            opacity=1 if place in comparison.ranked else 0.4,
+            hovertemplate=f"{lines}<extra></extra>",
         )
         yield place, trace
 

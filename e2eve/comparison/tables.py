@@ -26,8 +26,9 @@ def files(comparison: Comparison, stem: str) -> dict[str, str]:
 
 def factors(comparison: Comparison) -> pd.DataFrame:
     """One row per configuration with its choices, or its label where nothing tells it apart."""
-    found = comparison.configurations
-    return pd.DataFrame([one.factors or {"configuration": one.label} for one in found])
+    return pd.DataFrame(
+        [one.factors or {"configuration": one.label} for one in comparison.configurations]
+    )
 
 
 def configurations_csv(comparison: Comparison) -> str:

@@ -21,6 +21,7 @@ from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
 from e2eve.features.frozen import features_of, region_features
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
+from e2eve.reporting.grid import mask_image
 from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
@@ -260,8 +261,7 @@ def _distractor_features(
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
     """Masks from the images below a folder, by name: white is edited, black or unpainted kept."""
     masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
-    images = (np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, 2) for mask in masks)
-    return [square(image, side)[..., 0] > 127 for image in images]
+    return [square(mask_image(mask), side)[..., 0] > 127 for mask in masks]
 
 
 def described(thing: Any) -> Any:
