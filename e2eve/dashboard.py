@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @command("dashboard")
 def main(config: DictConfig) -> Path | None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
-    from e2eve.comparison.live import serve
+    from e2eve.comparison.dashboard_page import serve
 
     if not config.live:
         return dashboard(config)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
 from e2eve.reporting.outputs import check_replaceable
-from e2eve.reporting.page import Highlight, Page
+from e2eve.reporting.page import PALETTE, Highlight, Page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -189,8 +189,6 @@ def _charts(edits: SimulatedEdits) -> list[tuple["go.Figure", str]]:
 # Bars around the multiples of 4 percent; side by side where there are several columns.
 def _histogram(columns: dict[str, Any], title: str, x_title: str) -> "go.Figure":
     import plotly.express as px
-
-    from e2eve.reporting.charts import PALETTE
 
     figure = px.histogram(
         columns, x=list(columns), title=title, height=300, barmode="group", histnorm="percent",

@@ -17,7 +17,7 @@ import plotly.graph_objects as go
 from e2eve.comparison.comparison import Comparison, with_deviation
 from e2eve.comparison.runs import Configuration
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.charts import CURVES, PALETTE
+from e2eve.reporting.page import CURVES, PALETTE
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
