@@ -33,8 +33,9 @@ from e2eve.features import (
     PooledMaps,
     build_extractor,
     build_perceptual,
+    features_of,
+    maps_name,
 )
-from e2eve.features.frozen import features_of, maps_name
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent

@@ -17,8 +17,7 @@ from e2eve.data.images import to_uint8
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.results import INPUTS, Results
 from e2eve.evaluation.systems import SYSTEMS
-from e2eve.metrics.base import margin
-from e2eve.metrics.info import MetricInfo
+from e2eve.metrics.base import MetricInfo, margin
 from e2eve.reporting.grid import image_grid
 from e2eve.reporting.page import Column, Highlight, Page, curve_charts, line_chart
 from e2eve.runs import RunFolder, read_curves

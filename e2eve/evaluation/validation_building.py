@@ -17,8 +17,13 @@ from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
 from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
-from e2eve.features.frozen import features_of, region_features
+from e2eve.features import (
+    FeatureExtractor,
+    PerceptualDistance,
+    PooledMaps,
+    features_of,
+    region_features,
+)
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
 from e2eve.reporting.grid import mask_image

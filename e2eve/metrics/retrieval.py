@@ -11,8 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from e2eve.features import FeatureExtractor
-from e2eve.features.frozen import FEATURES_AT_ONCE, crop_and_resize
+from e2eve.features import FEATURES_AT_ONCE, FeatureExtractor, crop_and_resize
 from e2eve.geometry import Box
 
 # (scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops.
