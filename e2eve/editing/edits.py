@@ -210,10 +210,9 @@ def driver_distances(
     Args:
         region: bounding box of the region, in pixels of the edits.
     """
-    device = next(extractor.buffers()).device
-    images = to_tensor(np.stack(edits)).to(device)
+    images = to_tensor(np.stack(edits)).to(extractor.device)
     queries = sweep_features(extractor, images, [region] * len(edits), side=len(driver))
-    target = extractor(to_tensor(driver)[None].to(device))
+    target = extractor(to_tensor(driver)[None].to(extractor.device))
     return sweep_distances(queries, target.expand(len(edits), 1, -1))[:, 0].cpu().numpy()
 
 

@@ -101,15 +101,20 @@ class Evaluation:
         """
         strips, results = Path(folder) / SAMPLES_FOLDER, self.results
         strips.mkdir(parents=True, exist_ok=True)
-        margins, systems = results.margins, []
-        for row in self.rows():
-            names = {"key": row.pop("key"), "name": row.pop("system")}
-            systems.append({**names, "values": row, "margins": margins[names["key"]]})
+        keys = [info.key for info in results.infos]
         found = {
             "format": FORMAT,
             "about": results.about,
             "metrics": [asdict(info) for info in results.infos],
-            "systems": systems,
+            "systems": [
+                {
+                    "key": system.key,
+                    "name": system.name,
+                    "values": {key: results.systems[system.key].get(key) for key in keys},
+                    "margins": results.margins[system.key],
+                }
+                for system in SYSTEMS
+            ],
         }
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder, METRICS).write_text(text + "\n", encoding="utf-8")

@@ -137,10 +137,9 @@ def freeze(network: Network) -> Network:
     checkpoint holds what was trained, and loads whichever perceptual distance is used next.
     """
     for module in network.modules():
-        tensors: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
-        for name in tensors:
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, tensor in tensors:
             delattr(module, name)
-        for name, tensor in (tensors | dict(module.named_buffers(recurse=False))).items():
             module.register_buffer(name, tensor.detach(), persistent=False)
     return network.eval()
 

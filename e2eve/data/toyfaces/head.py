@@ -222,22 +222,22 @@ _BEARDS: dict[str, Marks] = {
     "chops": [("fill", _CHOP, "hair"), ("fill", mirrored(_CHOP), "chop")],
 }
 
-# Left half of each moustache.
-_MOUSTACHES = {
-    "handlebar": "0,12 -6,11.6 -12,14.6 -16.5,10 -18,12 -13,18.6 -5,16.6 0,15",
-    "walrus": "0,11 -7,11 -13,15.5 -14,21.5 -9,19.6 -4,19 0,18",
-    "pencil": "0,13 -5,12.6 -11,15.4 -5,14.8 0,15",
-    "chevron": "0,11.4 -5,11.2 -11,16 -10,17.6 -4,16.4 0,16.2",
-}
-
 
 def draw_moustache(pen: Pen, face: FaceAttributes) -> None:
-    if face.moustache == "none":
-        return
-    colour = HAIR[face.hair_colour]
-    left = closed_curve(_MOUSTACHES[face.moustache])
-    pen.fill(mirrored(left), shaded(colour, 0.3))
-    pen.fill(left, shaded(colour, 0.12))
+    hair = HAIR[face.hair_colour]
+    marks = _MOUSTACHES.get(face.moustache, ())
+    pen.draw(marks, left=shaded(hair, 0.12), right=shaded(hair, 0.3))
+
+
+_MOUSTACHES: dict[str, Marks] = {
+    name: [("fill", mirrored(closed_curve(left)), "right"), ("blob", left, "left")]
+    for name, left in {
+        "handlebar": "0,12 -6,11.6 -12,14.6 -16.5,10 -18,12 -13,18.6 -5,16.6 0,15",
+        "walrus": "0,11 -7,11 -13,15.5 -14,21.5 -9,19.6 -4,19 0,18",
+        "pencil": "0,13 -5,12.6 -11,15.4 -5,14.8 0,15",
+        "chevron": "0,11.4 -5,11.2 -11,16 -10,17.6 -4,16.4 0,16.2",
+    }.items()
+}
 
 
 def draw_eyes(pen: Pen, face: FaceAttributes) -> None:
