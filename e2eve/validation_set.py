@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 
 from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
 from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
     from e2eve.evaluation.validation import ValidationSet
-    from e2eve.reporting.page import Page
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,10 @@ def build(config: DictConfig) -> Path:
     return validation_page(validation).write(folder / "index.html")
 
 
-def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
+def validation_page(validation: "ValidationSet", shown: int = 24) -> Page:
     """A validation set for people: its first inputs as images, and what it is made of."""
     from e2eve.evaluation.systems import paste
     from e2eve.reporting.grid import image_grid, outlined
-    from e2eve.reporting.page import Column, Page
 
     count, manifest = min(shown, len(validation)), validation.manifest
     inputs, covered = validation.inputs[:count], validation.regions.mean((1, 2))

@@ -34,7 +34,6 @@ from e2eve.features import (
     build_extractor,
     build_perceptual,
     features_of,
-    maps_name,
 )
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
@@ -314,15 +313,15 @@ def networks_for(
             f"The extractor is on {extractor.device} and the editor on {editor.device}, move one "
             "of them."
         )
-    retrieval = extractor
+    retrieval: FeatureExtractor | None = extractor
     if wanted != extractor.name:
-        if perceptual is None or wanted != maps_name(perceptual.name):
-            given = "none" if perceptual is None else f'"{perceptual.name}"'
-            raise ValueError(
-                f'Drivers are found by features of "{wanted}" in the validation set, and the '
-                f"perceptual distance is {given}: give the one that it was built with."
-            )
-        retrieval = PooledMaps(perceptual)
+        retrieval = PooledMaps(perceptual) if perceptual is not None else None
+    if retrieval is None or retrieval.name != wanted:
+        given = "none" if perceptual is None else f'"{perceptual.name}"'
+        raise ValueError(
+            f'Drivers are found by features of "{wanted}" in the validation set, and the '
+            f"perceptual distance is {given}: give the one that it was built with."
+        )
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)
     return MetricNetworks(extractor, retrieval, perceptual)

@@ -29,8 +29,6 @@ TASK = (
     "driver there, keep everything else, and look natural as a whole."
 )
 
-SYSTEM = Column("system", "System")
-
 
 class Aspect(NamedTuple):
     """A section of the report; `text` may name facts of `Evaluation.about`."""
@@ -130,7 +128,9 @@ def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: Sequence[Me
         for row in evaluation.rows()
         if any(row[info.key] is not None for info in infos)
     ]
-    page.table(rows, [SYSTEM, *(column_of(info) for info in infos)], aspect.caption)
+    page.table(
+        rows, [Column("system", "System"), *(column_of(info) for info in infos)], aspect.caption
+    )
     if chart := recall_chart(rows, infos, evaluation.results.about["distractors"] + 1):
         page.chart(chart)
 

@@ -112,7 +112,7 @@ class PooledMaps(FeatureExtractor):
     def __init__(self, perceptual: PerceptualDistance) -> None:
         super().__init__()
         self.perceptual = perceptual
-        self.name = maps_name(perceptual.name)
+        self.name = f"{perceptual.name}_maps"
         self.frechet_name = f"Fréchet distance ({self.name})"
         device = next((buffer.device for buffer in perceptual.buffers()), None)
         self.dim = self(torch.zeros(1, 3, SIDE, SIDE, device=device)).shape[1]
@@ -123,10 +123,6 @@ class PooledMaps(FeatureExtractor):
             maps = self.perceptual.maps(resized(images.float(), SIDE))
             pooled = [functional.adaptive_avg_pool2d(values, GRID) / GRID for values in maps]
         return rearrange(torch.cat(pooled, 1), "b c h w -> b (c h w)")
-
-
-def maps_name(perceptual: str) -> str:
-    return f"{perceptual}_maps"
 
 
 def freeze(network: Network) -> Network:

@@ -1,5 +1,6 @@
 """Glasses, hats and earrings, in head coordinates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -122,21 +123,23 @@ def _domed(edge: Outline, colour: str | RGB = "colour", shade: str | RGB = "dark
     return [("fill", edge, shade), ("fill", narrowed, colour)]
 
 
-def _brimmed(crown: Outline, body: Marks, brim: Outline, band: str, *tones: str | RGB) -> Marks:
-    """A hat's body with a band and a brim, whose tones are the shaded one and its own."""
-    below, above = tones or ("dark_35", "brim")
+def _brimmed(
+    crown: Outline,
+    brim: Outline,
+    band: str = "accent",
+    body: Sequence[str | RGB] = ("colour", "dark_20"),
+    tones: Sequence[str | RGB] = ("brim", "dark_35"),
+) -> Marks:
+    """A hat's body with a band and a brim: of both their own tone and the shaded one."""
     return [
-        *body,
+        *_domed(crown, *body),
         ("inside", crown, [("fill", "-40,-24 40,-24 40,-10 -40,-10", band)]),
-        ("moved", 0, 1.6, [("fill", brim, below)]),
-        ("fill", brim, above),
+        ("moved", 0, 1.6, [("fill", brim, tones[1])]),
+        ("fill", brim, tones[0]),
     ]
 
 
-_FEDORA = closed_curve(symmetric("0,-39 10,-43 20,-38 24.5,-16 0,-15"))
-_TOP_HAT = symmetric("0,-46 24,-46 24,-16 0,-15")
-_STRAW = closed_curve(symmetric("0,-40 13,-38 21.5,-29 23.5,-16 0,-15"))
-_STRAW_COLOUR: RGB = (244, 208, 132)
+_STRAW: RGB = (244, 208, 132)
 _CONE = points("-17,-23 2,-48 17,-23 9,-20 0,-19 -9,-20")
 _SCARF = closed_curve(symmetric("0,-40 16,-37 28,-24 31,-4 28,16 24,32 33,48 40,80 0,80"))
 _FACE = closed_curve(symmetric("0,-19 12,-17 20,-8 22,4 19,17 10,27 0,30"))
@@ -172,24 +175,19 @@ _HATS: dict[str, Marks] = {
         ("blob", "-27,-14 -14,-20 14,-20 27,-14 31,-9 18,-12 0,-13.4 -18,-12 -31,-9", "dark_40"),
     ],
     "fedora": _brimmed(
-        _FEDORA,
-        _domed(_FEDORA),
+        closed_curve(symmetric("0,-39 10,-43 20,-38 24.5,-16 0,-15")),
         closed_curve(symmetric("0,-19 20,-19 36,-20 37,-17 22,-12.6 0,-12")),
-        "accent",
     ),
     "top_hat": _brimmed(
-        _TOP_HAT,
-        _domed(_TOP_HAT),
+        symmetric("0,-46 24,-46 24,-16 0,-15"),
         closed_curve(symmetric("0,-18.6 22,-18.6 32,-20.4 32.4,-16 20,-12.6 0,-12")),
-        "accent",
     ),
     "straw": _brimmed(
-        _STRAW,
-        _domed(_STRAW, _STRAW_COLOUR, shaded(_STRAW_COLOUR, 0.2)),
+        closed_curve(symmetric("0,-40 13,-38 21.5,-29 23.5,-16 0,-15")),
         ellipse(0, -17, 43, 6),
-        "colour",
-        shaded(_STRAW_COLOUR, 0.35),
-        lit(_STRAW_COLOUR, 0.08),
+        band="colour",
+        body=(_STRAW, shaded(_STRAW, 0.2)),
+        tones=(lit(_STRAW, 0.08), shaded(_STRAW, 0.35)),
     ),
     "beret": [
         ("stroke", "4,-42 6,-47", "dark_30", 2.4),
