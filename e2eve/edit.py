@@ -74,6 +74,7 @@ def edit(config: DictConfig) -> Path:
     settings = read_settings(config, EditSettings)
     inputs = find_inputs(Path(settings.source), Path(settings.driver), settings.region)
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.editing.edits import file_names
     from e2eve.editor import Editor
     from e2eve.reporting.outputs import new_folder

@@ -44,6 +44,7 @@ def evaluate(config: DictConfig) -> Path:
     if not (settings.out or run.is_dir()):
         raise ValueError(f"{run} is no folder to write into: give out=<folder>.")
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report

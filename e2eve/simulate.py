@@ -38,6 +38,7 @@ class SimulateSettings:
 
 def simulate(config: DictConfig) -> Path:
     """Writes simulate.html and simulate.png into `run_dir`; the path of the page."""
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.progress import track
 
     from e2eve.data.keyed import generator_for

@@ -37,6 +37,7 @@ def build(config: DictConfig) -> Path:
     names = ValidationSetSettings.__dataclass_fields__
     settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.features import build_extractor, build_perceptual
