@@ -28,9 +28,7 @@ _STEPS = 8  # of a curve, from each of its points to the next
 
 def points(given: Points) -> Outline:
     """The points as an array; text is parsed once, into a read-only array."""
-    if isinstance(given, str):
-        return _parsed(given)
-    return np.asarray(given, dtype=float)
+    return _parsed(given) if isinstance(given, str) else np.asarray(given, dtype=float)
 
 
 def closed_curve(given: Points) -> Outline:
