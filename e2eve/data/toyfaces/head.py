@@ -19,7 +19,6 @@ from e2eve.data.toyfaces.palette import (
     Number,
     lit,
     mix,
-    mouth_line,
     shaded,
     skin_shade,
 )
@@ -126,7 +125,7 @@ def draw_mouth(pen: Pen, face: FaceAttributes) -> None:
     red, pink = mix(full, (206, 30, 62), 0.5), mix(full, (214, 36, 76), 0.5)
     pen.moved(0, 17.5, face.mouth_scale).draw(
         _MOUTHS[face.mouth],
-        line=mouth_line(skin),
+        line=mix(MOUTH, (58, 12, 34), min(1, 1.8 * (1 - skin[0] / 255))),  # seen on every skin
         full=full,
         red=red,
         between=shaded(red, 0.55),
@@ -283,11 +282,12 @@ _EYEBALLS = {
 }
 
 
-def _lids(side: int) -> dict[str, Marks]:
-    """What is drawn over the eye, or in its place."""
-    almond = points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2") * (side, 1)
-    return {
-        "almond": [("stroke", almond, INK, 1.3)],
+# What is drawn over the left and the right eye, or in its place.
+_LIDS: dict[int, dict[str, Marks]] = {
+    side: {
+        "almond": [
+            ("stroke", points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2") * (side, 1), INK, 1.3)
+        ],
         "happy": [("stroke", "-6,2.4 -3.6,-2 0,-3.6 3.6,-2 6,2.4", INK, 2.5)],
         "sleepy": [
             ("blob", "-7.2,0.2 -6.4,-5 0,-7.8 6.4,-5 7.2,0.2 0,0.8", "lid"),
@@ -302,9 +302,8 @@ def _lids(side: int) -> dict[str, Marks]:
             ),
         ],
     }
-
-
-_LIDS = {side: _lids(side) for side in (-1, 1)}
+    for side in (-1, 1)
+}
 
 # Right eyebrow, from the nose outwards, and its width at both ends.
 _BROWS = {

@@ -91,11 +91,6 @@ def lit(colour: RGB, strength: Number = 0.25) -> RGB:
     return mix(colour, (255, 246, 224), strength)
 
 
-def mouth_line(skin: RGB) -> RGB:
-    """Closed lips, seen well on every skin."""
-    return mix(MOUTH, (58, 12, 34), min(1, 1.8 * (1 - skin[0] / 255)))
-
-
 def skin_shade(colour: RGB) -> RGB:
     """Skin in shadow stays warm."""
     return mix(colour, (150, 40, 50), 0.2)
