@@ -88,6 +88,8 @@ def conf_dir() -> str:
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
+    A path that it returns, of what it has written, is printed.
+
     A ValueError, which is how every module reports what a user can get wrong, ends the command
     with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
     to see where they came from. Packages in the working directory can be imported.
@@ -100,7 +102,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def task(config: DictConfig) -> Any:
             os.environ["HYDRA_FULL_ERROR"] = full_error  # for processes that this one starts
             try:
-                return main(config)
+                found = main(config)
+                if isinstance(found, Path):
+                    from rich.console import Console
+
+                    Console().print(str(found), soft_wrap=True, highlight=False)
+                return found
             except (ValueError, OmegaConfBaseException) as error:
                 if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise  # a launcher decides what one cell's failure means

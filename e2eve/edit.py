@@ -66,11 +66,6 @@ class EditInput(NamedTuple):
         return {"source": str(self.source), "driver": str(self.driver), name: region}
 
 
-@command("edit")
-def main(config: DictConfig) -> None:
-    print(edit(config))
-
-
 def edit(config: DictConfig) -> Path:
     """Writes the edits of every source; the path of the grid, or of the folder of many."""
     for key, what in REQUIRED.items():
@@ -100,8 +95,8 @@ def edit(config: DictConfig) -> Path:
                 edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
                 raise ValueError(f"{item.source} was not edited. {error}") from error
-            given = {"model": settings.model, **item.described()}
-            saved = edits.save(out / item.name, **given, **options)
+            facts = {"model": settings.model, **item.described(), **options}
+            saved = edits.save(out / item.name, **facts)
     return out if inputs[0].name else saved / "grid.png"
 
 
@@ -159,6 +154,8 @@ def _for_each(sources: dict[str, Path], given: Box | Path) -> Sequence[Box | Pat
         )
     return [known[stem] for stem in sources]
 
+
+main = command("edit")(edit)
 
 if __name__ == "__main__":
     main()

@@ -25,11 +25,6 @@ class EvaluateSettings(DrawingSettings):
     metrics: dict[str, Any]
 
 
-@command("evaluate")
-def main(config: DictConfig) -> None:
-    print(evaluate(config))
-
-
 def evaluate(config: DictConfig) -> Path:
     """Writes metrics, samples and a report; the path of the report.
 
@@ -85,6 +80,8 @@ def evaluate(config: DictConfig) -> Path:
         config=trained.read_text(encoding="utf-8") if trained.exists() else None,
     )
 
+
+main = command("evaluate")(evaluate)
 
 if __name__ == "__main__":
     main()

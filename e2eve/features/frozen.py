@@ -112,7 +112,7 @@ class PooledMaps(FeatureExtractor):
     def __init__(self, perceptual: PerceptualDistance) -> None:
         super().__init__()
         self.perceptual = perceptual
-        self.name = maps_name(perceptual.name)
+        self.name = f"{perceptual.name}_maps"
         self.frechet_name = f"Fréchet distance ({self.name})"
         device = next((buffer.device for buffer in perceptual.buffers()), None)
         self.dim = self(torch.zeros(1, 3, SIDE, SIDE, device=device)).shape[1]
@@ -125,10 +125,6 @@ class PooledMaps(FeatureExtractor):
         return rearrange(torch.cat(pooled, 1), "b c h w -> b (c h w)")
 
 
-def maps_name(perceptual: str) -> str:
-    return f"{perceptual}_maps"
-
-
 def freeze(network: Network) -> Network:
     """Turns every weight into a buffer that is not saved, in place, and returns the network.
 
@@ -137,10 +133,9 @@ def freeze(network: Network) -> Network:
     checkpoint holds what was trained, and loads whichever perceptual distance is used next.
     """
     for module in network.modules():
-        tensors: dict[str, Tensor] = dict(module.named_parameters(recurse=False))
-        for name in tensors:
+        tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, tensor in tensors:
             delattr(module, name)
-        for name, tensor in (tensors | dict(module.named_buffers(recurse=False))).items():
             module.register_buffer(name, tensor.detach(), persistent=False)
     return network.eval()
 

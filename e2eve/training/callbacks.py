@@ -16,7 +16,7 @@ from rich.progress import Progress
 from torch import Tensor, distributed
 
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.evaluation.tokenizer_report import reconstruction_grid
+from e2eve.evaluation.report import reconstruction_grid
 from e2eve.reporting.progress import labelled_bars
 from e2eve.training.loggers import save_image
 

@@ -26,7 +26,7 @@ from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor, fitted
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.evaluation.tokenizer_report import tokenizer_report
+from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig

@@ -10,9 +10,8 @@ from torch.utils.data import Dataset
 
 from e2eve.data.toyfaces import accessories, hair, head
 from e2eve.data.toyfaces.attributes import FaceAttributes, sample_attributes
-from e2eve.data.toyfaces.outlines import closed_curve, mirrored, points, symmetric
 from e2eve.data.toyfaces.palette import BACKGROUND, CLOTH, SKIN, lit, mix, shaded, skin_shade
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.pen import Marks, Pen, closed_curve, mirrored, points, symmetric
 
 _OVERSAMPLING = 2  # on top of OpenCV's own antialiasing
 _LENGTHS = {"train": 50_000, "val": 1_000, "test": 1_000}
@@ -166,13 +165,12 @@ _BACKGROUNDS: dict[str, Marks] = {
 # The body is drawn upright, from the middle of the head; the chin is near y = 30.
 _NECK = symmetric("0,16 9.5,16 9.5,36 12.5,38.5 6.5,44 0,46")
 _SHOULDERS = closed_curve(symmetric("0,37.5 11,37.5 22,40.5 34,46 39.5,58 41,80 0,80"))
-_SHADED_SIDE = points("18,30 60,30 60,90 25,90 26,56")
 
 
 def draw_body(pen: Pen, face: FaceAttributes) -> None:
     """Neck and clothes."""
     cloth, accent, skin = CLOTH[face.clothes_colour], CLOTH[face.accent_colour], SKIN[face.skin]
-    dark = ("fill", _SHADED_SIDE, shaded((0, 0, 0), 0.6), 0.13)
+    dark = ("fill", "18,30 60,30 60,90 25,90 26,56", shaded((0, 0, 0), 0.6), 0.13)
     pen.draw(
         [
             ("fill", _SHOULDERS, "cloth"),
@@ -195,13 +193,23 @@ def draw_body(pen: Pen, face: FaceAttributes) -> None:
     )
 
 
-_SPOTS = ((-30, 50), (-20, 44), (-18, 55), (-7, 50), (5, 55), (7, 46), (18, 51), (30, 55))
-
 _PATTERNS: dict[str, Marks] = {
     "stripes": [
         ("fill", [(-50, y), (50, y), (50, y + 4), (-50, y + 4)], "accent") for y in (43, 51, 59)
     ],
-    "dots": [("disc", x, y, 2.3, "accent") for x, y in _SPOTS],
+    "dots": [
+        ("disc", x, y, 2.3, "accent")
+        for x, y in (
+            (-30, 50),
+            (-20, 44),
+            (-18, 55),
+            (-7, 50),
+            (5, 55),
+            (7, 46),
+            (18, 51),
+            (30, 55),
+        )
+    ],
     "dungarees": [
         *(
             mark
