@@ -256,7 +256,7 @@ class Published:
         prefix, key = ("driver_", "driver_size") if role == "driver" else ("", "image_size")
         side, attention = getattr(self.sizes, key), getattr(self.sizes, f"{prefix}attention")
         shape = tokenizer_shape(weights, side, where)
-        found = side >> shape.attends().index(True) if shape.attention_levels else 0
+        found = side >> shape.attends(shape.attention_levels).index(True) if shape.attention_levels else 0
         if found != attention:
             seen, wanted = (
                 f"at grids of {n} cells per side" if n else "nowhere" for n in (found, attention)

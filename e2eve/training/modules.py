@@ -15,7 +15,7 @@ from torch import Tensor
 from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity
+from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity, psnr
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import EditTokens
 
@@ -173,6 +173,7 @@ class TokenizerModule(pl.LightningModule):
         output = self.tokenizer(images)
         loss = (images - output.images).abs().mean()
         self.log("val/l1", loss, prog_bar=True, sync_dist=True)
+        self.log("val/psnr", psnr(output.images, images).mean(), prog_bar=True, sync_dist=True)
         if self.loss.perceptual is not None:
             distance = self.loss.perceptual(output.images, images).mean()
             self.log("val/perceptual", distance, sync_dist=True)
