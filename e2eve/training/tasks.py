@@ -132,6 +132,7 @@ class TokenizerTask(Task):
             settings.device_batch,
             accumulate=trainer["accumulate_grad_batches"],
             clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
+            channels_last=settings.compute.channels_last is not False,
         )
         self.data = self.resumable(train, val, settings.workers)
 
