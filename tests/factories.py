@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from e2eve.config import conf_dir
 from e2eve.editor import Editor
 from e2eve.features import PerceptualDistance
+from e2eve.features.frozen import Weight
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig
 
@@ -66,7 +67,7 @@ def compose(*overrides: str, config_name: str = "train") -> DictConfig:
 class SquaredDistance(PerceptualDistance):
     """Squared differences of maps as they are, so that its value can be seen."""
 
-    def weighted_maps(self, images: torch.Tensor) -> list[tuple[torch.Tensor, float]]:
+    def weighted_maps(self, images: torch.Tensor) -> list[tuple[torch.Tensor, Weight]]:
         raise NotImplementedError
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
