@@ -34,8 +34,8 @@ def benchmark(config: DictConfig, references: References | None = None) -> list[
     # Heavy imports wait until here, so that --help and a typo answer at once.
     import torch
 
-    from e2eve.benchmarks import networks, pipeline  # noqa: F401, they register their parts
-    from e2eve.benchmarks.setting import PARTS, Setting
+    from e2eve.benchmarks.parts import PARTS
+    from e2eve.benchmarks.setting import Setting
     from e2eve.benchmarks.timing import timings
     from e2eve.reporting.progress import progress_bars
 

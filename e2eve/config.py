@@ -88,6 +88,8 @@ def conf_dir() -> str:
 def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
+    A path that it returns, of what it has written, is printed.
+
     A ValueError, which is how every module reports what a user can get wrong, ends the command
     with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
     to see where they came from. Packages in the working directory can be imported.
@@ -100,7 +102,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         def task(config: DictConfig) -> Any:
             os.environ["HYDRA_FULL_ERROR"] = full_error  # for processes that this one starts
             try:
-                return main(config)
+                found = main(config)
+                if isinstance(found, Path):
+                    from rich.console import Console
+
+                    Console().print(str(found), soft_wrap=True, highlight=False)
+                return found
             except (ValueError, OmegaConfBaseException) as error:
                 if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise  # a launcher decides what one cell's failure means
@@ -271,6 +278,11 @@ def instantiate(node: Any, key: str = "", **extra: Any) -> Any:
         raise cause from error
 
 
+def instantiate_all(nodes: Mapping[str, Any], group: str) -> list[Any]:
+    """The objects of a group of several, by name; a node that is null is none."""
+    return [instantiate(node, f"{group}.{name}") for name, node in nodes.items() if node]
+
+
 def _check_calls(node: Any, key: str) -> None:
     """Check the arguments of each call, and that its target can be imported."""
     for name, value in (node if isinstance(node, dict) else dict(enumerate(node))).items():
@@ -289,8 +301,9 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
     """
     try:
         parameters = inspect.signature(target).parameters
-        function = target.__init__ if inspect.isclass(target) else target
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = typing.get_type_hints(
+            target.__init__ if inspect.isclass(target) else target, include_extras=True
+        )
     except (TypeError, ValueError, NameError):  # written in C, or with names that are not there
         return
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
@@ -341,7 +354,7 @@ def import_targets(group: str) -> None:
             folder = Path(str(resources.files(source.path.replace("/", "."))))
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
-                if target := OmegaConf.load(path).get("_target_"):  # type: ignore[arg-type]
+                if target := OmegaConf.select(OmegaConf.load(path), "_target_"):
                     _located(target, str(path))
 
 

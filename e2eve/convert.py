@@ -21,11 +21,6 @@ NEXT = {
 }
 
 
-@command("convert")
-def main(config: DictConfig) -> None:
-    print(convert(config))
-
-
 def convert(config: DictConfig) -> Path:
     """Shows what was found and what to do next; the path of what was written."""
     return choose(config.to, {"bundle": to_bundle, "published": to_published}, "to")(config)
@@ -130,6 +125,8 @@ def show(title: str, rows: dict[str, str], next_command: str) -> None:
     console.print(table)
     console.print(f"Next: {next_command}", soft_wrap=True, highlight=False, markup=False)
 
+
+main = command("convert")(convert)
 
 if __name__ == "__main__":
     main()

@@ -12,16 +12,14 @@ if TYPE_CHECKING:
 
 
 @command("dashboard")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> Path | None:
     # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
+    from e2eve.comparison.dashboard_page import serve
 
-    from e2eve.comparison.live import serve
-
-    if config.live:
-        serve(settings_of(config))
-    else:
-        Console().print(str(dashboard(config)), soft_wrap=True, highlight=False)
+    if not config.live:
+        return dashboard(config)
+    serve(settings_of(config))
+    return None
 
 
 def dashboard(config: DictConfig) -> Path:

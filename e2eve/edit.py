@@ -66,14 +66,6 @@ class EditInput(NamedTuple):
         return {"source": str(self.source), "driver": str(self.driver), name: region}
 
 
-@command("edit")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(edit(config)), soft_wrap=True, highlight=False)
-
-
 def edit(config: DictConfig) -> Path:
     """Writes the edits of every source; the path of the grid, or of the folder of many."""
     for key, what in REQUIRED.items():
@@ -82,6 +74,7 @@ def edit(config: DictConfig) -> Path:
     settings = read_settings(config, EditSettings)
     inputs = find_inputs(Path(settings.source), Path(settings.driver), settings.region)
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.editing.edits import file_names
     from e2eve.editor import Editor
     from e2eve.reporting.outputs import new_folder
@@ -102,8 +95,8 @@ def edit(config: DictConfig) -> Path:
                 edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
                 raise ValueError(f"{item.source} was not edited. {error}") from error
-            given = {"model": settings.model, **item.described()}
-            saved = edits.save(out / item.name, **given, **options)
+            facts = {"model": settings.model, **item.described(), **options}
+            saved = edits.save(out / item.name, **facts)
     return out if inputs[0].name else saved / "grid.png"
 
 
@@ -118,8 +111,11 @@ def find_inputs(source: Path, driver: Path, region: Box | Path) -> list[EditInpu
     """
     inputs = [EditInput("", source, driver, region)]
     if source.is_dir():
-        found = _by_stem(source).items()
-        sources = {k: path for k, path in found if not (path.parent / "edit.json").exists()}
+        sources = {
+            stem: path
+            for stem, path in _by_stem(source).items()
+            if not (path.parent / "edit.json").exists()
+        }
         if not sources:
             raise ValueError(f"{source} holds edits only: give one of them as source=<file>.")
         columns = (_for_each(sources, given) for given in (driver, region))
@@ -158,6 +154,8 @@ def _for_each(sources: dict[str, Path], given: Box | Path) -> Sequence[Box | Pat
         )
     return [known[stem] for stem in sources]
 
+
+main = command("edit")(edit)
 
 if __name__ == "__main__":
     main()

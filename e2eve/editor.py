@@ -58,8 +58,8 @@ class Editor(nn.Module):
         self.driver_size = driver_size
         transformer = fitted(transformer, source_tokenizer, driver_tokenizer)
         validate_compatibility(source_tokenizer, driver_tokenizer, transformer, driver_size)
-        driver_grid = driver_size // driver_tokenizer.config.cell
-        layout = SequenceLayout(driver=driver_grid**2, source=source_tokenizer.tokens)
+        driver = (driver_size // driver_tokenizer.config.cell) ** 2
+        layout = SequenceLayout(driver=driver, source=source_tokenizer.tokens)
         self.transformer = build_token_model(transformer, layout)
         self.transformer.start_from_codebook(source_tokenizer.quantizer.table())
 
@@ -157,10 +157,9 @@ class Editor(nn.Module):
             ValueError: when num_samples is below 1 or the seeds don't match the inputs.
         """
         settings = self.settings(settings)
-        conditioning = self.condition(inputs, settings, pastes)
         return self.decode(
             self.sample_ids(
-                conditioning,
+                self.condition(inputs, settings, pastes),
                 num_samples=num_samples,
                 seeds=seeds,
                 settings=settings,
@@ -305,9 +304,9 @@ class Editor(nn.Module):
         seed = whole_number("seed", seed, "use 0 or more", 0)
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
-        inputs = request.inputs(self.device, self.dtype)
+        where = (self.device, self.dtype)
         ids = self.sample_ids(
-            self.condition(inputs, settings, request.pastes(self.device, self.dtype)),
+            self.condition(request.inputs(*where), settings, request.pastes(*where)),
             num_samples=num_samples,
             seeds=[seed],
             settings=settings,
@@ -356,9 +355,8 @@ class Editor(nn.Module):
     @classmethod
     def from_description(cls, description: dict) -> "Editor":
         source = Tokenizer.from_description(description["source_tokenizer"])
-        driver = source
-        if description["driver_tokenizer"] is not None:
-            driver = Tokenizer.from_description(description["driver_tokenizer"])
+        own = description["driver_tokenizer"]
+        driver = source if own is None else Tokenizer.from_description(own)
         # A family may come with the search path of the present command.
         search = partial(import_targets, "transformer")
         transformer = config_from_description(description["transformer"], search)

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import command, device_of, instantiate, read_settings
+from e2eve.config import command, device_of, instantiate_all, read_settings
 from e2eve.evaluation.settings import DrawingSettings
 
 
@@ -23,14 +23,6 @@ class EvaluateSettings(DrawingSettings):
     device: str
     sampling: dict[str, Any]
     metrics: dict[str, Any]
-
-
-@command("evaluate")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(evaluate(config)), soft_wrap=True, highlight=False)
 
 
 def evaluate(config: DictConfig) -> Path:
@@ -52,6 +44,7 @@ def evaluate(config: DictConfig) -> Path:
     if not (settings.out or run.is_dir()):
         raise ValueError(f"{run} is no folder to write into: give out=<folder>.")
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report
@@ -60,8 +53,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
-    device, metrics = device_of(settings.device), settings.metrics
-    measured = [instantiate(node, f"metrics.{name}") for name, node in metrics.items() if node]
+    device, measured = device_of(settings.device), instantiate_all(settings.metrics, "metrics")
     validation = ValidationSet.load(folder)
     out = Path(settings.out or run / "evaluation" / validation.name)
     check_place(out)
@@ -88,6 +80,8 @@ def evaluate(config: DictConfig) -> Path:
         config=trained.read_text(encoding="utf-8") if trained.exists() else None,
     )
 
+
+main = command("evaluate")(evaluate)
 
 if __name__ == "__main__":
     main()

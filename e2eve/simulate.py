@@ -14,7 +14,7 @@ from PIL import Image
 
 from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
 from e2eve.reporting.outputs import check_replaceable
-from e2eve.reporting.page import Highlight, Page
+from e2eve.reporting.page import PALETTE, Highlight, Page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -36,16 +36,9 @@ class SimulateSettings:
     num_measured: Positive
 
 
-@command("simulate")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(simulate(config)), soft_wrap=True, highlight=False)
-
-
 def simulate(config: DictConfig) -> Path:
     """Writes simulate.html and simulate.png into `run_dir`; the path of the page."""
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from rich.progress import track
 
     from e2eve.data.keyed import generator_for
@@ -171,8 +164,7 @@ def simulation_page(edits: SimulatedEdits, sheet: Image.Image, settings: str) ->
 def _key_figures(edits: SimulatedEdits) -> list[Highlight]:
     found = []
     for column, label in ((0, "of the image is edited"), (3, "driver side of region side")):
-        values = [spread[column] for spread in edits.spread]
-        low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+        low, middle, high = np.quantile(edits.spread, [0.05, 0.5, 0.95], axis=0)[:, column]
         note = f"median; 9 of 10 lie between {low:.0f} and {high:.0f} %"
         found.append(Highlight(f"{middle:.0f} %", label, note))
     covered = f"{edits.coverage.min():.0f} to {edits.coverage.max():.0f} %"
@@ -199,16 +191,17 @@ def _charts(edits: SimulatedEdits) -> list[tuple["go.Figure", str]]:
 def _histogram(columns: dict[str, Any], title: str, x_title: str) -> "go.Figure":
     import plotly.express as px
 
-    from e2eve.reporting.charts import PALETTE
-
     figure = px.histogram(
         columns, x=list(columns), title=title, height=300, barmode="group", histnorm="percent",
         color_discrete_sequence=PALETTE,
     )  # fmt: skip
     figure.update_traces(xbins={"start": -2, "end": 102, "size": 4})
-    figure.update_layout(bargap=0.15, legend_title_text="", showlegend=len(columns) > 1)
     return figure.update_layout(
-        xaxis={"title": x_title, "range": [-2, 102]}, yaxis_title="edits, percent"
+        bargap=0.15,
+        legend_title_text="",
+        showlegend=len(columns) > 1,
+        xaxis={"title": x_title, "range": [-2, 102]},
+        yaxis_title="edits, percent",
     )
 
 
@@ -222,6 +215,8 @@ def _coverage_map(edits: SimulatedEdits) -> "go.Figure":
         labels={"x": "x, percent", "y": "y, percent", "color": "percent"},
     )  # fmt: skip
 
+
+main = command("simulate")(simulate)
 
 if __name__ == "__main__":
     main()

@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 
 from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
 from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
     from e2eve.evaluation.validation import ValidationSet
-    from e2eve.reporting.page import Page
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,13 @@ class ValidationSetSettings:
     evaluation: EvaluationSettings
 
 
-@command("validation_set")
-def main(config: DictConfig) -> None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from rich.console import Console
-
-    Console().print(str(build(config)), soft_wrap=True, highlight=False)
-
-
 def build(config: DictConfig) -> Path:
     """Writes the folder, and index.html into it; the path of the page."""
     values = plain(config)
     names = ValidationSetSettings.__dataclass_fields__
     settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
 
+    # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.features import build_extractor, build_perceptual
@@ -76,11 +69,10 @@ def build(config: DictConfig) -> Path:
     return validation_page(validation).write(folder / "index.html")
 
 
-def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
+def validation_page(validation: "ValidationSet", shown: int = 24) -> Page:
     """A validation set for people: its first inputs as images, and what it is made of."""
     from e2eve.evaluation.systems import paste
     from e2eve.reporting.grid import image_grid, outlined
-    from e2eve.reporting.page import Column, Page
 
     count, manifest = min(shown, len(validation)), validation.manifest
     inputs, covered = validation.inputs[:count], validation.regions.mean((1, 2))
@@ -119,6 +111,8 @@ def validation_page(validation: "ValidationSet", shown: int = 24) -> "Page":
     )
     return page.details("manifest.json", json.dumps(dict(manifest), indent=2, ensure_ascii=False))
 
+
+main = command("validation_set")(build)
 
 if __name__ == "__main__":
     main()

@@ -94,7 +94,7 @@ def tiny_losses(setting: Setting) -> dict[str, float]:
 
 def loss_curves(setting: Setting, steps: int) -> dict[str, list[float]]:
     """Losses of both ways to train, from the same weights, on the same edits."""
-    from e2eve.benchmarks.networks import edits_for, training_step
+    from e2eve.benchmarks.parts import edits_for, training_step
     from e2eve.training.optimizers import OptimizerSettings
     from tests.references import networks
 

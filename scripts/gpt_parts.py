@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from e2eve.benchmarks.networks import reading_weights
+from e2eve.benchmarks.parts import reading_weights
 from e2eve.benchmarks.setting import Part, Setting, part
 from e2eve.benchmarks.timing import Variant
 from e2eve.conditioning import EditInputs

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = sorted(
     path.stem
     for path in (ROOT / "e2eve").glob("*.py")
-    if re.search(r"^@command\(", path.read_text(), re.MULTILINE)
+    if re.search(r"^(@|main = )command\(", path.read_text(), re.MULTILINE)
 )
 
 

@@ -71,8 +71,12 @@ def timings(
 
 def measured(run: Callable[[], Any], clock: str, least: float = SHORTEST) -> Measurement:
     """Calls warm up, then fill `least` seconds, with as many threads as PyTorch is set to."""
-    threads = torch.get_num_threads()
-    timer = Timer("run()", globals={"run": run}, timer=CLOCKS[clock], num_threads=threads)
+    timer = Timer(
+        "run()",
+        globals={"run": run},
+        timer=CLOCKS[clock],
+        num_threads=torch.get_num_threads(),
+    )
     return timer.blocked_autorange(min_run_time=least)
 
 

@@ -1,23 +1,28 @@
-"""Runs compared: one long table of runs × metrics, its means over seeds, and what they show."""
+"""Runs compared: one long table of runs × metrics, its means over seeds, and what they show.
+
+Also as files for other programs: CSV per configuration and per run, and LaTeX.
+"""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from e2eve.comparison import ranking
-from e2eve.comparison.configurations import Configuration, grouped
-from e2eve.comparison.runs import ABSENT, Run, find_runs, read_run
+from e2eve.comparison.runs import ABSENT, Configuration, Run, find_runs, grouped, read_run
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.page import Highlight
+from e2eve.reporting.page import MISSING, Highlight
 
 RUN_COLUMNS = ["configuration", "replicate", "seed", "run", "validation_hash"]
-MISSING = "\N{EN DASH}"
 
 ASPECTS = ("faithfulness", "naturalness", "fit", "locality")  # then those of other packages
+ARROWS = {"low": " $\\downarrow$", "high": " $\\uparrow$", None: ""}
+ENDINGS = (".csv", "_runs.csv", ".tex")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +65,12 @@ class Comparison:
     @cached_property
     def unranked(self) -> dict[str, str]:
         """Metrics that are not ranked although the configurations are, and why."""
-        found = {}
-        for metric in (metric for metric in self.metrics if metric.needs):
-            needed = {_needed(self.configurations[n], str(metric.needs)) for n in self.ranked}
-            if len(needed) > 1:
-                found[metric.key] = f"not ranked: {metric.needs} differs"
-        return found
+        compared = [self.configurations[n] for n in self.ranked]
+        return {
+            metric.key: f"not ranked: {metric.needs} differs"
+            for metric in self.metrics
+            if metric.needs and len({_needed(one, metric.needs) for one in compared}) > 1
+        }
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -76,8 +81,9 @@ class Comparison:
         groups = self.values.groupby(["configuration", "metric"])["value"]
         table = groups.agg(["mean", "std"]).where(groups.count() == groups.size())
         keys = [metric.key for metric in self.metrics]
-        places = range(len(self.configurations))
-        every = pd.MultiIndex.from_product([places, keys], names=["configuration", "metric"])
+        every = pd.MultiIndex.from_product(
+            [range(len(self.configurations)), keys], names=["configuration", "metric"]
+        )
         return table.set_axis(["mean", "deviation"], axis="columns").reindex(every)
 
     @cached_property
@@ -88,8 +94,9 @@ class Comparison:
             blocks = self.blocks(metric.key)
             if len(blocks) > 1 and blocks.shape[1] > 1:
                 p = ranking.pair_p_values(blocks.to_numpy(), pooled=self.over_seeds)
-                adjusted = ranking.adjusted_pairs(p)
-                found[metric.key] = pd.DataFrame(adjusted, blocks.index, blocks.index)
+                found[metric.key] = pd.DataFrame(
+                    ranking.adjusted_pairs(p), blocks.index, blocks.index
+                )
         return found
 
     @cached_property
@@ -108,9 +115,8 @@ class Comparison:
             if metric.key in self.pairs:
                 table.loc[rows, "p"] = self.pairs[metric.key][best].to_numpy()
         specs = {metric.key: metric.spec for metric in self.metrics}
-        keys = table.index.get_level_values("metric")
-        columns = zip(table["mean"], table["deviation"], keys, strict=True)
-        text = [with_deviation(mean, spread, specs[key]) for mean, spread, key in columns]
+        numbers = table[["mean", "deviation"]].itertuples(name=None)
+        text = [with_deviation(mean, spread, specs[key]) for (_, key), mean, spread in numbers]
         return table.assign(text=text, worse=table["p"] < ranking.LEVEL)
 
     def of(self, metric: str) -> pd.DataFrame:
@@ -139,8 +145,7 @@ class Comparison:
     def _compared(self) -> list[MetricInfo]:
         means = self.means["mean"].unstack("metric").loc[list(self.ranked)]
         having = set(means.columns[means.notna().all()]) - set(self.unranked)
-        enough = len(self.ranked) > 1
-        return [m for m in self.metrics if m.best and m.key in having and enough]
+        return [m for m in self.metrics if m.best and m.key in having and len(self.ranked) > 1]
 
 
 def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comparison:
@@ -251,3 +256,119 @@ def _needed(one: Configuration, name: str) -> str:
     ):
         return str(run.config.get("init_from") or run.folder)
     return run.texts.get(name, ABSENT)
+
+
+def files(comparison: Comparison, stem: str) -> dict[str, str]:
+    """Names and texts of the files beside a page."""
+    shown = [metric for metric in comparison.metrics if metric.shown]
+    texts = (configurations_csv(comparison), runs_csv(comparison), latex(comparison, shown))
+    return {f"{stem}{ending}": text for ending, text in zip(ENDINGS, texts, strict=True)}
+
+
+def factors(comparison: Comparison) -> pd.DataFrame:
+    """One row per configuration with its choices, or its label where nothing tells it apart."""
+    return pd.DataFrame(
+        [one.factors or {"configuration": one.label} for one in comparison.configurations]
+    )
+
+
+def configurations_csv(comparison: Comparison) -> str:
+    """One row per configuration: choices, seeds, and of each metric mean, deviation, adjusted p."""
+    found = comparison.configurations
+    columns: dict[str, object] = {
+        "n": [len(one.finished) for one in found],
+        "seeds": [" ".join(map(str, one.seeds)) for one in found],
+        "ranked": [n in comparison.ranked for n in range(len(found))],
+    }
+    for metric in comparison.metrics:
+        rows = comparison.of(metric.key)
+        columns[metric.key] = rows["mean"]
+        columns[f"{metric.key}_sd"] = rows["deviation"]
+        columns[f"{metric.key}_p_to_best"] = rows["p"].where(~rows["best"])
+    return _csv(pd.concat([factors(comparison), pd.DataFrame(columns)], axis="columns"))
+
+
+def runs_csv(comparison: Comparison) -> str:
+    """One row per run with results, for statistics of one's own."""
+    values, metrics = comparison.values, [metric.key for metric in comparison.metrics]
+    index = ["configuration", "replicate"]
+    wide = values.pivot(index=index, columns="metric", values="value").reset_index()
+    facts = values[RUN_COLUMNS].drop_duplicates(index).sort_values(index, ignore_index=True)
+    choices = factors(comparison).loc[facts["configuration"]].reset_index(drop=True)
+    parts = [choices, facts[["seed", "run", "validation_hash"]], wide[metrics]]
+    return _csv(pd.concat(parts, axis="columns"))
+
+
+def latex(comparison: Comparison, metrics: Sequence[MetricInfo]) -> str:
+    """A `tabular` in the manner of booktabs: best bold, a star where the difference to it shows."""
+    found, choices = comparison.configurations, factors(comparison).map(escaped)
+    heads = [*map(escaped, choices), "$n$"]
+    heads += [escaped(metric.label) + ARROWS[metric.best] for metric in metrics]
+    counts = [seeds_text(one) for one in found]
+    columns = [*choices.T.to_numpy(), counts, *(_latex_column(comparison, m) for m in metrics)]
+    table = pd.DataFrame(dict(enumerate(columns))).to_latex(
+        header=heads,
+        index=False,
+        escape=False,
+        column_format="l" * choices.shape[1] + "r" * (1 + len(metrics)),
+    )
+    return (
+        "% needs \\usepackage{booktabs}; mean and standard deviation over n seeds, best bold\n"
+        f"% * differs from the best (adjusted p < {ranking.LEVEL}): "
+        f"{comparison.test or 'nothing is ranked'}\n{table}"
+    )
+
+
+def _latex_column(comparison: Comparison, metric: MetricInfo) -> np.ndarray:
+    rows = comparison.of(metric.key)
+    plain = rows["text"].map(escaped).str.replace("±", "$\\pm$").str.replace("-", "$-$")
+    text = plain.where(~rows["best"], "\\textbf{" + plain + "}")
+    text = text.where(~rows["worse"], text + "$^{*}$")
+    return text.where(rows["mean"].notna(), "--").to_numpy()
+
+
+def protocols(comparison: Comparison) -> pd.DataFrame:
+    """What was measured with what: one row per fact, one column per way of measuring."""
+    rows = [
+        {"place": place, **_facts(results.about)}
+        for place, one in enumerate(comparison.configurations)
+        for results in one.results
+    ]
+    if not rows:
+        return pd.DataFrame()
+    facts = [name for name in rows[0] if name != "place"]
+    counts = pd.DataFrame(rows).groupby(facts, sort=False)["place"].nunique()
+    return counts.reset_index(name="Configurations")[["Configurations", *facts]].T
+
+
+def _facts(about: Mapping[str, Any]) -> dict[str, str]:
+    sampling = ", ".join(f"{name} {value}" for name, value in about["sampling"].items())
+    return {
+        "Validation set": str(about["validation_set"]),
+        "its sha256": about["validation_hash"],
+        "Inputs": str(about["inputs"]),
+        "References": str(about["references"]),
+        "Distractors": str(about["distractors"]),
+        "Features for distances of sets": f"{about['extractor']} ({about['frechet_name']})",
+        "Features for finding drivers": about.get("retrieval", about["extractor"]),
+        "Perceptual distance": about["perceptual"] or "none",
+        "Samples per input": str(about["num_samples"]),
+        "Sampling": sampling,
+        "Seed of the samples": str(about["seed"]),
+    }
+
+
+def seeds_text(one: Configuration) -> str:
+    """How many runs have results, and of how many."""
+    done, planned = len(one.finished), len(one.runs)
+    return str(done) if done == planned else f"{done} of {planned}"
+
+
+def escaped(text: str) -> str:
+    """What LaTeX would read otherwise, as it is meant."""
+    special = {"\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}"}
+    return "".join(special.get(c, f"\\{c}" if c in "&%$#_{}" else c) for c in text)
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n")

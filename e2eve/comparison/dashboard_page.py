@@ -1,26 +1,59 @@
-"""The dashboard: one HTML file of a comparison, and its tables beside it."""
+"""The dashboard: one HTML file of a comparison with its tables beside it, or served from here.
 
+The served one follows the runs as they are trained, and answers on this machine's own address.
+"""
+
+import hashlib
+import logging
 import os
+import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
+from socketserver import ThreadingMixIn
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
-from e2eve.comparison import plots, tables
-from e2eve.comparison.comparison import ASPECTS, Comparison, compare, highlights, leading, written_p
-from e2eve.comparison.configurations import Configuration, differences, natural
+from e2eve.comparison import plots
+from e2eve.comparison.comparison import (
+    ASPECTS,
+    ENDINGS,
+    Comparison,
+    compare,
+    files,
+    highlights,
+    leading,
+    protocols,
+    seeds_text,
+    written_p,
+)
+from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
-from e2eve.reporting.charts import PALETTE, figure_dict, script_safe
+from e2eve.evaluation.results import METRICS
 from e2eve.reporting.outputs import check_replaceable
-from e2eve.reporting.page import environment, plotly_script
+from e2eve.reporting.page import (
+    PALETTE,
+    environment,
+    figure_dict,
+    plotly_script,
+    script_safe,
+)
 from e2eve.reporting.progress import Report, silent
+
+log = logging.getLogger(__name__)
+
+WATCHED = ("status.json", "config.yaml", "metrics.csv", METRICS)
+LOCAL = ("127.0.0.1", "localhost", "::1")
+TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
+TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
 
 SECTIONS = {
     "results": "Results",
@@ -69,7 +102,7 @@ def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> P
     out = Path(settings.out)
     if out.is_dir():
         raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
-    check_replaceable(out, [f"{out.stem}{ending}" for ending in tables.ENDINGS])
+    check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
     comparison = compare(settings.places, settings.evaluation)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = out.parent.resolve()
@@ -78,7 +111,7 @@ def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> P
         return quote(Path(os.path.relpath(path.resolve(), start)).as_posix())
 
     html = dashboard_html(comparison, settings, link, progress=progress)
-    for name, text in {out.name: html, **tables.files(comparison, out.stem)}.items():
+    for name, text in {out.name: html, **files(comparison, out.stem)}.items():
         (out.parent / name).write_text(text, encoding="utf-8")
     return out
 
@@ -108,7 +141,7 @@ def dashboard_html(
             for anchor, heading in SECTIONS.items()
             if figures.get(anchor, "drawn elsewhere")
         ],
-        "files": tables.files(comparison, Path(settings.out).stem),
+        "files": files(comparison, Path(settings.out).stem),
         "images": images,
         "seeds": sorted({str(r.seed) for r in runs if images.strips.get(r.folder)}, key=natural),
         "figures": figures,
@@ -132,11 +165,11 @@ def _tables(comparison: Comparison) -> dict[str, Any]:
         "numbers": comparison.summary.to_dict("index"),
         "finished": [(n, one) for n, one in enumerate(found) if one.finished],
         "differences": _differences(found),
-        "protocol": _plain_table(tables.protocols(comparison).reset_index(), header=False),
+        "protocol": _plain_table(protocols(comparison).reset_index(), header=False),
         "runs": sorted(comparison.runs, key=lambda run: order.get(run.state, 2)),
         "labels": {run.folder: one.short_label for one in found for run in one.runs},
         "colours": list(plots.by_place(comparison, PALETTE).values()),
-        "seeds_text": tables.seeds_text,
+        "seeds_text": seeds_text,
         "written_p": written_p,
         "leading": leading,
     }
@@ -217,9 +250,9 @@ def _pairs(comparison: Comparison, metric: str, places: Sequence[int]) -> list[l
 
 
 def _differences(found: Sequence[Configuration]) -> Markup:
-    table = differences([one.runs[0] for one in found])
-    named = table.set_axis([one.label for one in found], axis="columns")
-    return _plain_table(named.rename_axis("Setting").reset_index())
+    names = [one.label for one in found]
+    table = differences([one.runs[0] for one in found]).set_axis(names, axis="columns")
+    return _plain_table(table.rename_axis("Setting").reset_index())
 
 
 # Text as an HTML table; empty without rows.
@@ -227,3 +260,107 @@ def _plain_table(table: pd.DataFrame, header: bool = True) -> Markup:
     with pd.option_context("display.max_colwidth", None):
         html = table.to_html(index=False, header=header, border=0, justify="left")
     return Markup("" if table.empty else html)
+
+
+class LiveDashboard:
+    """The page of some runs as they are now, as a WSGI application; made anew when they change.
+
+    Only files that the page leads to are handed out: its addresses are names in a table, not paths.
+    """
+
+    def __init__(self, settings: DashboardSettings) -> None:
+        find_runs(settings.places)  # says at once what is wrong with them
+        self.settings = settings
+        self.files: dict[str, Path] = {}
+        self._page, self._state = b"", ""
+        self._lock = threading.Lock()
+
+    def state(self) -> str:
+        """A text that changes when a run does."""
+        later = f"evaluation/{self.settings.evaluation}/{METRICS}"
+        runs = find_runs(self.settings.places)
+        paths = [run / name for run in runs for name in (*WATCHED, later)]
+        found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths if p.exists()]
+        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+    def page(self) -> bytes:
+        with self._lock:
+            state = self.state()
+            if state != self._state:
+                comparison = compare(self.settings.places, self.settings.evaluation)
+                html = dashboard_html(comparison, self.settings, self.link, state)
+                self._page, self._state = html.encode(), state
+            return self._page
+
+    def link(self, path: Path) -> str:
+        name = f"files/{hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]}/{path.name}"
+        self.files[name] = path
+        return quote(name)
+
+    def __call__(self, request: Mapping[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        # A web page that has its own name point here (DNS rebinding) sends that name.
+        if is_local(request.get("HTTP_HOST", "")):
+            status, kind, body = self.answer(request["PATH_INFO"].encode("latin-1").decode())
+        else:
+            status, kind = HTTPStatus.FORBIDDEN, TEXT
+            body = b"This page answers to localhost only."
+        headers = {"Content-Type": kind, "Content-Length": str(len(body))}
+        headers |= {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+        start(f"{status.value} {status.phrase}", list(headers.items()))
+        return [body]
+
+    def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
+        """What is sent for this path, and of which type it is."""
+        name = address.removeprefix("/")
+        path = self.files.get(name)
+        try:
+            if name == "":
+                return HTTPStatus.OK, HTML, self.page()
+            if name == "state":
+                return HTTPStatus.OK, TEXT, self.state().encode()
+        except ValueError as error:  # the runs have gone since
+            return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, str(error).encode()
+        if path is None or not path.is_file():
+            return HTTPStatus.NOT_FOUND, TEXT, b"no such page"
+        return HTTPStatus.OK, TYPES[path.suffix], path.read_bytes()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug(format, *args)
+
+
+def server(page: LiveDashboard) -> WSGIServer:
+    """Bound, and not yet serving.
+
+    Raises ValueError if the port is taken or the address is not this machine's.
+    """
+    host, port = page.settings.host, page.settings.port
+    try:
+        return make_server(host, port, page, _Server, _Handler)
+    except OSError as error:
+        raise ValueError(
+            f"{host}:{port} cannot be listened at ({error}): give another port=…, 0 for any."
+        ) from error
+
+
+def serve(settings: DashboardSettings) -> None:
+    """Answers on this machine until it is interrupted."""
+    with server(LiveDashboard(settings)) as serving:
+        log.info("http://%s:%d (Ctrl+C ends it)", *serving.server_address[:2])
+        try:
+            serving.serve_forever()
+        except KeyboardInterrupt:
+            log.info("Ended.")
+
+
+def is_local(host: str) -> bool:
+    """Whether a Host header names this machine, with any port."""
+    try:
+        return urlsplit(f"//{host}").hostname in LOCAL
+    except ValueError:
+        return False

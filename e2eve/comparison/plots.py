@@ -15,9 +15,9 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from e2eve.comparison.comparison import Comparison, with_deviation
-from e2eve.comparison.configurations import Configuration
+from e2eve.comparison.runs import Configuration
 from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.charts import CURVES, PALETTE
+from e2eve.reporting.page import CURVES, PALETTE
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
@@ -88,8 +88,13 @@ def front_chart(comparison: Comparison, across: MetricInfo, up: MetricInfo) -> g
         visible=bool(front),
     )
     points = _reference_points(comparison, across, up)
-    layout = {"height": 460, "margin": {"t": 20}, "legend": LEGEND_BELOW}
-    figure.update_layout(**layout, xaxis=_axis(across), yaxis=_axis(up))
+    figure.update_layout(
+        height=460,
+        margin={"t": 20},
+        legend=LEGEND_BELOW,
+        xaxis=_axis(across),
+        yaxis=_axis(up),
+    )
     return go.Figure([line, *figure.data, *points], figure.layout)
 
 
@@ -112,8 +117,7 @@ def parallel_chart(comparison: Comparison, metrics: Sequence[MetricInfo]) -> go.
     means = means.dropna(subset=[metric.key for metric in used])
     if len(means) < 2 or not used:
         return None
-    axes = dict(enumerate(_parallel_axes(comparison, means, used)))
-    table = pd.concat(axes, names=["axis"])
+    table = pd.concat(dict(enumerate(_parallel_axes(comparison, means, used))), names=["axis"])
     figure = px.line(
         table.reset_index("axis"), x="axis", y="height", color="place", line_dash="place",
         markers=True, custom_data=["heading", "text"],
@@ -204,11 +208,17 @@ def curve_chart(comparison: Comparison, curves: dict[str, Series]) -> go.Figure:
         place, number = map(int, trace.name.split(", "))
         label = _safe(comparison.configurations[place].label)
         seed = comparison.configurations[place].runs[number].seed
-        trace.update(meta=trace.name, name=label, legendgroup=str(place), opacity=0.85)
-        hover = f"%{{y:.4g}} at step %{{x}}<br>{label}, seed {seed}<extra></extra>"
-        trace.update(line={"width": 1.6}, hovertemplate=hover)
-    layout = {"height": 440, "margin": {"t": 20}, "legend": LEGEND_BELOW}
-    return figure.update_layout(**layout, xaxis_title="step")
+        trace.update(
+            meta=trace.name,
+            name=label,
+            legendgroup=str(place),
+            opacity=0.85,
+            line={"width": 1.6},
+            hovertemplate=f"%{{y:.4g}} at step %{{x}}<br>{label}, seed {seed}<extra></extra>",
+        )
+    return figure.update_layout(
+        height=440, margin={"t": 20}, legend=LEGEND_BELOW, xaxis_title="step"
+    )
 
 
 def curve_title(comparison: Comparison, name: str) -> str:
@@ -240,8 +250,7 @@ def described(one: Configuration) -> str:
 
 def by_place(comparison: Comparison, kinds: Sequence[str], each: int = 1) -> dict[str, str]:
     """Kinds in turn, each for so many configurations, by the name that express gives a trace."""
-    places = range(len(comparison.configurations))
-    return {str(place): kinds[place // each % len(kinds)] for place in places}
+    return {str(n): kinds[n // each % len(kinds)] for n in range(len(comparison.configurations))}
 
 
 # Traces, drawn by the place of their configuration and now called as it is, with the place.
@@ -249,10 +258,11 @@ def _named(figure: go.Figure, comparison: Comparison) -> Iterator[tuple[int, Any
     for trace in figure.data:
         place = int(trace.name.split(",")[0])
         lines = "<br>".join(f"%{{customdata[{n}]}}" for n in range(len(trace.customdata[0])))
-        opacity = 1 if place in comparison.ranked else 0.4
-        label = _safe(comparison.configurations[place].label)
         trace.update(
-            name=label, meta=place, opacity=opacity, hovertemplate=f"{lines}<extra></extra>"
+            name=_safe(comparison.configurations[place].label),
+            meta=place,
+            opacity=1 if place in comparison.ranked else 0.4,
+            hovertemplate=f"{lines}<extra></extra>",
         )
         yield place, trace
 

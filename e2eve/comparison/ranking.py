@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from e2eve.comparison.configurations import Configuration
+from e2eve.comparison.runs import Configuration
 
 LEVEL = 0.05  # adjusted p below which a difference is called one
 

@@ -88,8 +88,7 @@ def side_by_side(
             strips[folder][id] = strip
         progress("thumbnails", kept, len(wanted))
     folders = (validation_folder(run, common) for run in runs if run.results)
-    validation = next((found for found in folders if found), None)
-    inputs = tuple(_inputs(validation, wanted[:kept], side))
+    inputs = tuple(_inputs(next(filter(None, folders), None), wanted[:kept], side))
     return SideBySide(inputs, strips, missing, len(wanted) - kept)
 
 

@@ -307,13 +307,7 @@ class EditSimulation(Limited):
         self, image: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
         """The edit that one image of any size and the state of the generator give."""
-        return self.on_square(self.view(image, self.image_size, rng), rng)
-
-    def on_square(
-        self, target: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
-    ) -> SimulatedEdit:
-        """Without the view, on an image that has `image_size` already; a ValueError otherwise."""
-        return self.at(target, self.place(rng), rng)
+        return self.at(self.view(image, self.image_size, rng), self.place(rng), rng)
 
     def place(self, rng: np.random.Generator) -> Placement:
         """Draws the region, and the driver crop in it.

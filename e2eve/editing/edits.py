@@ -1,6 +1,5 @@
-"""One edit that a person asks for, and what comes of it: ranked, to be shown or written."""
+"""One edit that a person asks for: what may be handed over, and what comes of it, best first."""
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from e2eve.conditioning import EditInputs
-from e2eve.data.images import resize, square, to_tensor
+from e2eve.data.images import from_pillow, read_image, resize, square, to_tensor
 from e2eve.editing.compositing import composed, cut, edit_weights, pasted, reduced, window_around
-from e2eve.editing.inputs import ImageInput, RegionInput, as_image, as_region
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.metrics.retrieval import sweep_distances, sweep_features
@@ -27,6 +25,15 @@ FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share o
 COLUMNS = 6  # of the grid
 CELL = 224  # side of an image in the grid, in pixels
 MANIFEST = "edit.json"
+
+# A file, a Pillow image of any mode, or a `uint8` array (height, width, 3).
+ImageInput = str | Path | Image.Image | np.ndarray
+
+# A box in pixels of the source, or a mask of its size that is white where to edit; as an array it
+# is `bool`, or `uint8` with 0 and 255.
+RegionInput = Box | ImageInput
+
+WHITE = 128  # the least grey level of a mask that counts as white
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,11 +74,9 @@ class Edits:
             captions=[captions[start : start + COLUMNS] for start in starts],
         )
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         """How a notebook shows the edits."""
-        buffer = io.BytesIO()
-        self.grid().save(buffer, format="PNG")
-        return buffer.getvalue()
+        return self.grid()._repr_png_()
 
     def save(self, folder: str | Path, **arguments: Any) -> Path:
         """Write edit_01.png (the best), edit_02.png, …, region.png, grid.png and edit.json.
@@ -205,8 +210,86 @@ def driver_distances(
     Args:
         region: bounding box of the region, in pixels of the edits.
     """
-    device = next(extractor.buffers()).device
-    images = to_tensor(np.stack(edits)).to(device)
+    images = to_tensor(np.stack(edits)).to(extractor.device)
     queries = sweep_features(extractor, images, [region] * len(edits), side=len(driver))
-    target = extractor(to_tensor(driver)[None].to(device))
+    target = extractor(to_tensor(driver)[None].to(extractor.device))
     return sweep_distances(queries, target.expand(len(edits), 1, -1))[:, 0].cpu().numpy()
+
+
+def as_image(
+    given: Any, what: str, background: str = "white"
+) -> UInt8[np.ndarray, "height width 3"]:
+    """An `ImageInput` as RGB.
+
+    Args:
+        what: its name in messages.
+        background: colour that transparent parts lie over.
+
+    Raises:
+        ValueError: for a file that cannot be read, and anything that is no `ImageInput`.
+    """
+    if isinstance(given, str | Path):
+        return read_image(given, background)
+    if isinstance(given, Image.Image):
+        try:
+            return from_pillow(given, background)
+        except ValueError as error:
+            raise ValueError(f"The {what} cannot be used ({error}): give another image.") from error
+    filled = isinstance(given, np.ndarray) and given.dtype == np.uint8 and given.size
+    if filled and given.ndim == 3 and given.shape[2] == 3:
+        return given
+    raise ValueError(
+        f"The {what} is {_described(given)}: give a path, a Pillow image or a uint8 array of "
+        "shape (height, width, 3) with values 0 to 255."
+    )
+
+
+def as_region(given: object, width: int, height: int) -> Bool[np.ndarray, "height width"]:
+    """A `RegionInput` as a mask: True where a source of `width` × `height` pixels is to be edited.
+
+    A mask's transparent parts are kept, its grey parts edited from `WHITE` on.
+
+    Raises:
+        ValueError: for a box that leaves the source, a mask of another size or without a white
+            pixel, a file that cannot be read, and anything that is no `RegionInput`.
+    """
+    if isinstance(given, Box):
+        if not Box(0, 0, width, height).contains(given):
+            raise ValueError(
+                f"The region {given} reaches outside the source of {width}×{height} pixels: give "
+                "one inside it."
+            )
+        return given.mask(width, height)
+    mask = as_mask(given)
+    if mask.shape != (height, width):
+        raise ValueError(
+            f"The mask has {mask.shape[1]}×{mask.shape[0]} pixels and the source "
+            f"{width}×{height}: give a mask of the source's size."
+        )
+    if not mask.any():
+        raise ValueError(
+            "The mask marks no pixel: paint what to edit white (255, or True in a bool array)."
+        )
+    return mask
+
+
+def as_mask(given: object) -> Bool[np.ndarray, "height width"]:
+    """A mask of any size, True where it is white.
+
+    Raises:
+        ValueError: for a file that cannot be read, and anything that is no mask.
+    """
+    if isinstance(given, str | Path | Image.Image):
+        return as_image(given, "mask", background="black").max(-1) >= WHITE
+    if isinstance(given, np.ndarray) and given.ndim == 2 and given.dtype in (np.bool_, np.uint8):
+        return given if given.dtype == np.bool_ else given >= WHITE
+    raise ValueError(
+        f"The region is {_described(given)}: give a Box, a path, a Pillow image, or a bool or "
+        "uint8 array of shape (height, width)."
+    )
+
+
+def _described(given: object) -> str:
+    if isinstance(given, np.ndarray):
+        return f"a {given.dtype} array of shape {given.shape}"
+    return f"of type {type(given).__name__}"

@@ -54,11 +54,10 @@ class Evaluation:
         """What the metrics have measured, added up."""
         values, margins = {}, {}
         for system, metrics in measured.items():
-            row = {key: metric.compute() for key, metric in metrics.items()}
-            values[system] = {key: value for key, value in row.items() if math.isfinite(value)}
+            values[system] = _finite({key: metric.compute() for key, metric in metrics.items()})
             single = {key: metric.per_input() for key, metric in metrics.items()}
             widths = {key: margin(found) for key, found in single.items() if found is not None}
-            margins[system] = {key: width for key, width in widths.items() if math.isfinite(width)}
+            margins[system] = _finite(widths)
         found = {key for row in values.values() for key in row}
         infos = tuple(m.info for key, m in measured["editor"].items() if key in found)
         tables = {name: _table(measured, validation, name) for name in (SAMPLES, INPUTS)}
@@ -102,12 +101,21 @@ class Evaluation:
         """
         strips, results = Path(folder) / SAMPLES_FOLDER, self.results
         strips.mkdir(parents=True, exist_ok=True)
-        margins, systems = results.margins, []
-        for row in self.rows():
-            names = {"key": row.pop("key"), "name": row.pop("system")}
-            systems.append({**names, "values": row, "margins": margins[names["key"]]})
-        metrics = [asdict(info) for info in results.infos]
-        found = {"format": FORMAT, "about": results.about, "metrics": metrics, "systems": systems}
+        keys = [info.key for info in results.infos]
+        found = {
+            "format": FORMAT,
+            "about": results.about,
+            "metrics": [asdict(info) for info in results.infos],
+            "systems": [
+                {
+                    "key": system.key,
+                    "name": system.name,
+                    "values": {key: results.systems[system.key].get(key) for key in keys},
+                    "margins": results.margins[system.key],
+                }
+                for system in SYSTEMS
+            ],
+        }
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
         Path(folder, METRICS).write_text(text + "\n", encoding="utf-8")
         self.picture().save(Path(folder, PICTURE))
@@ -122,6 +130,10 @@ class Evaluation:
             strip = rearrange(samples, "samples h w c -> h (samples w) c")
             Image.fromarray(strip).save(strips / f"{item.id}.png")
         return Path(folder)
+
+
+def _finite(row: Mapping[str, float]) -> dict[str, float]:
+    return {key: value for key, value in row.items() if math.isfinite(value)}
 
 
 # samples.csv with the metrics of single samples, or inputs.csv with the means of an input.

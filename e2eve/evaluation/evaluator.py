@@ -33,8 +33,8 @@ from e2eve.features import (
     PooledMaps,
     build_extractor,
     build_perceptual,
+    features_of,
 )
-from e2eve.features.frozen import features_of, maps_name
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, MetricNetworks
 from e2eve.metrics.recall import DriverDistance
 from e2eve.reporting.progress import Report, progress_bars, silent
@@ -215,11 +215,10 @@ def evaluate(
     for metric in [images, *(m for found in measured.values() for m in found.values())]:
         if group is not None:
             metric.gather(group)
-    manifest = {name: validation.manifest[name] for name in FROM_MANIFEST}
     about = {
         "validation_set": validation.name,
         "validation_hash": validation.content_hash,
-        **manifest,
+        **{name: validation.manifest[name] for name in FROM_MANIFEST},
         "frechet_name": extractor.frechet_name,
         "perceptual": perceptual and perceptual.name,
         "mismatched_by": shift,
@@ -314,15 +313,15 @@ def networks_for(
             f"The extractor is on {extractor.device} and the editor on {editor.device}, move one "
             "of them."
         )
-    retrieval = extractor
+    retrieval: FeatureExtractor | None = extractor
     if wanted != extractor.name:
-        if perceptual is None or wanted != maps_name(perceptual.name):
-            given = "none" if perceptual is None else f'"{perceptual.name}"'
-            raise ValueError(
-                f'Drivers are found by features of "{wanted}" in the validation set, and the '
-                f"perceptual distance is {given}: give the one that it was built with."
-            )
-        retrieval = PooledMaps(perceptual)
+        retrieval = PooledMaps(perceptual) if perceptual is not None else None
+    if retrieval is None or retrieval.name != wanted:
+        given = "none" if perceptual is None else f'"{perceptual.name}"'
+        raise ValueError(
+            f'Drivers are found by features of "{wanted}" in the validation set, and the '
+            f"perceptual distance is {given}: give the one that it was built with."
+        )
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)
     return MetricNetworks(extractor, retrieval, perceptual)

@@ -1,33 +1,33 @@
-"""The report of a run: what was found, on which images, measured with what."""
+"""The report of a run: what was found, on which images, measured with what; and a tokenizer's."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+import plotly.graph_objects as go
 import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
 
+from e2eve.data.images import to_uint8
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.results import INPUTS, Results
 from e2eve.evaluation.systems import SYSTEMS
-from e2eve.metrics.base import margin
-from e2eve.metrics.info import MetricInfo
-from e2eve.reporting.charts import curve_charts, line_chart
-from e2eve.reporting.page import Column, Highlight, Page
-from e2eve.runs import read_curves
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from e2eve.metrics.base import MetricInfo, margin
+from e2eve.reporting.grid import image_grid
+from e2eve.reporting.page import Column, Highlight, Page, curve_charts, line_chart
+from e2eve.runs import RunFolder, read_curves
+from e2eve.tokenizers import Tokenizer
 
 TASK = (
     "The editor is given a **source**, a **region** of it to edit, and a **driver**: a small "
     "image, cut out of another source, of what should appear in the region. It should show the "
     "driver there, keep everything else, and look natural as a whole."
 )
-
-SYSTEM = Column("system", "System")
 
 
 class Aspect(NamedTuple):
@@ -69,6 +69,14 @@ ASPECTS = {
         "Negative log-likelihood of the source's own tokens, given a driver cut out of the source, "
         "or, mismatched, out of another input's source.",
     ),
+}
+
+# Last figures of a tokenizer's training curves.
+SHOWN = {
+    "val/l1": ("L1", "mean absolute error on validation images, pixels in [-1, 1]"),
+    "val/perceptual": ("Perceptual distance", "on validation images"),
+    "train/codebook_used": ("Share of codes in use", "over the last hundred steps or so"),
+    "train/codebook_perplexity": ("Perplexity", "of the codes in use"),
 }
 
 
@@ -120,7 +128,9 @@ def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: Sequence[Me
         for row in evaluation.rows()
         if any(row[info.key] is not None for info in infos)
     ]
-    page.table(rows, [SYSTEM, *(column_of(info) for info in infos)], aspect.caption)
+    page.table(
+        rows, [Column("system", "System"), *(column_of(info) for info in infos)], aspect.caption
+    )
     if chart := recall_chart(rows, infos, evaluation.results.about["distractors"] + 1):
         page.chart(chart)
 
@@ -181,13 +191,13 @@ def recall_chart(
     lines = {row["system"]: (ks, [row[f"recall_{k}"] for k in ks]) for row in rows}
     lines["chance"] = (ks, [k / candidates for k in ks])
     figure = line_chart(lines, "Driver found among the k nearest", "k", "share of samples")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
-    figure.update_xaxes(tickvals=ks)
     figure.update_layout(
-        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+        yaxis={"tickformat": ".0%", "range": [0, 1.02]},
+        xaxis={"tickvals": ks},
+        legend={"orientation": "v", "x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"},
     )
-    figure.update_traces(line={"dash": "dot", "color": "#9AA2B1"}, selector={"name": "chance"})
-    return figure
+    chance = {"dash": "dot", "color": "#9AA2B1"}
+    return figure.update_traces(line=chance, selector={"name": "chance"})
 
 
 def findings(results: Results) -> list[Highlight]:
@@ -265,3 +275,41 @@ def _verdict(mean: float, width: float, positive: str, negative: str, spec: str 
     if low > 0:
         return f"{positive} {interval}"
     return f"{negative if high < 0 else 'No difference shown'} {interval}"
+
+
+@torch.no_grad()
+def reconstruction_grid(
+    tokenizer: Tokenizer, images: Float[Tensor, "batch 3 height width"], columns: int = 8
+) -> Image.Image:
+    """Images above what the tokenizer makes of them."""
+    images = images.to(next(tokenizer.parameters()).device)
+    made = to_uint8(tokenizer.decode(tokenizer.encode(images)).cpu())
+    given = to_uint8(images.cpu())
+    starts = range(0, len(given), columns)
+    rows = [list(part[start : start + columns]) for start in starts for part in (given, made)]
+    return image_grid(rows, labels=["image", "tokenized"] * len(starts), cell=128)
+
+
+def tokenizer_report(
+    run: RunFolder, tokenizer: Tokenizer, images: Float[Tensor, "batch 3 h w"], title: str
+) -> Path:
+    """Writes report.html into the folder of a tokenizer's run."""
+    parameters = sum(p.numel() for p in tokenizer.parameters()) / 1e6
+    shape = tokenizer.config
+    page = Page(title, f"{shape.image_size} px to {shape.grid}×{shape.grid} ids")
+    curves = read_curves(run.curves)
+    last = {name: values[-1] for name, (_, values) in curves.items()}
+    figures = [
+        Highlight(f"{last[name]:.3g}", label, note)
+        for name, (label, note) in SHOWN.items()
+        if name in last
+    ]
+    page.highlights([*figures, Highlight(f"{parameters:.1f} M", "Parameters")])
+    grid = reconstruction_grid(tokenizer.eval(), images)
+    page.section("Reconstructions").image(grid, "Validation images, none chosen.")
+    page.section("Training")
+    for chart in curve_charts(curves):
+        page.chart(chart)
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    page.section("Configuration").details("config.yaml", config)
+    return page.write(run.report)

@@ -85,8 +85,8 @@ class Results:
 
     def column(self, key: str) -> dict[str, float]:
         """The metric of each input, where it is defined; empty for a metric of sets."""
-        values = {name: row.get(key, math.nan) for name, row in self.per_input.items()}
-        return {name: value for name, value in values.items() if math.isfinite(value)}
+        known = {name: row[key] for name, row in self.per_input.items() if key in row}
+        return {name: value for name, value in known.items() if math.isfinite(value)}
 
 
 def read_results(folder: str | Path) -> Results:
@@ -121,8 +121,7 @@ def check_place(folder: Path) -> None:
     if (folder / METRICS).exists():
         read_results(folder)  # raises where it is another's
     else:
-        beside = (PICTURE, SAMPLES, INPUTS, SAMPLES_FOLDER)
-        check_replaceable(folder / "report.html", beside)
+        check_replaceable(folder / "report.html", (PICTURE, SAMPLES, INPUTS, SAMPLES_FOLDER))
 
 
 def current_name(name: str) -> str:

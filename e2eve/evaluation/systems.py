@@ -193,8 +193,9 @@ def paste(
     sources: Sources, regions: Regions, region_boxes: Sequence[Box], drivers: Drivers
 ) -> Sources:
     """The driver resized to the region's bounding box, shown where the region is."""
-    inputs = zip(sources, regions, region_boxes, drivers, strict=True)
-    return np.stack([pasted(*item) for item in inputs])
+    return np.stack(
+        [pasted(*item) for item in zip(sources, regions, region_boxes, drivers, strict=True)]
+    )
 
 
 def poisson(

@@ -15,12 +15,18 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
-from e2eve.editing.inputs import as_mask
+from e2eve.editing.edits import as_mask
 from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
-from e2eve.features import FeatureExtractor, PerceptualDistance, PooledMaps
-from e2eve.features.frozen import features_of, region_features
+from e2eve.features import (
+    FeatureExtractor,
+    PerceptualDistance,
+    PooledMaps,
+    features_of,
+    region_features,
+)
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
+from e2eve.reporting.grid import mask_image
 from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
@@ -141,8 +147,7 @@ def build_validation_set(
     scenes = Scenes(images, simulation, seed, masks)
     while True:
         usable = distinct(images)
-        whole = num_references == len(images)
-        references = len(usable) if whole else num_references
+        references = len(usable) if num_references == len(images) else num_references
         plan = draw_plan(usable, num_inputs, num_distractors, references, seed)
         built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
         if distinct(images) == usable:
@@ -220,8 +225,7 @@ def _built(
 def _cut(
     simulation: EditSimulation, images: UInt8[np.ndarray, "n side side 3"], boxes: Sequence[Box]
 ) -> UInt8[np.ndarray, "n driver_side driver_side 3"]:
-    pairs = zip(images, boxes, strict=True)
-    return np.stack([simulation.driver_from(image, box) for image, box in pairs])
+    return np.stack([simulation.driver_from(*pair) for pair in zip(images, boxes, strict=True)])
 
 
 # Of whole images, and of a region of each.
@@ -262,8 +266,7 @@ def _distractor_features(
 def read_masks(folder: str | Path, side: int) -> list[Bool[np.ndarray, "side side"]]:
     """Masks from the images below a folder, by name: white is edited, black or unpainted kept."""
     masks = (as_mask(Path(folder, name)) for name in ImageFolder(folder).names)
-    images = (np.where(mask[..., None], 255, 0).astype(np.uint8).repeat(3, 2) for mask in masks)
-    return [square(image, side)[..., 0] > 127 for image in images]
+    return [square(mask_image(mask), side)[..., 0] > 127 for mask in masks]
 
 
 def described(thing: Any) -> Any:

@@ -7,7 +7,6 @@ from e2eve.features.frozen import (
     PooledMaps,
     crop_and_resize,
     features_of,
-    maps_name,
     region_features,
 )
 from e2eve.features.networks import build_extractor, build_perceptual
@@ -21,6 +20,5 @@ __all__ = [
     "build_perceptual",
     "crop_and_resize",
     "features_of",
-    "maps_name",
     "region_features",
 ]

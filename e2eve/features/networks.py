@@ -15,11 +15,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from e2eve.features.frozen import (
     FeatureExtractor,
     PerceptualDistance,
+    Weight,
     freeze,
     load_strictly,
     read_weights,
     resized,
-    unit_channels,
     weights_path,
 )
 
@@ -82,16 +82,16 @@ class EfficientNetDistance(PerceptualDistance):
         self.stem = network._conv_stem
         self.blocks = network._blocks[: max(WEIGHTS_OF_BLOCKS) + 1]
 
-    def maps(
+    def weighted_maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
+    ) -> list[tuple[Float[Tensor, "batch _channels _height _width"], Weight]]:
         hidden = self._dense_stem(images)
-        maps = [unit_channels(hidden, WEIGHT_OF_STEM)]
+        maps: list[tuple[Tensor, Weight]] = [(hidden, WEIGHT_OF_STEM)]
         hidden = hidden[..., ::2, ::2]
         for number, block in enumerate(self.blocks):
             hidden = block(hidden)
             if weight := WEIGHTS_OF_BLOCKS.get(number):
-                maps.append(unit_channels(hidden, weight))
+                maps.append((hidden, weight))
         return maps
 
     def _dense_stem(
@@ -201,20 +201,20 @@ class LpipsVgg(PerceptualDistance):
         for name, values in buffers.items():
             self.register_buffer(name, values, persistent=False)
 
-    def maps(
+    def weighted_maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
+    ) -> list[tuple[Float[Tensor, "batch _channels _height _width"], Weight]]:
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"LPIPS needs images of {SMALLEST_SIDE} pixels or more per side, these have "
                 f"{min(images.shape[-2:])}: enlarge them or use efficientnet_lite0."
             )
-        maps: list[Tensor] = []
+        maps: list[tuple[Tensor, Weight]] = []
         hidden = (images - self.shift) / self.spread
         for number, layer in enumerate(self.layers):
             hidden = layer(hidden)
             if number in LAST_LAYERS:
-                maps.append(unit_channels(hidden, getattr(self, f"weight{len(maps)}")))
+                maps.append((hidden, getattr(self, f"weight{len(maps)}")))
         return maps
 
 

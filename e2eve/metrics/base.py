@@ -13,15 +13,13 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from e2eve.features import FeatureExtractor, PerceptualDistance
-from e2eve.features.frozen import region_features
+from e2eve.features import FeatureExtractor, PerceptualDistance, region_features
 from e2eve.geometry import Box
 from e2eve.metrics.info import MetricInfo
 
 __all__ = ["EditMetric", "EvaluatedBatch", "MetricInfo"]
 
 T = TypeVar("T")
-Edits = Float[Tensor, "batch samples 3 side side"]
 Part = Literal["image", "region"]
 
 
@@ -87,7 +85,7 @@ class EvaluatedBatch:
         mismatched: whether the editor was given mismatched drivers.
     """
 
-    edits: Edits
+    edits: Float[Tensor, "batch samples 3 side side"]
     inputs: InputBatch
     reconstructions: Float[Tensor, "batch 3 side side"]
     references: ReferenceFeatures

@@ -4,7 +4,6 @@ import math
 from typing import Any, Literal
 
 import torch
-from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -25,13 +24,11 @@ def l1_outside(
 
     Twice the figure on a [0, 1] scale. NaN for a region that covers its image.
     """
-    samples = edits.shape[1]
-    flat = rearrange(edits, "b n c h w -> (b n) c h w")
-    differences = (flat - repeat(images, "b c h w -> (b n) c h w", n=samples)).abs()
-    outside = repeat(~regions, "b 1 h w -> (b n) 1 h w", n=samples).expand_as(differences)
-    sums = differences.masked_fill(~outside, 0).flatten(1).sum(1)
-    counts = outside.flatten(1).sum(1)
-    return (sums / counts.clamp(min=1)).masked_fill(counts == 0, torch.nan).view(-1, samples)
+    differences = (edits - images[:, None]).abs()
+    outside = ~regions[:, None].expand_as(differences)
+    sums = differences.masked_fill(~outside, 0).flatten(2).sum(2)
+    counts = outside.flatten(2).sum(2)
+    return (sums / counts.clamp(min=1)).masked_fill(counts == 0, torch.nan)
 
 
 class L1Outside(EditMetric):

@@ -25,9 +25,10 @@ class NLL(EditMetric):
     def __init__(self, part: Literal["inside", "outside"] = "inside") -> None:
         note = f"NLL {part} the region, given the driver cut out of the source"
         label = "NLL" if part == "inside" else "NLL, outside"
-        shown = part == "inside"
         super().__init__(
-            MetricInfo(f"nll_{part}", label, best="low", note=note, shown=shown, **COMMON)
+            MetricInfo(
+                f"nll_{part}", label, best="low", note=note, shown=part == "inside", **COMMON
+            )
         )
         self.part = part
 

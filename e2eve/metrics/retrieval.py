@@ -11,8 +11,7 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from e2eve.features import FeatureExtractor
-from e2eve.features.frozen import FEATURES_AT_ONCE, crop_and_resize
+from e2eve.features import FEATURES_AT_ONCE, FeatureExtractor, crop_and_resize
 from e2eve.geometry import Box
 
 # (scale of the sub-crops, positions along each axis): 1 + 4 + 9 = 14 sub-crops.
@@ -24,12 +23,12 @@ EXACT = "donot_use_mm_for_euclid_dist"
 
 def sweep_boxes(box: Box) -> list[Box]:
     """14 sub-crops of the box: scales 1, 0.75, 0.5 on 1, 2 x 2, 3 x 3 evenly spaced positions."""
-    boxes = []
-    for scale, positions in SWEEP:
-        columns = _spans(box.left, box.width, scale, positions)
-        rows = _spans(box.top, box.height, scale, positions)
-        boxes += [Box(left, top, right, bottom) for top, bottom in rows for left, right in columns]
-    return boxes
+    return [
+        Box(left, top, right, bottom)
+        for scale, positions in SWEEP
+        for top, bottom in _spans(box.top, box.height, scale, positions)
+        for left, right in _spans(box.left, box.width, scale, positions)
+    ]
 
 
 # First and one-past-last pixel of windows that start at `start` and end with the length.

@@ -1,7 +1,7 @@
 """Published checkpoints to editors and tokenizers of ours, and back."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -256,7 +256,11 @@ class Published:
         prefix, key = ("driver_", "driver_size") if role == "driver" else ("", "image_size")
         side, attention = getattr(self.sizes, key), getattr(self.sizes, f"{prefix}attention")
         shape = tokenizer_shape(weights, side, where)
-        found = side >> shape.attends().index(True) if shape.attention_levels else 0
+        found = (
+            side >> shape.attends(shape.attention_levels).index(True)
+            if shape.attention_levels
+            else 0
+        )
         if found != attention:
             seen, wanted = (
                 f"at grids of {n} cells per side" if n else "nowhere" for n in (found, attention)
@@ -330,6 +334,12 @@ def check_counterpart(tokenizer: Tokenizer, what: str) -> None:
         f"channels={config.channels}": config.channels % GROUPS != 0,
         "middle=false": not config.middle,
         "normalised=true": tokenizer.quantizer.normalised,
+        f"pixel_channels={config.pixel_channels}": config.pixel_channels != 0,
+        **{
+            f"{name}={value}": value is not None
+            for name, value in asdict(config).items()
+            if name.startswith("decoder_")
+        },
     }
     found = [setting for setting, obstructs in obstacles.items() if obstructs]
     if found:

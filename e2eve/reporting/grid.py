@@ -187,15 +187,13 @@ def font(size: int) -> Face:
 @cache
 def _has_glyph(character: str) -> bool:
     face = font(16)
-    missing = bytes(face.getmask("\uffff"))
-    return character == " " or bytes(face.getmask(character)) != missing
+    return character == " " or bytes(face.getmask(character)) != bytes(face.getmask("\uffff"))
 
 
 def printable(text: str) -> str:
     """The text in letters the built-in typeface has: accents dropped, others become `?`."""
     plain = unicodedata.normalize("NFKD", text.translate(REPLACEMENTS))
-    kept = (c for c in plain if not unicodedata.combining(c))
-    return "".join(c if _has_glyph(c) else "?" for c in kept)
+    return "".join(c if _has_glyph(c) else "?" for c in plain if not unicodedata.combining(c))
 
 
 def wrapped(text: str, face: Face, width: float, lines: int = 2) -> list[str]:

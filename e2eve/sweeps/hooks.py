@@ -74,13 +74,14 @@ def prepare(config: DictConfig) -> None:
         check_stock_launcher(config)
     names = config.hydra.job.config.override_dirname
     params = {str(key).lstrip("+~") for key in config.hydra.sweeper.get("params") or {}}
-    written = parsed(config.hydra.overrides.task)
-    fixed = [one.key_or_group for one in written if not one.is_sweep_override()]
-    names.exclude_keys = [*names.exclude_keys, *(key for key in fixed if key not in params)]
+    names.exclude_keys += [
+        one.key_or_group
+        for one in parsed(config.hydra.overrides.task)
+        if not one.is_sweep_override() and one.key_or_group not in params
+    ]
     # Launchers compose the config of each cell anew, from these overrides and its own.
     keys = ",".join(quoted(key) for key in names.exclude_keys)
-    override = f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"
-    config.hydra.overrides.hydra.append(override)
+    config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
     if not config.study.dry_run:
         with open_record(Path(config.hydra.sweep.dir)) as record:
             record["cells"] = {}
@@ -94,7 +95,7 @@ def check_direction(config: DictConfig) -> None:
     sweeper, objective = config.hydra.sweeper, config.study.objective
     if "direction" not in sweeper:  # of a sweeper that makes no use of results
         return
-    infos = [instantiate(node).info for node in config.metrics.values()]
+    infos = (instantiate(node).info for node in config.metrics.values())
     best = {info.key: info.best for info in infos}
     name = current_name(objective or "").rpartition("/")[2]
     known = {"low": "minimize", "high": "maximize"}.get(best.get(name) or "")

@@ -22,8 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from e2eve.config import FULL_ERROR, plain
 from e2eve.sweeps.hooks import read_objective
-from e2eve.sweeps.plan import SweepPlan
-from e2eve.sweeps.study import JOINED, TODO, Cell, Study, open_record
+from e2eve.sweeps.study import JOINED, TODO, Cell, Study, SweepPlan, open_record
 
 if TYPE_CHECKING:
     import submitit
@@ -109,8 +108,11 @@ class Processes(CellLauncher):
             signal.signal(one, handler)
         if self.stopped_by:
             raise SystemExit(128 + self.stopped_by)
-        pairs = zip(cells, codes, strict=True)
-        return {cell.name: f"its process ended with exit code {n}" for cell, n in pairs if n}
+        return {
+            cell.name: f"its process ended with exit code {code}"
+            for cell, code in zip(cells, codes, strict=True)
+            if code
+        }
 
     def _run_one(self, cell: Cell) -> int:
         if self.stopped_by:
@@ -120,8 +122,12 @@ class Processes(CellLauncher):
         with nullcontext() if self.n_jobs == 1 else (cell.folder / "output.log").open("ab") as out:
             # In a session of its own: Ctrl-C in a terminal reaches all processes of the terminal's
             # session, and a second signal would cut off the saving that the first one asks for.
-            command = [sys.executable, "-m", *cell.command]
-            process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+            process = subprocess.Popen(
+                [sys.executable, "-m", *cell.command],
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
             self.alive.add(process)
             if self.stopped_by:  # since the question above
                 process.terminate()
@@ -255,9 +261,11 @@ class Jobs(CellLauncher):
             return {name: "FAILED" if job.done() else "RUNNING" for name, job in jobs.items()}
         numbers = ",".join(sorted({job.job_id.split("_")[0] for job in jobs.values()}))
         command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i %T"]
-        environment = {name: v for name, v in os.environ.items() if not name.startswith("SQUEUE_")}
         done = subprocess.run(
-            [*command, f"--jobs={numbers}"], capture_output=True, text=True, env=environment
+            [*command, f"--jobs={numbers}"],
+            capture_output=True,
+            text=True,
+            env={name: v for name, v in os.environ.items() if not name.startswith("SQUEUE_")},
         )
         if done.returncode != 0 and "Invalid job id" not in done.stderr:
             raise ValueError(f"squeue does not answer: {done.stderr.strip()}")

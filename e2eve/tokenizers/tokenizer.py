@@ -6,10 +6,10 @@ al., "Image-to-Image Translation…" (CVPR 2017).
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -30,6 +30,31 @@ class Quantized(NamedTuple):
     loss: Float[Tensor, ""]  # codebook + commitment
 
 
+def straight(
+    z: Float[Tensor, "batch dim h w"], codes: Float[Tensor, "batch dim h w"]
+) -> Float[Tensor, "batch dim h w"]:
+    """The codes, with the gradient of a copy of z."""
+    return z + (codes - z).detach()
+
+
+def rotated(
+    z: Float[Tensor, "batch dim h w"], codes: Float[Tensor, "batch dim h w"]
+) -> Float[Tensor, "batch dim h w"]:
+    """The codes, with the gradient of z turned and scaled onto them (as constants)."""
+    here, there = F.normalize(z.detach(), dim=1), F.normalize(codes, dim=1)
+    between = F.normalize(here + there, dim=1)
+    scale = codes.norm(dim=1, keepdim=True) / z.detach().norm(dim=1, keepdim=True).clamp_min(1e-6)
+    along = (z * between).sum(1, keepdim=True)
+    turned = z - 2 * along * between + 2 * (z * here).sum(1, keepdim=True) * there
+    return scale * turned
+
+
+PASSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "straight": straight,
+    "rotation": rotated,
+}
+
+
 class VectorQuantizer(nn.Module):
     """Nearest codebook row for each position.
 
@@ -41,6 +66,9 @@ class VectorQuantizer(nn.Module):
         normalised: compare directions instead of points (Yu et al. 2022): fewer dead codes.
         restart_after: training steps a code may stay unused before it is moved onto a position
             drawn from the batch; 0 never moves one.
+        gradient: how it passes from a code to its position. "straight" copies it; "rotation" turns
+            and scales it as the position would have to be to meet the code (Fifty et al. 2024,
+            arXiv 2410.06424), so that positions of one cell are pushed apart or together.
     """
 
     idle: Tensor  # steps since each code was used
@@ -53,8 +81,10 @@ class VectorQuantizer(nn.Module):
         commitment: float = 0.25,
         normalised: bool = False,
         restart_after: int = 0,
+        gradient: Literal["straight", "rotation"] = "straight",
     ) -> None:
         super().__init__()
+        self.passed = PASSES[gradient]
         self.codebook = nn.Embedding(codebook_size, code_dim)
         nn.init.uniform_(self.codebook.weight, -1 / codebook_size, 1 / codebook_size)
         self.commitment, self.normalised, self.restart_after = commitment, normalised, restart_after
@@ -83,8 +113,7 @@ class VectorQuantizer(nn.Module):
         grid = rearrange(ids, "(b h w) -> b h w", b=z.shape[0], h=z.shape[2])
         codes = self.lookup(grid)
         loss = F.mse_loss(codes, z.detach()) + self.commitment * F.mse_loss(z, codes.detach())
-        straight_through = z + (codes - z).detach()
-        return Quantized(straight_through, grid.flatten(1), loss)
+        return Quantized(self.passed(z, codes.detach()), grid.flatten(1), loss)
 
     @torch.no_grad()
     def restart_idle(
@@ -119,6 +148,14 @@ def perplexity(counts: Float[Tensor, "codebook"]) -> Float[Tensor, ""]:
     """exp(entropy) of how often each code is used: between 1 and the codebook size."""
     shares = counts / counts.sum()
     return torch.special.entr(shares).sum().exp()
+
+
+def psnr(
+    a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
+) -> Float[Tensor, " batch"]:
+    """Peak signal-to-noise ratio of images in [-1, 1], in dB: 10 log10(4 / mean squared error)."""
+    squares = (a.clamp(-1, 1) - b.clamp(-1, 1)).square().mean((1, 2, 3))
+    return 10 * torch.log10(4 / squares.clamp_min(1e-10))
 
 
 class Reconstruction(NamedTuple):
@@ -254,6 +291,7 @@ class TokenizerTerms(NamedTuple):
 
     loss: Float[Tensor, ""]
     l1: Float[Tensor, ""]  # on the [-1, 1] scale
+    l2: Float[Tensor, ""]  # of squares, on the same scale
     perceptual: Float[Tensor, ""]
     codebook: Float[Tensor, ""]
     adversarial: Float[Tensor, ""]
@@ -279,9 +317,10 @@ def hinge_discriminator_loss(
 
 
 class TokenizerLoss(nn.Module):
-    """L1 + perceptual + codebook, and from `adversarial_start` on a hinge PatchGAN.
+    """L1 + L2 + perceptual + codebook, and from `adversarial_start` on a hinge PatchGAN.
 
     Args:
+        l2_weight: of the mean squared error, 0 as published.
         perceptual: a distance from `e2eve.features`, or None to go without.
         discriminator: None trains without an adversarial term.
         adversarial_weight: times the adaptive weight.
@@ -293,6 +332,7 @@ class TokenizerLoss(nn.Module):
         perceptual: nn.Module | None,
         discriminator: nn.Module | None,
         *,
+        l2_weight: float = 0.0,
         perceptual_weight: float = 1.0,
         codebook_weight: float = 1.0,
         adversarial_weight: float = 0.8,
@@ -300,6 +340,7 @@ class TokenizerLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.perceptual, self.discriminator = perceptual, discriminator
+        self.l2_weight = l2_weight
         self.perceptual_weight, self.codebook_weight = perceptual_weight, codebook_weight
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
 
@@ -315,11 +356,12 @@ class TokenizerLoss(nn.Module):
     ) -> TokenizerTerms:
         """The tokenizer's side of the loss at a training step."""
         zero = images.new_zeros(())
-        l1 = (images - output.images).abs().mean()
+        l1 = F.l1_loss(output.images, images)
+        l2 = F.mse_loss(output.images, images) if self.l2_weight else zero
         perceptual = zero
         if self.perceptual is not None:
             perceptual = self.perceptual(output.images, images).mean()
-        reconstruction = l1 + self.perceptual_weight * perceptual
+        reconstruction = l1 + self.l2_weight * l2 + self.perceptual_weight * perceptual
         codebook = output.quantized.loss
         loss = reconstruction + self.codebook_weight * codebook
         adversarial, weight = zero, zero
@@ -329,7 +371,7 @@ class TokenizerLoss(nn.Module):
                 reconstruction, adversarial, last_weight
             )
             loss = loss + weight * adversarial
-        return TokenizerTerms(loss, l1, perceptual, codebook, adversarial, weight)
+        return TokenizerTerms(loss, l1, l2, perceptual, codebook, adversarial, weight)
 
     def _scores(self, images: Tensor) -> Tensor:
         assert self.discriminator is not None  # asked for where adversarial_on says so

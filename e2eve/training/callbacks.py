@@ -10,23 +10,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float
-from PIL import Image
 from pytorch_lightning.callbacks import EMAWeightAveraging
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, distributed
 
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.evaluation.tokenizer_report import reconstruction_grid
+from e2eve.evaluation.report import reconstruction_grid
 from e2eve.reporting.progress import labelled_bars
-from e2eve.training.loggers import log_image
+from e2eve.training.loggers import save_image
 
 log = logging.getLogger(__name__)
-
-CAPTION = (
-    "step {step}: source with its region, driver, paste, then samples, best first; the numbers are "
-    "distances of the region to the driver in feature space"
-)
 
 
 class TrainingProgress(pl.callbacks.ProgressBar):
@@ -109,8 +103,10 @@ class RandomState(pl.Callback):
         states = [own] * trainer.world_size
         if trainer.world_size > 1:
             distributed.all_gather_object(states, own)
-        drawn = self._drawn(trainer, validated=trainer.validating)
-        checkpoint["random_state"] = {"states": states, "drawn": drawn}
+        checkpoint["random_state"] = {
+            "states": states,
+            "drawn": self._drawn(trainer, validated=trainer.validating),
+        }
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -180,9 +176,13 @@ class Reconstructions(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if trainer.is_global_zero and not trainer.sanity_checking:
-            image = reconstruction_grid(module.tokenizer, self.images)
-            caption = "step {step}: validation images, each above what the tokenizer makes of it"
-            save_image(trainer, self.folder, image, caption)
+            save_image(
+                trainer.loggers,
+                self.folder,
+                reconstruction_grid(module.tokenizer, self.images),
+                trainer.global_step,
+                "step {step}: validation images, each above what the tokenizer makes of it",
+            )
 
 
 class PeriodicEvaluation(pl.Callback):
@@ -201,17 +201,11 @@ class PeriodicEvaluation(pl.Callback):
         metrics = {f"evaluation/{name}": value for name, value in found.results.numbers().items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
-        save_image(trainer, self.evaluator.folder, found.picture(), CAPTION)
-
-
-def save_image(trainer: pl.Trainer, folder: Path, image: Image.Image, caption: str) -> None:
-    """Write samples/step_000500.png, and show it to loggers of images.
-
-    Args:
-        caption: where `{step}` stands for the step.
-    """
-    step = trainer.global_step
-    path = folder / f"samples/step_{step:06d}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
-    log_image(trainer.loggers, path, step, caption.format(step=step))
+        save_image(
+            trainer.loggers,
+            self.evaluator.folder,
+            found.picture(),
+            trainer.global_step,
+            "step {step}: source with its region, driver, paste, then samples, best first; the "
+            "numbers are distances of the region to the driver in feature space",
+        )

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +117,8 @@ class ResumableData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, int]:
         """The place of the next batch: how often the loader was asked, and for how many batches."""
-        done = self.trainer.fit_loop.epoch_loop.total_batch_idx + 1
-        epoch, batch = divmod(done, int(self.trainer.num_training_batches))
+        loop, batches = self.trainer.fit_loop.epoch_loop, int(self.trainer.num_training_batches)
+        epoch, batch = divmod(loop.total_batch_idx + 1, batches)
         return {"epoch": epoch, "batch": batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -129,10 +128,12 @@ class ResumableData(pl.LightningDataModule):
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         if self.trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(self.train, FirstEpoch(len(self.train), rank, ranks))
-        per_epoch = len(self.train) // ranks
-        consumed = self.epoch * per_epoch + self.batch * self.batch_size
         sampler = KeyedSampler(
-            len(self.train), self.seed, consumed=consumed, rank=rank, ranks=ranks
+            len(self.train),
+            self.seed,
+            consumed=self.epoch * (len(self.train) // ranks) + self.batch * self.batch_size,
+            rank=rank,
+            ranks=ranks,
         )
         return self._loader(self.train, sampler, drop_last=True)
 
@@ -150,41 +151,39 @@ class ResumableData(pl.LightningDataModule):
         )
 
 
-@dataclass(frozen=True)
-class TokenCache:
-    """A file of ids, and hashes of what they are made of.
+class CachedTokens(KeyedDataset):
+    """The first edits of a data set as ids in a file; the epoch of a key changes nothing.
 
     parts: a short hash for each thing that the ids depend on, by its name in sentences.
+
+    Args:
+        path: of the file, prepared by the time that the first edit is asked for.
+        count: edits in it.
+        simulation: the config of the edit simulation.
     """
 
-    path: Path
-    parts: Mapping[str, str]
-
-    @classmethod
-    def at(
-        cls,
+    def __init__(
+        self,
         path: Path,
         editor: Editor,
-        images: Images,
-        *,
+        edits: Simulated,
         count: int,
-        seed: int,
         simulation: Mapping[str, Any],
-    ) -> "TokenCache":
-        """The cache of `count` edits.
-
-        Args:
-            seed: of the simulation's random draws.
-            simulation: the config of the edit simulation.
-        """
+    ) -> None:
+        self.path, self.edits, self.count = path, edits, count
         tokenizers = dict.fromkeys([editor.source_tokenizer, editor.driver_tokenizer])
         parts = {
             "tokenizers": [[each.describe(), weights_hash(each)] for each in tokenizers],
-            "images": list(_image_list(images, count)),
+            "images": list(_image_list(edits.images, count)),
             "simulation": dict(simulation),
-            "numbers": [count, len(images), seed],
+            "numbers": [count, len(edits), edits.seed],
         }
-        return cls(path, {name: _short_hash(part) for name, part in parts.items()})
+        texts = {
+            name: json.dumps(part, sort_keys=True, default=str) for name, part in parts.items()
+        }
+        self.parts = {
+            name: hashlib.sha256(text.encode()).hexdigest()[:16] for name, text in texts.items()
+        }
 
     def outdated(self) -> list[str]:
         """Names of what has changed since the file was written; all where none can be read."""
@@ -195,8 +194,8 @@ class TokenCache:
             return list(self.parts)
         return [name for name, part in self.parts.items() if found.get(name) != part]
 
-    def prepare(self, editor: Editor, edits: KeyedDataset, count: int, workers: int) -> None:
-        """Encode the first `count` edits, unless the file holds them already."""
+    def prepare(self, editor: Editor, workers: int) -> None:
+        """Encode the edits, unless the file holds them already."""
         changed = self.outdated()
         if not changed:
             return
@@ -207,33 +206,18 @@ class TokenCache:
                 ", ".join(changed),
             )
         layout = editor.transformer.layout
-        size = count * (2 * layout.length + layout.target) / 1e6
-        log.info("Encoding %d simulated edits once (%.1f MB on disk).", count, size)
-        tokens = encode_all(editor, edits, count, workers)
+        megabytes = self.count * (2 * layout.length + layout.target) / 1e6
+        log.info("Encoding %d simulated edits once (%.1f MB on disk).", self.count, megabytes)
+        tokens = encode_all(editor, self.edits, self.count, workers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")
-        save_file(tokens._asdict(), partial, metadata=dict(self.parts))
+        save_file(tokens._asdict(), partial, metadata=self.parts)
         partial.replace(self.path)
-
-    def read(self) -> EditTokens:
-        with safe_open(self.path, framework="pt") as file:
-            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
-
-
-class CachedTokens(KeyedDataset):
-    """Edits of a cache by (epoch, index); the epoch changes nothing.
-
-    Args:
-        cache: prepared by the time that the first edit is asked for.
-        count: edits in the cache.
-    """
-
-    def __init__(self, cache: TokenCache, count: int) -> None:
-        self.cache, self.count = cache, count
 
     @functools.cached_property
     def tokens(self) -> EditTokens:
-        return self.cache.read()
+        with safe_open(self.path, framework="pt") as file:
+            return EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
 
     def __len__(self) -> int:
         return self.count
@@ -278,16 +262,11 @@ def _image_list(images: Images, count: int) -> Iterator[Any]:
     Where a name is a file below the data set's `root`, its size and time of change too: a folder
     that moved is the same, and a file that was replaced is not.
     """
-    plain = (bool, int, float, str)
-    settings = {name: v for name, v in vars(images).items() if isinstance(v, plain)}
-    yield [type(images).__name__, settings]
+    given = vars(images).items()
+    plain = {name: value for name, value in given if isinstance(value, bool | int | float | str)}
+    yield [type(images).__name__, plain]
     root = getattr(images, "root", None)
     for name in map(images.name, range(min(count, len(images)))):
         path = Path(root or "", name)
         file = path.stat() if root is not None and path.is_file() else None
         yield [name, *((file.st_size, file.st_mtime_ns) if file else ())]
-
-
-def _short_hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

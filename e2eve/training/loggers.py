@@ -17,7 +17,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
-from e2eve.config import instantiate
+from e2eve.config import instantiate_all
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.runs import Curves, RunFolder, git_revision
 from e2eve.training.settings import TrainSettings
@@ -83,21 +83,18 @@ class WandbRun(WandbLogger):
     @property
     def experiment(self) -> Any:
         if self._experiment is None and is_rank_zero():
-            self._experiment = self._begin()
+            import wandb
+
+            os.environ.setdefault("WANDB_SILENT", "true")
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+            settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
+            given = {name: v for name, v in self._wandb_init.items() if name != "anonymous"}
+            given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
+            run = wandb.init(**{**given, **self.about, "settings": settings})
+            run.define_metric(STEP)
+            run.define_metric("*", step_metric=STEP, step_sync=True)
+            self._experiment = run
         return super().experiment
-
-    def _begin(self) -> Any:
-        import wandb
-
-        os.environ.setdefault("WANDB_SILENT", "true")
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
-        given = {name: value for name, value in self._wandb_init.items() if name != "anonymous"}
-        given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
-        run = wandb.init(**{**given, **self.about, "settings": settings})
-        run.define_metric(STEP)
-        run.define_metric("*", step_metric=STEP, step_sync=True)
-        return run
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         try:
@@ -144,8 +141,7 @@ def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> Wan
 
 def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
     """All of the group `logger`; W&B continues the same run whenever the same folder is resumed."""
-    nodes = {name: node for name, node in settings.logger.items() if node}
-    loggers = [instantiate(node, f"logger.{name}") for name, node in nodes.items()]
+    loggers = instantiate_all(settings.logger, "logger")
     group, tags = membership(settings)
     for logger in loggers:
         if isinstance(logger, WandbRun):
@@ -166,18 +162,28 @@ def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
     cell = settings.study.get("cell")
     if cell is None:
         return None, tags
-    chosen = [tag[:LONGEST_TAG] for tag in cell.split("+")]
-    return Path(settings.study["dir"]).name, [*tags, *chosen]
+    return Path(settings.study["dir"]).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
 
 
-def log_image(loggers: Sequence[Logger], path: Path, step: int, caption: str) -> None:
-    """A grid under "samples", in trackers that show images."""
+def save_image(
+    loggers: Sequence[Logger], folder: Path, image: Image.Image, step: int, caption: str
+) -> None:
+    """Write samples/step_000500.png, and show it under "samples" in trackers of images.
+
+    Args:
+        folder: of the run.
+        caption: where `{step}` stands for the step.
+    """
+    path = folder / f"samples/step_{step:06d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
     for logger in loggers:
         if isinstance(logger, WandbRun):
-            logger.log_image("samples", [str(path)], step=step, caption=[caption])
+            captions = [caption.format(step=step)]
+            logger.log_image("samples", [str(path)], step=step, caption=captions)
         elif isinstance(logger, TensorBoardLogger):
-            image = np.asarray(Image.open(path).convert("RGB"))
-            logger.experiment.add_image("samples", image, step, dataformats="HWC")
+            pixels = np.asarray(image.convert("RGB"))
+            logger.experiment.add_image("samples", pixels, step, dataformats="HWC")
 
 
 def log_evaluation(loggers: Sequence[Logger], found: Evaluation, step: int) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity
+from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity, psnr
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import EditTokens
 
@@ -94,6 +94,7 @@ class TokenizerModule(pl.LightningModule):
         batch_size: images per process and batch.
         accumulate: batches per optimiser step.
         clip: `gradient_clip_val` and `gradient_clip_algorithm` as Lightning's Trainer takes them.
+        channels_last: memory layout of the networks that are trained or read.
     """
 
     usage: Tensor
@@ -107,9 +108,13 @@ class TokenizerModule(pl.LightningModule):
         *,
         accumulate: int = 1,
         clip: tuple[float | None, str | None] = (None, None),
+        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.layout = torch.channels_last if channels_last else torch.contiguous_format
+        for network in (tokenizer, loss):
+            network.to(memory_format=self.layout)
         self.tokenizer, self.loss, self.settings = tokenizer, loss, optimizer
         self.batch_size, self.accumulate, self.clip = batch_size, accumulate, clip
         self.seen: list[Seen] = []
@@ -128,6 +133,7 @@ class TokenizerModule(pl.LightningModule):
         rate = self.rate * self.settings.factor(step)
         for group in [group for one in optimizers for group in one.optimizer.param_groups]:
             group["lr"] = rate
+        images = images.contiguous(memory_format=self.layout)
         output = self.tokenizer(images)
         terms = self.loss(images, output, step, self.tokenizer.decoder.last_weight)
         if not self.seen:
@@ -173,6 +179,7 @@ class TokenizerModule(pl.LightningModule):
         output = self.tokenizer(images)
         loss = (images - output.images).abs().mean()
         self.log("val/l1", loss, prog_bar=True, sync_dist=True)
+        self.log("val/psnr", psnr(output.images, images).mean(), prog_bar=True, sync_dist=True)
         if self.loss.perceptual is not None:
             distance = self.loss.perceptual(output.images, images).mean()
             self.log("val/perceptual", distance, sync_dist=True)

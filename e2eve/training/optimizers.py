@@ -1,7 +1,6 @@
 """The one rule for learning rates and weight decay."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn, optim
@@ -16,13 +15,10 @@ class OptimizerSettings:
     """
 
     base_learning_rate: float = 4.5e-6
-    betas: Sequence[float] = (0.9, 0.95)
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 0  # linear from 0, at its height in the last of them
     decay_steps: int | None = None  # cosine to 0 at this step; None stays constant
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
 
     def learning_rate(self, images_per_step: int) -> float:
         return self.base_learning_rate * images_per_step
@@ -45,8 +41,7 @@ class OptimizerSettings:
             {"params": rest, "weight_decay": 0.0},
         ]
         rate = self.learning_rate(images_per_step)
-        first, second = self.betas
-        return optim.AdamW(groups, lr=rate, betas=(first, second), fused=True)
+        return optim.AdamW(groups, lr=rate, betas=self.betas, fused=True)
 
 
 def split_for_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

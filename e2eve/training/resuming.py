@@ -137,8 +137,8 @@ class Interruptions(pl.Callback):
         if wanted == SignalAction.SAVE:
             return
         if trainer.is_global_zero:
-            reason = "requeued" if wanted == SignalAction.REQUEUE else "SIGTERM"
-            self.run.mark("interrupted", reason=reason)
+            requeued = wanted == SignalAction.REQUEUE
+            self.run.mark("interrupted", reason="requeued" if requeued else "SIGTERM")
         if wanted == SignalAction.REQUEUE:
             self._requeue(trainer)
         trainer.strategy.barrier()  # nobody leaves while the first process still writes

@@ -23,6 +23,7 @@ from e2eve.config import (
     choose,
     device_of,
     instantiate,
+    instantiate_all,
     names_target,
     plain,
     read_settings,
@@ -148,8 +149,8 @@ def fit(
     Returns the last step, and the device of this process.
     """
     if task.module is None:
-        on_cpu = settings.trainer["accelerator"] == "cpu"
-        return 0, torch.device("cpu" if on_cpu else device_of("auto"))
+        accelerator = settings.trainer["accelerator"]
+        return 0, torch.device(device_of("cpu" if accelerator == "cpu" else "auto"))
     trainer = build_trainer(settings, task, run, loggers)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
@@ -206,8 +207,7 @@ def build_trainer(
         profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
         values["profiler"] = profiler(dirpath=run.path, filename="profile")
     values["default_root_dir"] = values["default_root_dir"] or run.path
-    nodes = {name: node for name, node in settings.callbacks.items() if node}
-    chosen = [instantiate(node, f"callbacks.{name}") for name, node in nodes.items()]
+    chosen = instantiate_all(settings.callbacks, "callbacks")
     callbacks = [*task.callbacks(), RandomState(), *chosen]
     if values["enable_checkpointing"] is False or values["fast_dev_run"]:
         callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]

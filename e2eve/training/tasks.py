@@ -21,18 +21,18 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
-from e2eve.config import check_arguments, instantiate, read_settings
+from e2eve.config import check_arguments, instantiate, instantiate_all, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor, fitted
 from e2eve.evaluation.evaluator import Evaluator
-from e2eve.evaluation.tokenizer_report import tokenizer_report
+from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
-from e2eve.training.data_module import CachedTokens, ResumableData, Simulated, TokenCache
+from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.modules import EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
@@ -84,6 +84,30 @@ class Task(ABC):
             val_length=settings.loader.val_length,
         )
 
+    @functools.cached_property
+    def evaluator(self) -> Evaluator:
+        settings = self.settings
+        return Evaluator(
+            settings.evaluation,
+            settings.sampling,
+            settings.images.val,
+            self.simulation,
+            self.run.path,
+            settings.name,
+            instantiate_all(settings.metrics, "metrics"),
+        )
+
+    def evaluated(self, editor: Editor, loggers: Sequence[Logger], step: int) -> Path:
+        """The report of an evaluation, by all processes together."""
+        found = self.evaluator.report(
+            editor,
+            title=self.run.title(self.settings.name),
+            config=(self.run / "config.yaml").read_text(encoding="utf-8"),
+        )
+        if found is not None:
+            log_evaluation(loggers, found, step)
+        return self.run.report
+
 
 class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
@@ -92,11 +116,10 @@ class TokenizerTask(Task):
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
-        driver = settings.task == "driver_tokenizer"
-        train, val = self.simulated(
-            functools.partial(as_driver if driver else as_view, self.simulation)
-        )
-        side = settings.driver_size if driver else settings.image_size
+        simulate, side = as_view, settings.image_size
+        if settings.task == "driver_tokenizer":
+            simulate, side = as_driver, settings.driver_size
+        train, val = self.simulated(functools.partial(simulate, self.simulation))
         self.tokenizer = build_tokenizer(settings, side)
         if settings.init_from is not None:
             load_initial_tokenizer(self.tokenizer, settings.init_from)
@@ -109,6 +132,7 @@ class TokenizerTask(Task):
             settings.device_batch,
             accumulate=trainer["accumulate_grad_batches"],
             clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
+            channels_last=settings.compute.channels_last is not False,
         )
         self.data = self.resumable(train, val, settings.workers)
 
@@ -139,8 +163,11 @@ class EditorTask(Task):
         train, val = self.simulated(self.simulation)
         if settings.token_cache:
             looked_at = min(len(val), settings.loader.val_length or len(val))
-            ids = self._cached(train, "train", settings.token_cache)
-            self.data = self.resumable(ids, self._cached(val, "val", looked_at), workers=0)
+            self.data = self.resumable(
+                self._cached(train, "train", settings.token_cache),
+                self._cached(val, "val", looked_at),
+                workers=0,
+            )
         else:
             self.data = self.resumable(train, val, settings.workers)
         compute, on_gpu = settings.compute, settings.on_gpu
@@ -166,25 +193,18 @@ class EditorTask(Task):
                 self.run.remove_old_evaluation()
             return self.run.bundle
         editor = Editor.from_pretrained(self.run.path, device=str(device))
-        return evaluated(self.evaluator, editor, self.run, loggers, step)
-
-    @functools.cached_property
-    def evaluator(self) -> Evaluator:
-        return build_evaluator(self.settings, self.simulation, self.run)
+        return self.evaluated(editor, loggers, step)
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
-        cache = TokenCache.at(
-            Path(self.run / f"token_cache/{split}.safetensors"),
-            self.editor,
-            edits.images,
-            count=count,
-            seed=edits.seed,
-            simulation=self.settings.edit_simulation,
+        path, simulation = (
+            self.run / f"token_cache/{split}.safetensors",
+            self.settings.edit_simulation,
         )
+        cached = CachedTokens(path, self.editor, edits, count, simulation)
         if is_rank_zero():
-            cache.prepare(self.editor, edits, count, self.settings.workers)
-        return CachedTokens(cache, count)
+            cached.prepare(self.editor, self.settings.workers)
+        return cached
 
 
 class EvaluationTask(Task):
@@ -213,22 +233,10 @@ class EvaluationTask(Task):
             )
         super().__init__(settings, run)
         self.editor = Editor.from_pretrained(settings.init_from)
-        self.evaluator = build_evaluator(settings, self.simulation, run)
         self.evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
-        return evaluated(self.evaluator, self.editor.to(device), self.run, loggers, step)
-
-
-def evaluated(
-    evaluator: Evaluator, editor: Editor, run: RunFolder, loggers: Sequence[Logger], step: int
-) -> Path:
-    """The report of an evaluation, by all processes together."""
-    config = (run / "config.yaml").read_text(encoding="utf-8")
-    found = evaluator.report(editor, title=run.title(evaluator.name), config=config)
-    if found is not None:
-        log_evaluation(loggers, found, step)
-    return run.report
+        return self.evaluated(self.editor.to(device), loggers, step)
 
 
 def as_view(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -239,20 +247,6 @@ def as_view(simulation: EditSimulation, image: np.ndarray, rng: np.random.Genera
 def as_driver(simulation: EditSimulation, image: np.ndarray, rng: np.random.Generator) -> Tensor:
     """What a driver tokenizer is trained on: the driver of a simulated edit."""
     return to_tensor(simulation(image, rng).driver)
-
-
-def build_evaluator(
-    settings: TrainSettings, simulation: EditSimulation, run: RunFolder
-) -> Evaluator:
-    return Evaluator(
-        settings.evaluation,
-        settings.sampling,
-        settings.images.val,
-        simulation,
-        run.path,
-        settings.name,
-        [instantiate(node, f"metrics.{name}") for name, node in settings.metrics.items() if node],
-    )
 
 
 def build_tokenizer(settings: TrainSettings, side: int) -> Tokenizer:
@@ -344,8 +338,8 @@ def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
         ValueError: when the bundle's network is another one; its image size may differ.
     """
     bundle = read_bundle(where, kind="tokenizer")
-    given = Tokenizer.from_description(bundle.config)
-    check_agreement(_network(given), _network(tokenizer), where)
+    made = _network(Tokenizer.from_description(bundle.config))
+    check_agreement(made, _network(tokenizer), where)
     bundle.load(tokenizer, "tokenizer")
     log.info("The tokenizer starts as that of %s.", where)
 

@@ -110,12 +110,12 @@ class Conditioning(NamedTuple):
 
     def repeated(self, num_samples: int) -> "Conditioning":
         """A row for each sample, those of an input together."""
-        each = {
+        each: dict[str, Any] = {
             name: ids.repeat_interleave(num_samples, dim=0)
             for name, ids in self._asdict().items()
             if isinstance(ids, Tensor) and ids.ndim == 2
         }
-        return self._replace(**each)  # type: ignore[arg-type]
+        return self._replace(**each)
 
 
 class TokenNLL(NamedTuple):

@@ -9,6 +9,7 @@ import numbers
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class SamplingSettings:
 
 
 def check_number(
-    name: str, value: object, remedy: str, least: float = 0, most: float = sys.float_info.max
+    name: str, value: Any, remedy: str, least: float = 0, most: float = sys.float_info.max
 ) -> None:
     """Raises ValueError if the value is no number from `least` to `most`, both included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -61,16 +62,16 @@ def check_number(
         raise ValueError(f"{name} is {value}: {remedy}.")
 
 
-def whole_number(name: str, value: object, remedy: str, least: int = 1) -> int:
+def whole_number(name: str, value: Any, remedy: str, least: int = 1) -> int:
     """The value as an integer, numpy's and 2.0 too.
 
     Raises:
         ValueError: when it is no whole number from `least` on.
     """
     check_number(name, value, remedy, least)
-    if value != int(value):  # type: ignore[call-overload]
+    if value != int(value):
         raise ValueError(f"{name} is {value}: {remedy}.")
-    return int(value)  # type: ignore[call-overload]
+    return int(value)
 
 
 def check_count(settings: SamplingSettings, name: str, remedy: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from e2eve.benchmark import benchmark
-from e2eve.benchmarks import networks, pipeline
+from e2eve.benchmarks import parts
 from e2eve.benchmarks.setting import PARTS, PRESETS, Setting, on_meta, operations_of
 from e2eve.benchmarks.timing import CLOCKS, Variant, timings
 from tests.factories import compose
@@ -19,8 +19,8 @@ OWN = sorted(set(PARTS) - {"passes", "products", "drafts"})  # which scripts/gpt
 
 @pytest.fixture(autouse=True)
 def _few_images(monkeypatch):
-    monkeypatch.setattr(pipeline, "REFERENCES", 12)
-    monkeypatch.setattr(pipeline, "DISTRACTORS", 8)
+    monkeypatch.setattr(parts, "REFERENCES", 12)
+    monkeypatch.setattr(parts, "DISTRACTORS", 8)
 
 
 def run(*overrides: str) -> list[dict]:
@@ -52,7 +52,7 @@ def test_another_transformer_takes_the_place_of_the_presets():
 
 
 def test_any_family_of_token_models_can_be_timed(monkeypatch):
-    monkeypatch.setattr(networks, "GPT", type("Another", (), {}))
+    monkeypatch.setattr(parts, "GPT", type("Another", (), {}))
     (found,) = run("parts=sample")
     assert [one["name"] for one in found["variants"]] == ["e2eve", "preserve=tokens"]
     assert found["roofline"] is None
@@ -115,7 +115,7 @@ def test_the_published_tokenizer_works_as_much_as_is_known(monkeypatch):
 
 def test_training_is_counted_at_every_preset():
     for preset in ("tiny", "small"):
-        learning, encoding = networks.training_work(Setting(preset))
+        learning, encoding = parts.training_work(Setting(preset))
         assert operations_of(learning) > operations_of(encoding) > 0
 
 

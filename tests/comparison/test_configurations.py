@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from e2eve.comparison.comparison import compare
-from e2eve.comparison.configurations import differences, grouped
-from e2eve.comparison.runs import ABSENT, find_runs, read_run
+from e2eve.comparison.runs import ABSENT, differences, find_runs, grouped, read_run
 from tests.comparison.factories import Made, sweep, write_run
 
 

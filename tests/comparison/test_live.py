@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from e2eve.comparison.dashboard_page import DashboardSettings
-from e2eve.comparison.live import LiveDashboard, is_local, server
+from e2eve.comparison.dashboard_page import DashboardSettings, LiveDashboard, is_local, server
 from tests.comparison.factories import Made, write_run
 
 

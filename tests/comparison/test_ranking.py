@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from e2eve.comparison.comparison import Comparison, compare, highlights
-from e2eve.comparison.tables import protocols
+from e2eve.comparison.comparison import Comparison, compare, highlights, protocols
 from e2eve.metrics.info import MetricInfo
 from tests.comparison.factories import Made, sweep, write_run
 

@@ -7,8 +7,16 @@ import re
 
 import pytest
 
-from e2eve.comparison.comparison import Comparison, compare, with_deviation, written_p
-from e2eve.comparison.tables import configurations_csv, escaped, latex, runs_csv
+from e2eve.comparison.comparison import (
+    Comparison,
+    compare,
+    configurations_csv,
+    escaped,
+    latex,
+    runs_csv,
+    with_deviation,
+    written_p,
+)
 from tests.comparison.factories import Made, sweep, write_run
 
 

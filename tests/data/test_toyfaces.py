@@ -7,8 +7,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
-from e2eve.data.toyfaces import CHOICES, RANGES, ToyFaces, draw_face, sample_attributes
+from e2eve.data.toyfaces import CHOICES, RANGES, ToyFaces, dataset, draw_face, sample_attributes
 
 FACES = 30
 
@@ -95,6 +96,24 @@ def test_all_hair_fits_under_hats() -> None:
 def test_dataset_travels_to_workers() -> None:
     faces = ToyFaces("val", size=32, seed=3)
     assert np.array_equal(pickle.loads(pickle.dumps(faces))[5], faces[5])
+
+
+def test_faces_that_are_kept_are_drawn_once_for_all_processes(monkeypatch) -> None:
+    plain, kept = ToyFaces("train", 32, 4), ToyFaces("train", 32, 4, keep=True)
+    loader = DataLoader(kept, batch_size=None, num_workers=2, multiprocessing_context="fork")
+    drawn = [face.numpy() for face in loader]
+    monkeypatch.setattr(dataset, "draw_face", None)
+    for index in range(4):
+        found = kept[index]
+        np.testing.assert_array_equal(found, drawn[index])
+        found[:] = 0  # the caller's own
+        np.testing.assert_array_equal(kept[index], drawn[index])
+    monkeypatch.undo()
+    copied = pickle.loads(pickle.dumps(kept))
+    for index in range(4):
+        np.testing.assert_array_equal(copied[index], plain[index])
+    with pytest.raises(IndexError):
+        kept[-1]
 
 
 def test_lengths_and_names() -> None:

@@ -87,12 +87,12 @@ def test_same_generator_state_same_edit(kind):
     assert not np.array_equal(first.region.mask, other.region.mask)
 
 
-def test_on_square_skips_the_view():
-    image = noise(64, 64)
-    edit = build().on_square(image, np.random.default_rng(0))
+def test_an_image_of_the_side_of_a_place_needs_no_view():
+    image, rng = noise(64, 64), np.random.default_rng(0)
+    edit = build().at(image, build().place(rng), rng)
     assert np.array_equal(edit.target, image)
     with pytest.raises(ValueError, match=r"90 by 70 pixels .* side of 64, resize"):
-        build().on_square(noise(70, 90), np.random.default_rng(0))
+        build().at(noise(70, 90), build().place(rng), rng)
 
 
 def test_an_edit_is_a_view_and_a_place():

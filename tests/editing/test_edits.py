@@ -220,5 +220,7 @@ def test_the_grid_holds_source_driver_and_edits(count):
 
 def test_a_notebook_shows_the_grid():
     made = edits(2)
-    with Image.open(io.BytesIO(made._repr_png_())) as shown:
+    png = made._repr_png_()
+    assert png
+    with Image.open(io.BytesIO(png)) as shown:
         assert np.array_equal(np.asarray(shown), np.asarray(made.grid()))

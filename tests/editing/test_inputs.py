@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from e2eve.editing.inputs import as_image, as_region
+from e2eve.editing.edits import as_image, as_region
 from e2eve.geometry import Box
 
 WIDTH, HEIGHT = 40, 30

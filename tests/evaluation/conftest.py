@@ -10,7 +10,8 @@ from torch.nn import functional
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.features import FeatureExtractor, PerceptualDistance
+from e2eve.features import FeatureExtractor
+from tests.factories import SquaredDistance
 
 
 class Noise:
@@ -44,7 +45,7 @@ class Thumbnail(FeatureExtractor):
         return self.scale * functional.adaptive_avg_pool2d(images, 3).flatten(1)
 
 
-class Squares(PerceptualDistance):
+class Squares(SquaredDistance):
     """Squared differences of pixels."""
 
     name = "squares"

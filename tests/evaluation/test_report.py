@@ -10,7 +10,7 @@ from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.report import driver_matters, findings, write_report
 from e2eve.evaluation.settings import DrawingSettings
-from e2eve.reporting.charts import curve_charts
+from e2eve.reporting.page import curve_charts
 from e2eve.runs import read_curves
 from e2eve.validation_set import validation_page
 from tests.factories import tiny_editor

@@ -50,6 +50,19 @@ def test_is_the_squared_difference_of_its_maps(distance):
     torch.testing.assert_close(distance(a, b), torch.stack(slow))
 
 
+def test_gradients_are_those_of_its_maps(distance):
+    a, b = (pictures(2, 3, 32, 32, seed=seed).requires_grad_() for seed in (0, 1))
+    pairs = zip(distance.maps(a), distance.maps(b), strict=True)
+    slow = sum((x - y).square().sum(1).mean((1, 2)) for x, y in pairs)
+    rows = torch.tensor([1.0, 3.0])
+    for found, expected in zip(
+        torch.autograd.grad(distance(a, b) @ rows, (a, b)),
+        torch.autograd.grad(slow @ rows, (a, b)),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+
+
 def test_each_row_alone_gives_the_same(distance):
     a, b = pictures(3, 3, 32, 32), pictures(3, 3, 32, 32, seed=1)
     alone = torch.cat([distance(a[i : i + 1], b[i : i + 1]) for i in range(3)])

@@ -5,10 +5,11 @@ import torch
 from einops import repeat
 
 from e2eve.features import build_perceptual
-from e2eve.features.frozen import GRID, SIDE, PerceptualDistance, PooledMaps
+from e2eve.features.frozen import GRID, SIDE, PooledMaps
+from tests.factories import SquaredDistance
 
 
-class Pixels(PerceptualDistance):
+class Pixels(SquaredDistance):
     """Squared differences of pixels."""
 
     name = "pixels"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import ks_2samp
 
-from e2eve.benchmarks import pipeline
+from e2eve.benchmarks import parts
 from e2eve.benchmarks.setting import Setting
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation, FreeForm
 from e2eve.metrics.feature_distances import frechet_distance, kernel_distance
@@ -48,10 +48,10 @@ def test_both_ways_to_train_have_the_same_losses():
 
 def test_metrics_are_the_same_to_a_millionth(monkeypatch):
     """But for the kernel distance, which triples the rounding of a network's features."""
-    monkeypatch.setattr(pipeline, "REFERENCES", 24)
-    monkeypatch.setattr(pipeline, "DISTRACTORS", 22)
+    monkeypatch.setattr(parts, "REFERENCES", 24)
+    monkeypatch.setattr(parts, "DISTRACTORS", 22)
     setting = Setting("tiny", batch=3, rounds=1)
-    reference, ours = REFERENCES["metrics"](setting, pipeline.metrics(setting)).variants
+    reference, ours = REFERENCES["metrics"](setting, parts.metrics(setting)).variants
     found = ours.run()
     for name, value in reference.run().items():
         close = 1e-5 if name.startswith("kernel") else 1e-6

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from e2eve.benchmarks import networks, pipeline
+from e2eve.benchmarks import parts
 from e2eve.benchmarks.setting import Setting
 from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
 from scripts import benchmark_references, gpt_parts
@@ -62,18 +62,18 @@ def test_gpt2_draws_the_likeliest_as_the_reference_does(cache, gpt):
 
 
 @pytest.mark.parametrize("samples", [1, 3])
-@pytest.mark.parametrize("build", [networks.sample, gpt_parts.passes, gpt_parts.products])
+@pytest.mark.parametrize("build", [parts.sample, gpt_parts.passes, gpt_parts.products])
 def test_every_variant_runs(build, samples):
     for variant in build(Setting("tiny", batch=samples)).variants:
         result = variant.run()
-        if build is networks.sample:
+        if build is parts.sample:
             assert result.shape == (1, samples, 16), variant.name
 
 
 def test_every_reference_runs_and_says_how_much_of_the_work_it_does():
     pytest.importorskip("transformers")
     setting = Setting("tiny", batch=2)
-    part = benchmark_references.sample(setting, networks.sample(setting), tokens=4)
+    part = benchmark_references.sample(setting, parts.sample(setting), tokens=4)
     assert part.baseline == "uncached loop"
     loop, *others = part.variants[:4]
     assert loop.run().shape == (1, 2, 4)
@@ -86,17 +86,17 @@ def test_every_reference_runs_and_says_how_much_of_the_work_it_does():
 def test_without_transformers_its_gpt2_is_left_out(monkeypatch, caplog):
     monkeypatch.setattr(benchmark_references, "find_spec", lambda name: None)
     setting = Setting("tiny")
-    part = benchmark_references.sample(setting, networks.sample(setting))
+    part = benchmark_references.sample(setting, parts.sample(setting))
     assert not any("GPT-2" in variant.name for variant in part.variants)
     assert "transformers is not installed" in caplog.text
 
 
 def test_the_drafts_of_a_trained_editor_are_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "REFERENCES", 12)
-    monkeypatch.setattr(pipeline, "DISTRACTORS", 8)
+    monkeypatch.setattr(parts, "REFERENCES", 12)
+    monkeypatch.setattr(parts, "DISTRACTORS", 8)
     setting = Setting("tiny")
     setting.network.save_pretrained(tmp_path / "bundle")
-    pipeline.prepared(setting)[0].validation.save(tmp_path / "inputs")
+    parts.prepared(setting)[0].validation.save(tmp_path / "inputs")
     part = gpt_parts.drafts(
         Setting("tiny", editor=tmp_path / "bundle", validation_set=tmp_path / "inputs")
     )

@@ -10,14 +10,17 @@ import plotly.graph_objects as go
 import pytest
 from PIL import Image
 
-from e2eve.reporting.charts import figure_dict, house_template, line_chart, script_safe
 from e2eve.reporting.page import (
     MISSING,
     Column,
     Highlight,
     Page,
     Row,
+    figure_dict,
+    house_template,
+    line_chart,
     rendered,
+    script_safe,
     table_entries,
     written,
 )

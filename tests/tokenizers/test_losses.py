@@ -7,6 +7,7 @@ from e2eve.tokenizers.tokenizer import (
     TokenizerLoss,
     adaptive_weight,
     hinge_discriminator_loss,
+    psnr,
 )
 from tests.factories import random_images, tiny_tokenizer
 
@@ -45,6 +46,22 @@ def test_perfect_reconstruction_costs_only_the_codebook():
     found = TokenizerLoss(None, None)(images, output, 0, tokenizer.decoder.last_weight)
     assert found.l1 == 0
     assert torch.equal(found.loss, found.codebook)
+
+
+def test_squares_count_by_their_weight():
+    tokenizer, images = tiny_tokenizer(), random_images()
+    output = tokenizer(images)
+    found = TokenizerLoss(None, None, l2_weight=3.0)(
+        images, output, 0, tokenizer.decoder.last_weight
+    )
+    squares = (output.images - images).square().mean()
+    torch.testing.assert_close(found.loss, found.l1 + found.codebook + 3 * squares)
+
+
+def test_psnr_of_a_tenth_of_the_range_is_20_db():
+    images = 0.8 * random_images(3)
+    torch.testing.assert_close(psnr(images, images + 0.2), torch.full((3,), 20.0))
+    assert (psnr(images, images) == 10 * torch.log10(torch.tensor(4e10))).all()
 
 
 def test_patch_scores_see_their_patch_only():

@@ -46,6 +46,22 @@ def test_gradient_passes_straight_through():
     assert torch.equal(gradient, torch.ones_like(z))
 
 
+def test_gradient_is_turned_and_scaled_as_a_position_onto_its_code():
+    """The codes come out as they are, and what lies along z arrives along the code."""
+    z = torch.randn(1, 4, 2, 2, requires_grad=True)
+    quantizer = VectorQuantizer(8, 4, gradient="rotation")
+    found = quantizer(z)
+    codes = quantizer.lookup(found.ids.view(1, 2, 2)).detach()
+    torch.testing.assert_close(found.codes.detach(), codes)
+    (along,) = torch.autograd.grad(found.codes, z, codes, retain_graph=True)
+    scale = codes.square().sum(1, keepdim=True) / z.detach().square().sum(1, keepdim=True)
+    torch.testing.assert_close(along, scale * z.detach())
+    given = torch.randn(1, 4, 2, 2)
+    (gradient,) = torch.autograd.grad(found.codes, z, given)
+    ratio = codes.norm(dim=1) / z.detach().norm(dim=1)
+    torch.testing.assert_close(gradient.norm(dim=1), ratio * given.norm(dim=1))
+
+
 def test_idle_codes_are_moved_onto_the_batch():
     quantizer = VectorQuantizer(8, 4, restart_after=2)
     z = torch.randn(1, 4, 4, 4) + 3

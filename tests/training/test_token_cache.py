@@ -14,7 +14,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation
 from e2eve.editor import Editor
-from e2eve.training.data_module import CachedTokens, Simulated, TokenCache, weights_hash
+from e2eve.training.data_module import CachedTokens, Simulated, weights_hash
 from tests.factories import DRIVER_SIDE, SIDE, tiny_editor
 
 SIMULATION = EditSimulation(SIDE, DRIVER_SIDE, CentreView(), Block(), DriverCrop())
@@ -39,25 +39,27 @@ def save(path: Path, rng: np.random.Generator) -> None:
     Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
 
 
-def edits_of(folder: Path) -> Simulated:
-    return Simulated(ImageFolder(folder), SIMULATION, 0)
+def edits_of(folder: Path, seed: int = 0) -> Simulated:
+    return Simulated(ImageFolder(folder), SIMULATION, seed)
 
 
-def cache_at(path: Path, editor: Editor, folder: Path, **changes: Any) -> TokenCache:
-    given: dict[str, Any] = {"count": 6, "seed": 0, "simulation": {"min_side": 0.4}, **changes}
-    return TokenCache.at(path, editor, ImageFolder(folder), **given)
+def cache_at(
+    path: Path, editor: Editor, folder: Path, seed: int = 0, **changes: Any
+) -> CachedTokens:
+    given: dict[str, Any] = {"count": 6, "simulation": {"min_side": 0.4}, **changes}
+    return CachedTokens(path, editor, edits_of(folder, seed), **given)
 
 
 @pytest.fixture
 def path(editor, folder, tmp_path) -> Path:
     """A cache of six edits."""
     path = tmp_path / "run/token_cache/train.safetensors"
-    cache_at(path, editor, folder).prepare(editor, edits_of(folder), 6, workers=0)
+    cache_at(path, editor, folder).prepare(editor, workers=0)
     return path
 
 
 def test_cached_ids_are_those_of_encoding_on_the_fly(editor, folder, path):
-    cached, edits = CachedTokens(cache_at(path, editor, folder), 6), edits_of(folder)
+    cached, edits = cache_at(path, editor, folder), edits_of(folder)
     assert len(cached) == 6
     read = cached.collate([cached[(9, index)] for index in range(6)])
     keys = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
@@ -70,7 +72,7 @@ def test_what_has_not_changed_is_not_encoded_again(editor, folder, path):
     written = path.stat().st_mtime_ns
     cache = cache_at(path, editor, folder)
     assert cache.outdated() == []
-    cache.prepare(editor, edits_of(folder), 6, workers=0)
+    cache.prepare(editor, workers=0)
     assert path.stat().st_mtime_ns == written
 
 
@@ -94,7 +96,7 @@ def test_other_images_are_encoded_again_with_a_sentence(change, editor, folder, 
     cache = cache_at(path, editor, folder)
     assert named in cache.outdated()
     with caplog.at_level(logging.WARNING):
-        cache.prepare(editor, edits_of(folder), 6, workers=0)
+        cache.prepare(editor, workers=0)
     assert "train.safetensors are of other images" in caplog.text
     assert "encoded again" in caplog.text
     assert cache.outdated() == []
@@ -128,14 +130,14 @@ def test_a_damaged_file_is_made_again(editor, folder, path):
     path.write_bytes(path.read_bytes()[:50])
     cache = cache_at(path, editor, folder)
     assert cache.outdated() == list(cache.parts)
-    cache.prepare(editor, edits_of(folder), 6, workers=0)
-    assert len(cache.read().target_ids) == 6
+    cache.prepare(editor, workers=0)
+    assert len(cache.tokens.target_ids) == 6
 
 
 def test_generated_images_are_known_by_their_settings(editor, tmp_path):
     def parts(**settings: Any) -> Any:
-        given: dict[str, Any] = {"count": 6, "seed": 0, "simulation": {}}
-        return TokenCache.at(tmp_path / "x", editor, ToyFaces(**settings), **given).parts
+        edits = Simulated(ToyFaces(**settings), SIMULATION, seed=0)
+        return CachedTokens(tmp_path / "x", editor, edits, 6, simulation={}).parts
 
     assert parts(length=8) == parts(length=8)
     assert parts(length=8) != parts(length=8, seed=1)

@@ -1,57 +1,43 @@
 """Glasses, hats and earrings, in head coordinates."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, ellipse, points, symmetric
-from e2eve.data.toyfaces.palette import CLOTH, GOLD, INK, RGB, WHITE, lit, mix, shaded
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.palette import CLOTH, GOLD, INK, RGB, WHITE, Number, lit, mix, shaded
+from e2eve.data.toyfaces.pen import Marks, Outline, Pen, closed_curve, ellipse, points, symmetric
 
 COVERING = ("beanie", "cap", "fedora", "top_hat", "straw", "beret")
 """The hats that hide the hair on the skull."""
 
 
-class Lens(NamedTuple):
-    """The right one of two lenses, around its own centre.
-
-    frame, width: of the ring around it.
-    glass: colour, or its name; None for clear glass.
-    """
-
-    outline: Outline
-    frame: str | RGB
-    width: Number
-    glass: str | RGB | None = None
-
-
-_LENSES = {
-    "round": Lens(ellipse(0, 0, 9.6, 9.6), "colour", 2.3),
-    "square": Lens(
-        closed_curve("-9.4,-6.4 -8,-8 8,-8 9.4,-6.4 9.4,6 7,8 -7,8 -9.4,6"), "colour", 3
+# Of the right one of two lenses: its outline around its own centre, colour and width of the ring
+# around it, and the colour of the glass, None where that is clear.
+_LENSES: dict[str, tuple[Outline, str | RGB, Number, str | RGB | None]] = {
+    "round": (ellipse(0, 0, 9.6, 9.6), "colour", 2.3, None),
+    "square": (
+        closed_curve("-9.4,-6.4 -8,-8 8,-8 9.4,-6.4 9.4,6 7,8 -7,8 -9.4,6"), "colour", 3, None
     ),
-    "cat_eye": Lens(
-        closed_curve("-9,-4.6 0,-6.4 9,-9 14,-12 14,-12 11.6,-3 8.4,5 0,8 -7.6,5"), "colour", 2.7
+    "cat_eye": (
+        closed_curve("-9,-4.6 0,-6.4 9,-9 14,-12 14,-12 11.6,-3 8.4,5 0,8 -7.6,5"),
+        "colour", 2.7, None,
     ),
-    "aviator": Lens(
+    "aviator": (
         closed_curve("-8.6,-6 0,-7.4 9,-6 10,-1 7,7.4 1,9.6 -5.4,6.4 -9,-1"), GOLD, 1.7, "dark"
     ),
-    "shades": Lens(
+    "shades": (
         closed_curve("-10,-7 -9,-7.6 9.6,-7.6 10.6,-7 9.4,4 5,8 -4,8 -8.4,4"),
-        "rim",
-        1.7,
-        (54, 46, 66),
+        "rim", 1.7, (54, 46, 66),
     ),
-    "hearts": Lens(
+    "hearts": (
         closed_curve(
             "0,-5 0,-5 4.6,-9.4 9.8,-7 9.6,-1 5,5 0,10 0,10 -5,5 -9.6,-1 -9.8,-7 -4.6,-9.4"
         ),
-        "pale",
-        1.7,
-        "heart",
+        "pale", 1.7, "heart",
     ),
-}
+}  # fmt: skip
 
 _VISOR = closed_curve(symmetric("0,-9 14,-9.4 25,-7 26,0 20,8.4 8,8 0,5.4"))
 
@@ -85,42 +71,49 @@ def draw_glasses(pen: Pen, face: FaceAttributes) -> None:
     }  # fmt: skip
     pen.draw(marks.get(face.glasses, ()))
     if face.glasses in _LENSES:
-        named = {
-            "colour": colour,
-            "dark": shaded(colour, 0.3),
-            "rim": shaded(colour, 0.1),
-            "heart": mix((240, 78, 116), colour, 0.4),
-            "pale": lit(colour, 0.15),
-        }
-        _draw_lenses(pen, _LENSES[face.glasses], x, named)
+        _draw_lenses(pen, x, colour, *_LENSES[face.glasses])
 
 
-def _draw_lenses(pen: Pen, lens: Lens, x: Number, named: dict[str, RGB]) -> None:
+def _draw_lenses(
+    pen: Pen,
+    x: Number,
+    colour: RGB,
+    outline: Outline,
+    frame: str | RGB,
+    width: Number,
+    glass: str | RGB | None,
+) -> None:
     """Two lenses with a bridge and temples, whose centres are at x and -x."""
-    frame = named[lens.frame] if isinstance(lens.frame, str) else lens.frame
-    glass = named[lens.glass] if isinstance(lens.glass, str) else lens.glass
-    reach = 7 if glass else float(lens.outline[:, 0].max())
-    inner, outer = x - reach, x + reach
-    pen.stroke([(-inner, -1.5), (0, -3), (inner, -1.5)], frame, 2)
+    tones = {
+        "colour": colour,
+        "dark": shaded(colour, 0.3),
+        "rim": shaded(colour, 0.1),
+        "heart": mix((240, 78, 116), colour, 0.4),
+        "pale": lit(colour, 0.15),
+    }
+    tint = tones[glass] if isinstance(glass, str) else glass
+    reach = 7 if tint else float(outline[:, 0].max())
+    marks: list[tuple[Any, ...]] = [
+        ("stroke", [(reach - x, -1.5), (0, -3), (x - reach, -1.5)], frame, 2),
+        *(("stroke", [(side * (x + reach), -2), (side * 26, -3)], frame, 2) for side in (-1, 1)),
+    ]
     for side in (-1, 1):
-        pen.stroke([(side * outer, -2), (side * 26, -3)], frame, 2)
-    for side in (-1, 1):
-        one, edge = pen.moved(side * x, 0), lens.outline * (side, 1)
-        if glass:
-            shine = ("fill", "-5,-12 0,-12 -9,12 -14,12", lit(glass, 0.3))
-            one.draw([("fill", edge, glass), ("inside", edge, [shine])])
-        else:
-            one.fill(edge, WHITE, 0.22)
-        one.ring(edge, frame, lens.width)
+        edge = outline * (side, 1)
+        pane: Marks = [("fill", edge, WHITE, 0.22)]
+        if tint:
+            shine = ("fill", "-5,-12 0,-12 -9,12 -14,12", lit(tint, 0.3))
+            pane = [("fill", edge, tint), ("inside", edge, [shine])]
+        marks.append(("moved", side * x, 0, [*pane, ("ring", edge, frame, width)]))
+    pen.draw(marks, **tones)
 
 
 def draw_hat(pen: Pen, face: FaceAttributes) -> None:
     colour, accent = CLOTH[face.hat_colour], CLOTH[face.accent_colour]
-    named = {f"dark_{n}": shaded(colour, n / 100) for n in (20, 25, 30, 35, 40, 50)}
-    named |= {f"dark_accent_{n}": shaded(accent, n / 100) for n in (10, 20, 30)}
-    named |= {f"light_accent_{n}": lit(accent, n / 100) for n in (35, 50)}
-    brim = lit(colour, 0.08)
-    pen.draw(_HATS.get(face.hat, ()), colour=colour, accent=accent, brim=brim, **named)
+    tones = {"colour": colour, "accent": accent, "brim": lit(colour, 0.08)}
+    tones |= {f"dark_{n}": shaded(colour, n / 100) for n in (20, 25, 30, 35, 40, 50)}
+    tones |= {f"dark_accent_{n}": shaded(accent, n / 100) for n in (10, 20, 30)}
+    tones |= {f"light_accent_{n}": lit(accent, n / 100) for n in (35, 50)}
+    pen.draw(_HATS.get(face.hat, ()), **tones)
 
 
 def _domed(edge: Outline, colour: str | RGB = "colour", shade: str | RGB = "dark_20") -> Marks:
@@ -130,21 +123,23 @@ def _domed(edge: Outline, colour: str | RGB = "colour", shade: str | RGB = "dark
     return [("fill", edge, shade), ("fill", narrowed, colour)]
 
 
-def _brimmed(crown: Outline, body: Marks, brim: Outline, band: str, *tones: str | RGB) -> Marks:
-    """A hat's body with a band and a brim, whose tones are the shaded one and its own."""
-    below, above = tones or ("dark_35", "brim")
+def _brimmed(
+    crown: Outline,
+    brim: Outline,
+    band: str = "accent",
+    body: Sequence[str | RGB] = ("colour", "dark_20"),
+    tones: Sequence[str | RGB] = ("brim", "dark_35"),
+) -> Marks:
+    """A hat's body with a band and a brim: of both their own tone and the shaded one."""
     return [
-        *body,
+        *_domed(crown, *body),
         ("inside", crown, [("fill", "-40,-24 40,-24 40,-10 -40,-10", band)]),
-        ("moved", 0, 1.6, [("fill", brim, below)]),
-        ("fill", brim, above),
+        ("moved", 0, 1.6, [("fill", brim, tones[1])]),
+        ("fill", brim, tones[0]),
     ]
 
 
-_FEDORA = closed_curve(symmetric("0,-39 10,-43 20,-38 24.5,-16 0,-15"))
-_TOP_HAT = symmetric("0,-46 24,-46 24,-16 0,-15")
-_STRAW = closed_curve(symmetric("0,-40 13,-38 21.5,-29 23.5,-16 0,-15"))
-_STRAW_COLOUR: RGB = (244, 208, 132)
+_STRAW: RGB = (244, 208, 132)
 _CONE = points("-17,-23 2,-48 17,-23 9,-20 0,-19 -9,-20")
 _SCARF = closed_curve(symmetric("0,-40 16,-37 28,-24 31,-4 28,16 24,32 33,48 40,80 0,80"))
 _FACE = closed_curve(symmetric("0,-19 12,-17 20,-8 22,4 19,17 10,27 0,30"))
@@ -180,24 +175,19 @@ _HATS: dict[str, Marks] = {
         ("blob", "-27,-14 -14,-20 14,-20 27,-14 31,-9 18,-12 0,-13.4 -18,-12 -31,-9", "dark_40"),
     ],
     "fedora": _brimmed(
-        _FEDORA,
-        _domed(_FEDORA),
+        closed_curve(symmetric("0,-39 10,-43 20,-38 24.5,-16 0,-15")),
         closed_curve(symmetric("0,-19 20,-19 36,-20 37,-17 22,-12.6 0,-12")),
-        "accent",
     ),
     "top_hat": _brimmed(
-        _TOP_HAT,
-        _domed(_TOP_HAT),
+        symmetric("0,-46 24,-46 24,-16 0,-15"),
         closed_curve(symmetric("0,-18.6 22,-18.6 32,-20.4 32.4,-16 20,-12.6 0,-12")),
-        "accent",
     ),
     "straw": _brimmed(
-        _STRAW,
-        _domed(_STRAW, _STRAW_COLOUR, shaded(_STRAW_COLOUR, 0.2)),
+        closed_curve(symmetric("0,-40 13,-38 21.5,-29 23.5,-16 0,-15")),
         ellipse(0, -17, 43, 6),
-        "colour",
-        shaded(_STRAW_COLOUR, 0.35),
-        lit(_STRAW_COLOUR, 0.08),
+        band="colour",
+        body=(_STRAW, shaded(_STRAW, 0.2)),
+        tones=(lit(_STRAW, 0.08), shaded(_STRAW, 0.35)),
     ),
     "beret": [
         ("stroke", "4,-42 6,-47", "dark_30", 2.4),

@@ -1,48 +1,10 @@
 """What a toy face is made of: named choices, a few continuous numbers, and how they are drawn."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 
-Background = Literal[
-    "plain", "gradient", "halo", "stripes", "dots", "sunburst", "hills", "checks", "clouds", "waves"
-]
-BackgroundColour = Literal[
-    "cream", "peach", "rose", "lavender", "sky", "mint", "sage", "butter", "teal", "coral", "navy"
-]
-Skin = Literal["porcelain", "ivory", "beige", "honey", "tan", "caramel", "chestnut", "espresso"]
-FaceShape = Literal["oval", "round", "square", "heart", "long"]
-Hair = Literal[
-    "bald", "balding", "buzz", "side_part", "quiff", "spiky", "curly", "afro", "bob",
-    "long", "wavy", "bun", "pigtails", "mohawk", "bowl",
-]  # fmt: skip
-HairColour = Literal[
-    "black", "brown", "chestnut", "auburn", "ginger", "blond", "platinum", "grey",
-    "pink", "blue", "teal", "violet",
-]  # fmt: skip
-Hat = Literal[
-    "none", "beanie", "cap", "fedora", "top_hat", "straw", "beret", "crown", "party", "headband",
-    "headphones", "headscarf",
-]  # fmt: skip
-Eyes = Literal["round", "wide", "almond", "dots", "happy", "sleepy", "wink", "lashes"]
-Iris = Literal["brown", "hazel", "green", "blue", "grey", "violet"]
-Brows = Literal["none", "thin", "flat", "thick", "arched", "angry", "worried"]
-Glasses = Literal[
-    "none", "round", "square", "cat_eye", "aviator", "shades", "hearts", "visor", "monocle", "patch"
-]
-Nose = Literal["button", "round", "pointed", "long", "wide", "snub"]
-Mouth = Literal[
-    "smile", "grin", "laugh", "frown", "smirk", "surprise", "lips", "tongue", "flat", "gap", "kiss"
-]
-Beard = Literal["none", "stubble", "full", "long", "goatee", "chops"]
-Moustache = Literal["none", "handlebar", "walrus", "pencil", "chevron"]
-Cheeks = Literal["none", "blush", "freckles", "rouge", "mole", "plaster"]
-Earrings = Literal["none", "stud", "hoop", "drop"]
-Clothes = Literal[
-    "tee", "stripes", "shirt", "vneck", "hoodie", "turtleneck", "suit", "dungarees", "dots",
-    "scarf",
-]  # fmt: skip
 Colour = Literal[
     "red", "orange", "mustard", "green", "teal", "blue", "navy", "violet", "pink", "white",
     "charcoal",
@@ -57,26 +19,50 @@ class FaceAttributes:
         ValueError: if a named choice does not exist.
     """
 
-    background: Background
-    background_colour: BackgroundColour
-    skin: Skin
-    face_shape: FaceShape
-    hair: Hair
-    hair_colour: HairColour
-    hat: Hat
+    background: Literal[
+        "plain", "gradient", "halo", "stripes", "dots", "sunburst", "hills", "checks", "clouds",
+        "waves",
+    ]  # fmt: skip
+    background_colour: Literal[
+        "cream", "peach", "rose", "lavender", "sky", "mint", "sage", "butter", "teal", "coral",
+        "navy",
+    ]  # fmt: skip
+    skin: Literal["porcelain", "ivory", "beige", "honey", "tan", "caramel", "chestnut", "espresso"]
+    face_shape: Literal["oval", "round", "square", "heart", "long"]
+    hair: Literal[
+        "bald", "balding", "buzz", "side_part", "quiff", "spiky", "curly", "afro", "bob", "long",
+        "wavy", "bun", "pigtails", "mohawk", "bowl",
+    ]  # fmt: skip
+    hair_colour: Literal[
+        "black", "brown", "chestnut", "auburn", "ginger", "blond", "platinum", "grey", "pink",
+        "blue", "teal", "violet",
+    ]  # fmt: skip
+    hat: Literal[
+        "none", "beanie", "cap", "fedora", "top_hat", "straw", "beret", "crown", "party",
+        "headband", "headphones", "headscarf",
+    ]  # fmt: skip
     hat_colour: Colour
-    eyes: Eyes
-    iris: Iris
-    brows: Brows
-    glasses: Glasses
+    eyes: Literal["round", "wide", "almond", "dots", "happy", "sleepy", "wink", "lashes"]
+    iris: Literal["brown", "hazel", "green", "blue", "grey", "violet"]
+    brows: Literal["none", "thin", "flat", "thick", "arched", "angry", "worried"]
+    glasses: Literal[
+        "none", "round", "square", "cat_eye", "aviator", "shades", "hearts", "visor", "monocle",
+        "patch",
+    ]  # fmt: skip
     glasses_colour: Colour
-    nose: Nose
-    mouth: Mouth
-    beard: Beard
-    moustache: Moustache
-    cheeks: Cheeks
-    earrings: Earrings
-    clothes: Clothes
+    nose: Literal["button", "round", "pointed", "long", "wide", "snub"]
+    mouth: Literal[
+        "smile", "grin", "laugh", "frown", "smirk", "surprise", "lips", "tongue", "flat", "gap",
+        "kiss",
+    ]  # fmt: skip
+    beard: Literal["none", "stubble", "full", "long", "goatee", "chops"]
+    moustache: Literal["none", "handlebar", "walrus", "pencil", "chevron"]
+    cheeks: Literal["none", "blush", "freckles", "rouge", "mole", "plaster"]
+    earrings: Literal["none", "stud", "hoop", "drop"]
+    clothes: Literal[
+        "tee", "stripes", "shirt", "vneck", "hoodie", "turtleneck", "suit", "dungarees", "dots",
+        "scarf",
+    ]  # fmt: skip
     clothes_colour: Colour
     accent_colour: Colour
     centre_x: float  # of the head, 46 to 54
@@ -129,7 +115,7 @@ _PRESENCE = {
     "cheeks": 0.7,
     "earrings": 0.35,
 }
-_NATURAL, _DYED = get_args(HairColour)[:8], get_args(HairColour)[8:]
+_NATURAL, _DYED = CHOICES["hair_colour"][:8], CHOICES["hair_colour"][8:]
 _DYED_SHARE = 0.3
 # Colours of cloth and of hair that would merge with this background or skin.
 _CLASHES = {
@@ -155,7 +141,7 @@ _CLASHES = {
 def sample_attributes(rng: np.random.Generator) -> FaceAttributes:
     """A random face: independent choices, but colours that touch differ, and a hat or long
     eyelashes rule out a few things."""
-    chosen = {name: _choice(name, rng) for name in CHOICES}
+    chosen: dict[str, Any] = {name: _choice(name, rng) for name in CHOICES}
     clashing = {*_CLASHES.get(chosen["background_colour"], ()), *_CLASHES[chosen["skin"]]}
     hair_colours = _DYED if rng.random() < _DYED_SHARE else _NATURAL
     chosen["hair_colour"] = _pick([c for c in hair_colours if c not in clashing], rng)
@@ -164,8 +150,8 @@ def sample_attributes(rng: np.random.Generator) -> FaceAttributes:
         chosen[name] = _pick([c for c in CHOICES[name] if c not in taken], rng)
         taken.add(chosen[name])
     chosen.update(_consequences(chosen))
-    numbers = {name: float(rng.uniform(low, high)) for name, (low, high) in RANGES.items()}
-    return FaceAttributes(**chosen, **numbers)  # type: ignore[arg-type]
+    chosen.update((name, float(rng.uniform(*ends))) for name, ends in RANGES.items())
+    return FaceAttributes(**chosen)
 
 
 def follows_rules(face: FaceAttributes) -> bool:

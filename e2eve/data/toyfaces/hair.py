@@ -1,16 +1,14 @@
 """Hair styles: what hangs behind the head, and what lies on it, in head coordinates."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 
 from e2eve.data.toyfaces.accessories import COVERING
 from e2eve.data.toyfaces.attributes import FaceAttributes
 from e2eve.data.toyfaces.head import outline
-from e2eve.data.toyfaces.outlines import Number, Outline, closed_curve, mirrored, symmetric
-from e2eve.data.toyfaces.palette import HAIR, RGB, SKIN, lit, mix, shaded, skin_shade
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.palette import HAIR, SKIN, Number, lit, mix, shaded, skin_shade
+from e2eve.data.toyfaces.pen import Marks, Outline, Pen, closed_curve, mirrored, symmetric
 
 _BELOW_THE_BRIM = symmetric(
     [(0, -16), (26, -16), (33, -12), (38, -6), (41, 4), (44, 30), (44, 200), (0, 200)]
@@ -19,14 +17,12 @@ _BELOW_THE_BRIM = symmetric(
 
 def draw_back_hair(pen: Pen, face: FaceAttributes) -> None:
     """The part behind neck and face."""
-    with _under_the_hat(pen, face):
-        pen.draw(_BACK.get(face.hair, ()), **_tones(face))
+    _draw_below_brim(pen, face, _BACK)
 
 
 def draw_front_hair(pen: Pen, face: FaceAttributes) -> None:
     """The part on the skull."""
-    with _under_the_hat(pen, face):
-        pen.draw(_FRONT.get(face.hair, ()), **_tones(face))
+    _draw_below_brim(pen, face, _FRONT)
 
 
 def draw_shadows(pen: Pen, face: FaceAttributes) -> None:
@@ -40,19 +36,12 @@ def draw_shadows(pen: Pen, face: FaceAttributes) -> None:
             pen.blob("-30,-20 30,-20 30,-8 14,-9.6 0,-10 -14,-9.6 -30,-8", shadow)
 
 
-def _tones(face: FaceAttributes) -> dict[str, RGB]:
+def _draw_below_brim(pen: Pen, face: FaceAttributes, styles: dict[str, Marks]) -> None:
+    """The hair; of it only what is below the brim of a hat that covers the skull."""
     base = HAIR[face.hair_colour]
-    return {"base": base, "shade": shaded(base, 0.28), "light": lit(base, 0.3)}
-
-
-@contextmanager
-def _under_the_hat(pen: Pen, face: FaceAttributes) -> Iterator[None]:
-    """Hair drawn in the block shows only below the brim of a hat that covers the skull."""
-    if face.hat not in COVERING:
-        yield
-        return
-    with pen.inside(_BELOW_THE_BRIM):
-        yield
+    with pen.inside(_BELOW_THE_BRIM) if face.hat in COVERING else nullcontext():
+        marks = styles.get(face.hair, ())
+        pen.draw(marks, base=base, shade=shaded(base, 0.28), light=lit(base, 0.3))
 
 
 def _curtain(bottom: Number, width: Number) -> Outline:
@@ -100,24 +89,21 @@ _BACK: dict[str, Marks] = {
 
 # Outlines of the front hair run clockwise along the skull and back along the hairline.
 _OVER = "-27,2 -28,-14 -21,-29 -8,-36 8,-36 21,-29 28,-14 27,2"
-_BUZZ = "-25.5,-4 -26,-15 -19,-28 -8,-33.4 8,-33.4 19,-28 26,-15 25.5,-4"
 _GLOSS = ("stroke", "-20,-21 -15,-27 -7,-31", "light", 2.6, 1.2)
 _CURTAIN = closed_curve(
     "0.4,-37 -20,-32 -29,-16 -31,4 -32,24 -31,50 -25,50 -25,22 -24.5,2 -20,-12 -8,-20 0,-27 0.4,-27"
 )
-_SPIKES = (
-    "-26,0 -32,-12 -27,-16 -31,-29 -21,-28 -20,-42 -10,-34 -3,-47 3,-35 14,-44 15,-33 28,-34 "
-    "25,-23 33,-18 28,-10 26,0 23,-10 17,-20 12,-14 6,-22 0,-14 -6,-22 -12,-14 -17,-20 -23,-10"
-)
-_CURLS = (
-    (-22, -20, 8), (22, -20, 8), (-14, -29, 9), (14, -29, 9), (0, -32, 10),
-    (-6, -22, 7), (7, -22, 7), (-16, -18, 6), (17, -18, 6),
-)  # fmt: skip
-_PUFFS = ((-21, -17), (-13, -23), (-4, -26), (5, -26), (14, -23), (22, -17))
 
 _FRONT: dict[str, Marks] = {
     "balding": [("twins", "-25,4 -29,-1 -30,-10 -26,-18 -22,-16 -23,-6", "base")],
-    "buzz": [("blob", f"{_BUZZ} 23,-10 19,-18 9,-21 -9,-21 -19,-18 -23,-10", "base")],
+    "buzz": [
+        (
+            "blob",
+            "-25.5,-4 -26,-15 -19,-28 -8,-33.4 8,-33.4 19,-28 26,-15 25.5,-4 23,-10 19,-18 9,-21 "
+            "-9,-21 -19,-18 -23,-10",
+            "base",
+        )
+    ],
     "side_part": [
         ("blob", f"{_OVER} 24,-8 20,-14 8,-15 -6,-19 -13,-25 -18,-15 -23,-8", "base"),
         ("stroke", "-13,-26 -4,-31 8,-31", "light", 2.2, 1),
@@ -135,19 +121,36 @@ _FRONT: dict[str, Marks] = {
         ),
     ],
     "spiky": [
-        ("fill", _SPIKES, "base"),
+        (
+            "fill",
+            "-26,0 -32,-12 -27,-16 -31,-29 -21,-28 -20,-42 -10,-34 -3,-47 3,-35 14,-44 15,-33 "
+            "28,-34 25,-23 33,-18 28,-10 26,0 23,-10 17,-20 12,-14 6,-22 0,-14 -6,-22 -12,-14 "
+            "-17,-20 -23,-10",
+            "base",
+        ),
         ("fill", "-17,-27 -13,-35 -10,-28", "light"),
         ("fill", "-4,-28 -2,-38 2,-29", "light"),
     ],
     "curly": [
-        *(("disc", *curl, "base") for curl in _CURLS),
+        ("disc", -22, -20, 8, "base"),
+        ("disc", 22, -20, 8, "base"),
+        ("disc", -14, -29, 9, "base"),
+        ("disc", 14, -29, 9, "base"),
+        ("disc", 0, -32, 10, "base"),
+        ("disc", -6, -22, 7, "base"),
+        ("disc", 7, -22, 7, "base"),
+        ("disc", -16, -18, 6, "base"),
+        ("disc", 17, -18, 6, "base"),
         *(
             ("stroke", [(x - 2.6, y + 1.4), (x - 1, y - 1.8), (x + 2, y - 2)], "light", 1.8)
             for x, y in ((-16, -30), (-2, -35), (12, -31), (-24, -21))
         ),
     ],
     "afro": [
-        *(("disc", x, y, 8, "base") for x, y in _PUFFS),
+        *(
+            ("disc", x, y, 8, "base")
+            for x, y in ((-21, -17), (-13, -23), (-4, -26), (5, -26), (14, -23), (22, -17))
+        ),
         ("blob", "-24,-14 -33,-20 -26,-34 -10,-41 10,-41 26,-34 33,-20 24,-14 0,-22", "base"),
         ("stroke", "-25,-25 -18,-33 -8,-37", "light", 3, 1.6),
     ],

@@ -7,15 +7,6 @@ Head coordinates: the origin is between the eyes, x to the right, y down; the sk
 import numpy as np
 
 from e2eve.data.toyfaces.attributes import FaceAttributes
-from e2eve.data.toyfaces.outlines import (
-    Number,
-    Outline,
-    closed_curve,
-    ellipse,
-    mirrored,
-    points,
-    symmetric,
-)
 from e2eve.data.toyfaces.palette import (
     HAIR,
     INK,
@@ -25,22 +16,30 @@ from e2eve.data.toyfaces.palette import (
     TEETH,
     TONGUE,
     WHITE,
+    Number,
     lit,
     mix,
-    mouth_line,
     shaded,
     skin_shade,
 )
-from e2eve.data.toyfaces.pen import Marks, Pen
+from e2eve.data.toyfaces.pen import (
+    Marks,
+    Outline,
+    Pen,
+    closed_curve,
+    ellipse,
+    mirrored,
+    points,
+    symmetric,
+)
 
-_SKULLS = {
-    "oval": "0,-32 13,-30 23,-19 25,-4 23,11 16,23 8,29.5 0,31",
-    "round": "0,-31 14,-29 24.5,-18 27,-2 26,11 19,23 10,28.5 0,30",
-    "square": "0,-31 15,-29.5 24,-18 25,-2 24.5,12 21,23 12,29.5 0,31",
-    "heart": "0,-31 14,-29.5 25,-18 26.5,-3 22,12 13,24 6,30 0,31.5",
-    "long": "0,-33 13,-31 22.5,-20 24,-3 23,13 17,26 9,32.5 0,34",
+_OUTLINES = {
+    "oval": closed_curve(symmetric("0,-32 13,-30 23,-19 25,-4 23,11 16,23 8,29.5 0,31")),
+    "round": closed_curve(symmetric("0,-31 14,-29 24.5,-18 27,-2 26,11 19,23 10,28.5 0,30")),
+    "square": closed_curve(symmetric("0,-31 15,-29.5 24,-18 25,-2 24.5,12 21,23 12,29.5 0,31")),
+    "heart": closed_curve(symmetric("0,-31 14,-29.5 25,-18 26.5,-3 22,12 13,24 6,30 0,31.5")),
+    "long": closed_curve(symmetric("0,-33 13,-31 22.5,-20 24,-3 23,13 17,26 9,32.5 0,34")),
 }
-_OUTLINES = {name: closed_curve(symmetric(half)) for name, half in _SKULLS.items()}
 
 
 def outline(face: FaceAttributes) -> Outline:
@@ -126,7 +125,7 @@ def draw_mouth(pen: Pen, face: FaceAttributes) -> None:
     red, pink = mix(full, (206, 30, 62), 0.5), mix(full, (214, 36, 76), 0.5)
     pen.moved(0, 17.5, face.mouth_scale).draw(
         _MOUTHS[face.mouth],
-        line=mouth_line(skin),
+        line=mix(MOUTH, (58, 12, 34), min(1, 1.8 * (1 - skin[0] / 255))),  # seen on every skin
         full=full,
         red=red,
         between=shaded(red, 0.55),
@@ -139,7 +138,6 @@ def draw_mouth(pen: Pen, face: FaceAttributes) -> None:
 _GRIN = closed_curve("-11,-2.6 -11,-2.6 0,-1 11,-2.6 11,-2.6 6.6,4.6 0,6.4 -6.6,4.6")
 _LAUGH = closed_curve("-10.5,-3 -10.5,-3 0,-1.8 10.5,-3 10.5,-3 7.4,5.4 0,8.8 -7.4,5.4")
 _GAP = closed_curve("-8.4,-1.6 -8.4,-1.6 0,-0.2 8.4,-1.6 8.4,-1.6 5,3.8 0,5.4 -5,3.8")
-_LIPS = "-9.5,0.4 -9.5,0.4 -3.4,-4.2 0,-2.8 3.4,-4.2 9.5,0.4 9.5,0.4 4.6,5 0,6 -4.6,5"
 
 _MOUTHS: dict[str, Marks] = {
     "smile": [("stroke", "-9,-1.5 -5,2.4 0,3.6 5,2.4 9,-1.5", "line", 2.4)],
@@ -169,7 +167,11 @@ _MOUTHS: dict[str, Marks] = {
         ("ellipse", 0, 5, 2.6, 1.8, TONGUE),
     ],
     "lips": [
-        ("blob", _LIPS, "red"),
+        (
+            "blob",
+            "-9.5,0.4 -9.5,0.4 -3.4,-4.2 0,-2.8 3.4,-4.2 9.5,0.4 9.5,0.4 4.6,5 0,6 -4.6,5",
+            "red",
+        ),
         ("stroke", "-8.4,0.4 -3,0.2 0,1 3,0.2 8.4,0.4", "between", 1.1),
         ("ellipse", -1.6, 3.4, 2.8, 0.9, "gloss"),
     ],
@@ -219,22 +221,22 @@ _BEARDS: dict[str, Marks] = {
     "chops": [("fill", _CHOP, "hair"), ("fill", mirrored(_CHOP), "chop")],
 }
 
-# Left half of each moustache.
-_MOUSTACHES = {
-    "handlebar": "0,12 -6,11.6 -12,14.6 -16.5,10 -18,12 -13,18.6 -5,16.6 0,15",
-    "walrus": "0,11 -7,11 -13,15.5 -14,21.5 -9,19.6 -4,19 0,18",
-    "pencil": "0,13 -5,12.6 -11,15.4 -5,14.8 0,15",
-    "chevron": "0,11.4 -5,11.2 -11,16 -10,17.6 -4,16.4 0,16.2",
-}
-
 
 def draw_moustache(pen: Pen, face: FaceAttributes) -> None:
-    if face.moustache == "none":
-        return
-    colour = HAIR[face.hair_colour]
-    left = closed_curve(_MOUSTACHES[face.moustache])
-    pen.fill(mirrored(left), shaded(colour, 0.3))
-    pen.fill(left, shaded(colour, 0.12))
+    hair = HAIR[face.hair_colour]
+    marks = _MOUSTACHES.get(face.moustache, ())
+    pen.draw(marks, left=shaded(hair, 0.12), right=shaded(hair, 0.3))
+
+
+_MOUSTACHES: dict[str, Marks] = {
+    name: [("fill", mirrored(closed_curve(left)), "right"), ("blob", left, "left")]
+    for name, left in {
+        "handlebar": "0,12 -6,11.6 -12,14.6 -16.5,10 -18,12 -13,18.6 -5,16.6 0,15",
+        "walrus": "0,11 -7,11 -13,15.5 -14,21.5 -9,19.6 -4,19 0,18",
+        "pencil": "0,13 -5,12.6 -11,15.4 -5,14.8 0,15",
+        "chevron": "0,11.4 -5,11.2 -11,16 -10,17.6 -4,16.4 0,16.2",
+    }.items()
+}
 
 
 def draw_eyes(pen: Pen, face: FaceAttributes) -> None:
@@ -251,26 +253,24 @@ def draw_eyes(pen: Pen, face: FaceAttributes) -> None:
         eye.draw(_LIDS[side].get(kind, ()), lid=lid)
 
 
-def _iris(eye: Pen, face: FaceAttributes, radius: Number) -> None:
-    colour = IRIS[face.iris]
-    iris = eye.moved(1.5 * face.gaze_x, 1.2 * face.gaze_y)
-    iris.disc(0, 0, radius, shaded(colour, 0.35))
-    iris.disc(0, 0.4, radius * 0.82, colour)
-    iris.disc(0, 0, radius * 0.5, INK)
-    iris.disc(-0.35 * radius, -0.4 * radius, radius * 0.32, WHITE)
-
-
 def _eyeball(eye: Pen, face: FaceAttributes, shape: Outline, radius: Number) -> None:
-    eye.fill(shape, WHITE)
-    with eye.inside(shape):
-        _iris(eye, face, radius)
-        eye.moved(0, -0.2).stroke(_TOPS, shaded(SKIN[face.skin], 0.5), 1.2)
+    colour, rim = IRIS[face.iris], shaded(SKIN[face.skin], 0.5)
+    iris: Marks = [
+        ("disc", 0, 0, radius, shaded(colour, 0.35)),
+        ("disc", 0, 0.4, radius * 0.82, colour),
+        ("disc", 0, 0, radius * 0.5, INK),
+        ("disc", -0.35 * radius, -0.4 * radius, radius * 0.32, WHITE),
+    ]
+    inside: Marks = [
+        ("moved", 1.5 * face.gaze_x, 1.2 * face.gaze_y, iris),
+        ("moved", 0, -0.2, [("stroke", "-7,-3 0,-8.2 7,-3", rim, 1.2)]),
+    ]
+    eye.draw([("fill", shape, WHITE), ("inside", shape, inside)])
 
 
 _ROUND = ellipse(0, 0, 6, 6.6)
 _WIDE = ellipse(0, 0, 7.6, 8)
 _ALMOND = closed_curve("-7.2,1.2 -4,-3.6 1,-4.8 5.4,-3 7.4,-1.2 4,3.6 -2,4.2")
-_TOPS = "-7,-3 0,-8.2 7,-3"
 
 # Outlines of the left and the right eye, and the radius of the iris.
 _EYEBALLS = {
@@ -282,11 +282,12 @@ _EYEBALLS = {
 }
 
 
-def _lids(side: int) -> dict[str, Marks]:
-    """What is drawn over the eye, or in its place."""
-    almond = points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2") * (side, 1)
-    return {
-        "almond": [("stroke", almond, INK, 1.3)],
+# What is drawn over the left and the right eye, or in its place.
+_LIDS: dict[int, dict[str, Marks]] = {
+    side: {
+        "almond": [
+            ("stroke", points("-7.4,1.2 -4,-3.9 1,-5.2 5.6,-3.6 8.2,-2") * (side, 1), INK, 1.3)
+        ],
         "happy": [("stroke", "-6,2.4 -3.6,-2 0,-3.6 3.6,-2 6,2.4", INK, 2.5)],
         "sleepy": [
             ("blob", "-7.2,0.2 -6.4,-5 0,-7.8 6.4,-5 7.2,0.2 0,0.8", "lid"),
@@ -301,9 +302,8 @@ def _lids(side: int) -> dict[str, Marks]:
             ),
         ],
     }
-
-
-_LIDS = {side: _lids(side) for side in (-1, 1)}
+    for side in (-1, 1)
+}
 
 # Right eyebrow, from the nose outwards, and its width at both ends.
 _BROWS = {

@@ -1,7 +1,6 @@
 """Colours of the toy faces, chosen to go together; shades lean to violet, lights to cream."""
 
-from e2eve.data.toyfaces.outlines import Number
-
+Number = int | float
 RGB = tuple[int, int, int]
 
 INK: RGB = (58, 42, 60)
@@ -90,11 +89,6 @@ def shaded(colour: RGB, strength: Number = 0.2) -> RGB:
 def lit(colour: RGB, strength: Number = 0.25) -> RGB:
     """The colour where light falls on it."""
     return mix(colour, (255, 246, 224), strength)
-
-
-def mouth_line(skin: RGB) -> RGB:
-    """Closed lips, seen well on every skin."""
-    return mix(MOUTH, (58, 12, 34), min(1, 1.8 * (1 - skin[0] / 255)))
 
 
 def skin_shade(colour: RGB) -> RGB:

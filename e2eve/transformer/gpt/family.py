@@ -39,8 +39,8 @@ class GPT(CausalTransformer, TokenModel):
     def nll(self, tokens: EditTokens) -> TokenNLL:
         """Likelihoods of all target tokens, each given those before it."""
         logits = self(tokens).transpose(1, 2).float()
-        nll = F.cross_entropy(logits, tokens.target_ids, reduction="none")
-        return TokenNLL(nll, tokens.region_cells)
+        per_token = F.cross_entropy(logits, tokens.target_ids, reduction="none")
+        return TokenNLL(per_token, tokens.region_cells)
 
     def sample(
         self,

@@ -36,10 +36,9 @@ class GPTConfig:
             raise ValueError(
                 f"width {self.width} cannot be shared by {self.heads} heads: choose a multiple."
             )
-        if self.position_init not in ("normal", "grid"):
-            raise ValueError(f'position_init is "{self.position_init}": use "normal" or "grid".')
-        if self.token_init not in ("normal", "codebook"):
-            raise ValueError(f'token_init is "{self.token_init}": use "normal" or "codebook".')
+        for name, other in (("position_init", "grid"), ("token_init", "codebook")):
+            if (value := getattr(self, name)) not in ("normal", other):
+                raise ValueError(f'{name} is "{value}": use "normal" or "{other}".')
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -135,8 +134,8 @@ class CausalTransformer(nn.Module):
 
     def places(self) -> Float[Tensor, "length width"]:
         """What is added to a token's embedding at each place of the sequence."""
-        kinds = self.conditions(self.kinds)
-        return self.positions[: self.layout.length] + F.pad(kinds, (0, 0, 0, self.layout.target))
+        conditions = F.pad(self.conditions(self.kinds), (0, 0, 0, self.layout.target))
+        return self.positions[: self.layout.length] + conditions
 
     def hidden(self, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n width"]:
         """Features of the first n tokens of a sequence."""

@@ -115,8 +115,12 @@ def sample(
         assert empty_driver is not None
         cache = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
     ends = span_ends(known, speculated(settings, len(noise)))
-    rows = (torch.cat([prefix[:, -1:], ids], dim=1), known, ends)
-    state = DecodingState(*(_each(of, num_samples) for of in rows), noise[:, lead:].to(ids.device))  # type: ignore[call-arg]
+    state = DecodingState(
+        _each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
+        _each(known, num_samples),
+        _each(ends, num_samples),
+        noise[:, lead:].to(ids.device),
+    )
     while state.counts().any():
         tokens = state.next_tokens()
         logits = cache.read(tokens)
@@ -161,8 +165,7 @@ def speculated(settings: GPTSampling, rows: int) -> int:
     """Tokens that each of so many rows guesses in a pass."""
     if settings.draft == "none":
         return 1
-    fewest = min(MOST_OF_A_ROW, max(2, MOST_OF_A_PASS // rows))
-    return settings.num_speculative_tokens or fewest
+    return settings.num_speculative_tokens or min(MOST_OF_A_ROW, max(2, MOST_OF_A_PASS // rows))
 
 
 def span_ends(
@@ -204,8 +207,7 @@ class DecodingState:
 
     def done(self) -> int:
         """Tokens that every row has at least."""
-        complete = self.counts() == 0
-        return int(self.accepted.masked_fill(complete, self.known.shape[1]).min())
+        return int(self.accepted.masked_fill(self.counts() == 0, self.known.shape[1]).min())
 
     def next_tokens(self) -> PassTokens:
         """What the next pass reads: each row's last accepted token and guesses after it."""

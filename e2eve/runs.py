@@ -1,15 +1,27 @@
-"""The folder of a run: its files, its state, and whether it may be resumed."""
+"""Run folders on disk: files, state, lock, curves; what is known of a run without PyTorch."""
 
+import csv
 import json
+import logging
+import os
 import re
 import secrets
+import socket
+import subprocess
 import traceback
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
+
+from e2eve.config import plain
+
+log = logging.getLogger(__name__)
 
 # Version of what a run folder holds. 1: written before Lightning's own names in `trainer`.
 FORMAT = 2
@@ -28,6 +40,13 @@ FIXED = frozenset(
     "trainer.gradient_clip_algorithm trainer.limit_train_batches trainer.overfit_batches "
     "loader.batch_limit".split()
 )
+
+# Seconds that a network file system may take to notice that a requeued job's node is gone.
+REQUEUE_PATIENCE = 120.0
+
+PACKAGE = Path(__file__).parent
+
+Curve = tuple[list[float], list[float]]  # steps, values
 
 
 class RunFolder:
@@ -65,7 +84,14 @@ class RunFolder:
             ValueError: if it holds a run with other settings, or one of another version.
         """
         if (self / "config.yaml").exists():
-            self._check_format()
+            found = self.status().get("format", 1)
+            if found != FORMAT and (self / "status.json").exists():
+                raise ValueError(
+                    f"{self.path} holds a run of another version of e2eve (format {found}, and "
+                    f"this one writes {FORMAT}): finish it with the version that it was started "
+                    "with, or give this one another name=…; once finished, its bundle can be used "
+                    "here."
+                )
             free = {*FREE, *unrelated}
             changed = [
                 name
@@ -82,15 +108,6 @@ class RunFolder:
             self.mark("new")
         self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
         return self
-
-    def _check_format(self) -> None:
-        found = self.status().get("format", 1)
-        if found != FORMAT and (self / "status.json").exists():
-            raise ValueError(
-                f"{self.path} holds a run of another version of e2eve (format {found}, and this "
-                f"one writes {FORMAT}): finish it with the version that it was started with, or "
-                "give this one another name=…; once finished, its bundle can be used here."
-            )
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says."""
@@ -162,18 +179,114 @@ def run_settings(config: DictConfig) -> dict[str, Any]:
 
     Only these are compared and kept; a run that was a cell of a study may be resumed by itself.
     """
-    settings = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(settings, dict)  # what a DictConfig becomes
-    return {str(name): value for name, value in settings.items() if name not in ("study", "sweep")}
+    return {name: v for name, v in plain(config).items() if name not in ("study", "sweep")}
 
 
 def differing(before: object, after: object, prefix: str = "") -> list[str]:
     """Dotted names of the leaves that differ between two nested dictionaries."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         return [] if before == after else [prefix.rstrip(".")]
-    names = sorted({*before, *after}, key=str)
     return [
         name
-        for key in names
+        for key in sorted({*before, *after}, key=str)
         for name in differing(before.get(key), after.get(key), f"{prefix}{key}.")
     ]
+
+
+def read_curves(path: str | Path) -> dict[str, Curve]:
+    """Steps and values of each column, those without values left out; empty without a file."""
+    columns: dict[str, dict[float, float]] = defaultdict(dict)
+    for step, row in Curves(path).rows.items():
+        for name, value in row.items():
+            columns[name][float(step)] = value
+    return {name: ([*values], [*values.values()]) for name, values in columns.items()}
+
+
+class Curves:
+    """The rows of a metrics.csv; those that an interrupted run repeats are written over."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.rows: dict[int, dict[str, float]] = {}
+        if self.path.exists():
+            with self.path.open(newline="", encoding="utf-8") as file:
+                for row in csv.DictReader(file):
+                    step = int(float(row.pop("step")))
+                    self.rows[step] = {name: float(v) for name, v in row.items() if v}
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep the values of a step, in the place of earlier ones of the same names."""
+        self.rows.setdefault(step, {}).update(values)
+
+    def save(self) -> None:
+        """Write the file in one piece: nobody reads half of it."""
+        names = sorted({name for row in self.rows.values() for name in row})
+        partial = self.path.with_suffix(".partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["step", *names], restval="")
+            writer.writeheader()
+            writer.writerows({"step": step, **row} for step, row in sorted(self.rows.items()))
+        partial.replace(self.path)
+
+
+@contextmanager
+def lock_run_dir(folder: Path) -> Iterator[None]:
+    """Keep the folder for this process, until the block or the process ends, however it does.
+
+    Raises:
+        ValueError: if another process trains there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=REQUEUE_PATIENCE if "SLURM_RESTART_COUNT" in os.environ else 0)
+    except Timeout:
+        raise ValueError(
+            f"Another process is training in {folder}: wait for it, end it, or give another name=…"
+        ) from None
+    except NotImplementedError:
+        log.warning("%s lies where files cannot be locked: start only one run there.", folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether some process trains in the folder; False where files cannot be locked."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except (Timeout, NotImplementedError) as error:
+        return isinstance(error, Timeout)
+
+
+def run_metadata() -> dict[str, object]:
+    """Host, process, revision of the code, and the job's id under SLURM."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    facts = {"host": socket.gethostname(), "process": os.getpid(), "revision": git_revision()}
+    return {**facts, "job": job} if job else facts
+
+
+def git_revision(package: Path = PACKAGE) -> str | None:
+    """Hash of the commit, with "-dirty" where files were changed since; None outside a checkout.
+
+    A package that is installed somewhere inside another project's checkout has no revision.
+    """
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return None
+    return _git(package, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints; None where it fails or is not installed."""
+    line = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
