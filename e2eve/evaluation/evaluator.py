@@ -24,7 +24,12 @@ from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.report import write_report
 from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
-from e2eve.evaluation.systems import SYSTEMS, evaluated_batches, input_batch, mismatch_shift
+from e2eve.evaluation.systems import (
+    evaluated_batches,
+    input_batch,
+    mismatch_shift,
+    systems_of,
+)
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.features import (
@@ -193,7 +198,7 @@ def evaluate(
     """
     began, drawing = time.monotonic(), editor.settings(sampling)
     networks = networks_for(editor, validation, extractor, perceptual)
-    measured = {system.key: by_key(metrics) for system in SYSTEMS}
+    measured = {system.key: by_key(metrics) for system in systems_of(validation)}
     images = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
     rank, count = (0, 1) if group is None else (group.rank(), group.size())

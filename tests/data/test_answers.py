@@ -110,7 +110,7 @@ def test_what_is_graded_lies_in_the_region_and_most_of_what_changes_is(edit):
 
 def test_a_driver_is_its_box_padded_to_a_square(edit):
     placed = Placed(edit.driver, edit.group, SIZE)
-    box, square, driver = placed.box, placed.square, placed.cropped()
+    box, square, driver = placed.box, placed.square, placed.cropped(draw_face(edit.driver, SIZE))
     assert driver.shape == (square.height, square.width, 3) and square.contains(box)
     inner = box.shifted(-square.left, -square.top)
     assert (inner.crop(driver) == box.crop(draw_face(edit.driver, SIZE))).all()
@@ -121,7 +121,10 @@ def test_what_is_cut_out_of_the_answer_and_put_in_its_place_is_the_answer(edit):
     cut, place = Placed(edit.answer, edit.group, SIZE), Placed(edit.source, edit.group, SIZE)
     assert cut.onto(place) == place.square
     inner = place.box.shifted(-place.square.left, -place.square.top)
-    assert (inner.crop(cut.cropped()) == place.box.crop(draw_face(edit.answer, SIZE))).all()
+    assert (
+        inner.crop(cut.cropped(draw_face(edit.answer, SIZE)))
+        == place.box.crop(draw_face(edit.answer, SIZE))
+    ).all()
 
 
 def test_a_box_lands_on_the_same_box_of_a_face_in_another_pose():

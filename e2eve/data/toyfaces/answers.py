@@ -7,7 +7,7 @@ it as A would have it: B is redrawn with A's hair colour and, but for clothes, A
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -146,12 +146,12 @@ class Placed:
         left, top = box.left - (side - box.width) // 2, box.top - (side - box.height) // 2
         return Box(left, top, left + side, top + side)
 
-    def cropped(self) -> UInt8[np.ndarray, "side side 3"]:
-        """The box of the face's image, padded to `square` by repeating its border pixels."""
+    def cropped(self, image: Image) -> UInt8[np.ndarray, "side side 3"]:
+        """The box of an image of the face, padded to `square` by repeating its border pixels."""
         box, square = self.box, self.square
         rows = (box.top - square.top, square.bottom - box.bottom)
         columns = (box.left - square.left, square.right - box.right)
-        return np.pad(box.crop(draw_face(self.face, self.size)), (rows, columns, (0, 0)), "edge")
+        return np.pad(box.crop(image), (rows, columns, (0, 0)), "edge")
 
     def onto(self, other: "Placed") -> Box:
         """Where `square` lies on another face: what the boxes hold is of one size and aligned."""
@@ -184,6 +184,7 @@ def changed(edit: Answered, size: int, above: int = 0) -> Bool[np.ndarray, "size
     return _differ(draw_face(edit.source, size), draw_face(edit.answer, size), above)
 
 
+@lru_cache(maxsize=1)
 def graded(edit: Answered, size: int) -> Bool[np.ndarray, "size size"]:
     """Where in the region the answer follows from source and driver.
 
