@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from e2eve.data.images import resize
 from e2eve.data.splits import Images
@@ -76,9 +76,10 @@ class FaceScenes(Scenes):
 
 
 class Pair(NamedTuple):
-    """An edit, and the indices of the faces that it was made of."""
+    """An edit, which pixels of it are graded, and the indices of the faces it was made of."""
 
     edit: Answered
+    graded: Bool[np.ndarray, "side side"]
     a: int
     b: int
 
@@ -156,7 +157,7 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
                 f"{TRIES} pairs of {len(left)} faces gave no edit of the group {group_of(n)} as "
                 f"input {n + 1} of {num_inputs}: lower num_inputs or take more faces."
             )
-        yield Pair(edit, a, b)
+        yield Pair(edit, graded(edit, scenes.simulation.image_size), a, b)
         left = np.setdiff1d(left, (a, b))
 
 
@@ -167,7 +168,7 @@ def _drawn(pairs: list[Pair], scenes: FaceScenes) -> DrawnInputs:
     )
     on_source = [scenes.placed(edit.source, n) for n, edit in enumerate(edits)]
     on_driver = [scenes.placed(edit.driver, n) for n, edit in enumerate(edits)]
-    known = np.stack([graded(edit, size) for edit in edits])
+    known = np.stack([pair.graded for pair in pairs])
     change = np.stack([changed(edit, size, CHANGE) for edit in edits])
     inputs = tuple(
         ValidationInput(

@@ -44,9 +44,11 @@ def test_without_pixels_there_is_no_share():
 
 
 def test_a_grey_level_less_matches_and_another_colour_does_not():
-    answer = image((100, 100, 100), (100, 100, 100))[None]
-    edit = image((101, 101, 101), (100, 160, 100))[None, None]
-    share = match_share(edit, answer, torch.ones(1, 1, 1, 2, dtype=torch.bool))
+    answer, edit = (
+        image((level, level, level), (100, green, 100)).repeat(1, 2, 1)[None]
+        for level, green in ((100, 100), (101, 160))
+    )
+    share = match_share(edit[None], answer, torch.ones(1, 1, 2, 2, dtype=torch.bool))
     assert share.item() == 0.5
 
 

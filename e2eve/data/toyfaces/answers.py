@@ -75,6 +75,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "glasses": CHOICES["glasses"][1:-2],  # no monocle, no patch
 }
 
+_SEEN = ("background", "background_colour", "skin", "centre_x", "centre_y", "head_scale")
 _COLOURS = {"skin", "iris"} | {name for name in CHOICES if name.endswith("_colour")}
 
 
@@ -201,9 +202,10 @@ def graded(edit: Answered, size: int) -> Bool[np.ndarray, "size size"]:
     return result
 
 
-# A colour decides the same pixels whichever it is: one other stands for all.
+# A colour decides the same pixels whichever it is: one other stands for all. Left out is what is
+# always seen outside too.
 def _alternatives(edit: Answered) -> Iterator[FaceAttributes]:
-    own = {*GROUPS[edit.group].fields, *_ALLOWED, *GROUPS[edit.group].allowed}
+    own = {*GROUPS[edit.group].fields, *_ALLOWED, *GROUPS[edit.group].allowed, *_SEEN}
     for name, values in {**CHOICES, **RANGES}.items():
         known = getattr(edit.answer, name)
         others = [value for value in values if value != known]
