@@ -163,7 +163,8 @@ def tokenizer_step(setting: Setting) -> Part:
     images = images.contiguous(memory_format=torch.channels_last)
     perceptual = build_perceptual("efficientnet_lite0")
     assert perceptual is not None
-    loss = TokenizerLoss(perceptual, None).to(setting.device, memory_format=torch.channels_last)
+    loss = TokenizerLoss(perceptual, None).to(setting.device)
+    loss = loss.to(memory_format=torch.channels_last)
     optimizer = OptimizerSettings().build(network, setting.batch)
 
     def step(loss: TokenizerLoss) -> float:
