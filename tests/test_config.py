@@ -160,11 +160,11 @@ def test_what_hydra_finds_is_one_sentence(override, sentence, tmp_path):
 def test_what_is_known_of_a_setting_are_the_choices_at_hand(override, sentence, tmp_path):
     """And not the settings of what they replace; what a class takes can be added."""
     (tmp_path / "my_lab.py").write_text(
-        "def stripe(side, rng, min_width=0.2, max_width=0.4): raise NotImplementedError\n"
+        "class Stripe:\n    def __init__(self, min_width=0.2, max_width=0.4): ...\n"
     )
     (tmp_path / "conf/edit_simulation").mkdir(parents=True)
     (tmp_path / "conf/edit_simulation/stripe.yaml").write_text(
-        "region: {_target_: my_lab.stripe, _partial_: true, max_width: 0.5}\n"
+        "region: {_target_: my_lab.Stripe, max_width: 0.5}\n"
     )
     given = ["--config-dir=conf", "edit_simulation=stripe", "steps=3"]
     done = answer(*given, f"edit_simulation.region.{override}", cwd=tmp_path)
