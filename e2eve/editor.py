@@ -36,7 +36,8 @@ from e2eve.transformer.sampling import whole_number
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
-    Its tokenizers round coarsely where that halves their time, see `Tokenizer.use_winograd`.
+    Its tokenizers use Winograd convolutions where these halve their time, see
+    `Tokenizer.use_winograd`.
 
     Args:
         source_tokenizer: reads the masked source and paints the edit.
