@@ -26,6 +26,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from e2eve.data.images import read_image
+from e2eve.evaluation.settings import check_validation_set
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
 
@@ -165,13 +166,9 @@ def check_is_new(folder: str | Path) -> Path:
 
 # The manifest of a folder whose files are those that it names, unchanged.
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    path, problems = folder / "manifest.json", []
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
-            "has written."
-        )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    check_validation_set(folder)
+    problems: list[str] = []
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     if manifest.get("format") != FORMAT:
         raise ValueError(
             f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "

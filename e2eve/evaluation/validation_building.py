@@ -16,6 +16,7 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
+from e2eve.evaluation.settings import check_counts
 from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
 from e2eve.features import (
     FeatureExtractor,
@@ -55,17 +56,7 @@ def draw_plan(
     Raises:
         ValueError: where the data set is too small.
     """
-    needed = {
-        "num_inputs": num_inputs,
-        "num_references": num_references,
-        "num_distractors + 2": num_distractors + 2,
-    }
-    for name, count in needed.items():
-        if count > len(usable):
-            raise ValueError(
-                f"{name} is {count} and the data set has {len(usable)} images, lower it or add "
-                "some."
-            )
+    check_counts(len(usable), num_inputs, num_distractors, num_references)
     if min(num_inputs, num_references) < 2 or num_distractors < 1:
         raise ValueError(
             f"A validation set of {num_inputs} inputs, {num_references} references and "

@@ -16,6 +16,7 @@ from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import evaluate
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import SYSTEMS, mismatch_shift
+from e2eve.metrics.base import EditMetric, MetricInfo
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import EditTokens, SamplingSettings, TokenNLL
 from tests.factories import tiny_editor
@@ -148,6 +149,30 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
     for name, value in one.results.numbers().items():
         assert value == pytest.approx(many.results.numbers()[name], rel=1e-4, abs=1e-6), name
     assert (one.images.int() - many.images.int()).abs().max() <= 1
+
+
+def wanting(measure) -> EditMetric:
+    info = MetricInfo("mine", "Mine")
+    return type("Mine", (EditMetric,), {"info": info, "measure": lambda _, batch: measure(batch)})()
+
+
+@pytest.mark.parametrize(
+    ("measure", "reason"),
+    [
+        (lambda batch: batch.regions, "AttributeError: 'EvaluatedBatch' object has no attribute"),
+        (lambda batch: batch.nll()["matched"].inside, "TypeError: 'NoneType' object is not call"),
+        (lambda batch: batch.edits.mean(), "mine gives values of shape"),
+        (lambda batch: 0.5, "AttributeError: 'float' object has no attribute 'shape'"),
+    ],
+)
+def test_a_metric_that_fails_does_so_before_anything_is_drawn(
+    measure, reason, validation, extractor, monkeypatch
+):
+    metric = wanting(measure)
+    metric.per = "input" if "NoneType" in reason else "sample"
+    monkeypatch.setattr(FakeEditor, "draw", None)
+    with pytest.raises(ValueError, match=f"^The metric mine cannot measure edits: {reason}"):
+        evaluate(FakeEditor(), validation, extractor, None, settings=SETTINGS, metrics=[metric])
 
 
 def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation):
