@@ -29,7 +29,7 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
@@ -360,7 +360,7 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, ListConfig | list | tuple) else [value]
 
 
-def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+def plain(node: DictConfig | ListConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The node as a dictionary of plain values, references resolved."""
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(values, Mapping)  # what a DictConfig becomes

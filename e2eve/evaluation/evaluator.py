@@ -31,10 +31,10 @@ from e2eve.evaluation.settings import (
     check_validation_set,
 )
 from e2eve.evaluation.systems import (
-    SYSTEMS,
     evaluated_batches,
     input_batch,
     mismatch_shift,
+    systems_of,
     try_metrics,
 )
 from e2eve.evaluation.validation import ValidationSet
@@ -232,7 +232,7 @@ def evaluate(
     began, drawing = time.monotonic(), editor.settings(sampling)
     networks = networks_for(editor, validation, extractor, perceptual)
     try_metrics(by_key(metrics), validation, networks)
-    measured = {system.key: by_key(metrics) for system in SYSTEMS}
+    measured = {system.key: by_key(metrics) for system in systems_of(validation)}
     images = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
     rank, count = (0, 1) if group is None else (group.rank(), group.size())
