@@ -16,7 +16,7 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
-from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
+from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet, prepared
 from e2eve.features import (
     FeatureExtractor,
     PerceptualDistance,
@@ -207,6 +207,7 @@ def _built(
             "name": name,
             "extractor": extractor.name,
             "retrieval": retrieval.name,
+            "preprocessing": prepared(extractor, retrieval),
             "same_place": same_place,
             "inputs": len(plan.inputs),
             "distractors": len(plan.distractors) - 2,
