@@ -38,13 +38,14 @@ def build(config: DictConfig) -> Path:
     settings = read_settings({name: values[name] for name in names}, ValidationSetSettings)
 
     # Heavy imports wait until here, so that --help and a typo answer at once.
+    from e2eve.data.splits import build_splits
     from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
     folder, asked = check_is_new(settings.out), settings.evaluation
-    images = instantiate(settings.dataset[settings.split], f"dataset.{settings.split}")
+    images = getattr(build_splits(settings.dataset), settings.split)
     device = device_of(settings.device)
     perceptual = None
     if settings.retrieval == "perceptual":
