@@ -29,7 +29,14 @@ from e2eve.features.frozen import (
     read_weights,
     weights_path,
 )
-from e2eve.features.vision_transformers import IMAGENET, Clip, Dino, DinoV2, DreamSim
+from e2eve.features.vision_transformers import (
+    CLIP,
+    DINO,
+    DINO_V2,
+    IMAGENET,
+    DreamSim,
+    TransformerFeatures,
+)
 
 # Of the stem, and of the last blocks of the first four widths, in the distance: their numbers in
 # Lite0 (16, 24, 40 and 80 channels) and in Lite2 (16, 24, 48 and 88).
@@ -264,7 +271,9 @@ PERCEPTUAL: Mapping[str, Callable[..., PerceptualDistance]] = {
 EXTRACTORS: Mapping[str, Callable[..., FeatureExtractor]] = {
     "efficientnet_lite0": EfficientNetLite,
     "efficientnet_lite2": partial(EfficientNetLite, version=2),
-    **{network.name: network for network in (InceptionV3, Dino, DinoV2, Clip, DreamSim)},
+    "inception_v3": InceptionV3,
+    **{family.name: partial(TransformerFeatures, family) for family in (DINO, DINO_V2, CLIP)},
+    "dreamsim": DreamSim,
     **{f"{name}_maps": partial(pooled_maps, distance) for name, distance in PERCEPTUAL.items()},
 }
 

@@ -7,7 +7,7 @@ by the weights. Names of the published files are understood, and those of Huggin
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -61,6 +61,87 @@ def quick_gelu(x: Tensor) -> Tensor:
     return x * torch.sigmoid(1.702 * x)
 
 
+@dataclass(frozen=True)
+class Family:
+    """Vision transformers of one publication, of any size.
+
+    Args:
+        name, cosine_name, frechet_name, cmmd_name: as of `FeatureExtractor`.
+        address: where weights are; they are not downloaded.
+        licence: of these weights.
+        preprocessing: with the side None: the one that the positions are for.
+        epsilon: of layer normalisations.
+        published: model and side for which the names of distances stand alone; with other weights
+            they are followed by the model.
+    """
+
+    name: str
+    cosine_name: str
+    frechet_name: str
+    address: str
+    licence: str
+    preprocessing: Preprocessing
+    activation: Callable[[Tensor], Tensor] = functional.gelu
+    epsilon: float = 1e-6
+    cmmd_name: str = ""
+    published: tuple[str, int] = ("ViT-L/14", 224)
+
+    def path(self, weights: str | Path | None) -> Path:
+        """Where the weights are, or a ValueError that says where to get them."""
+        if weights is None:
+            raise ValueError(
+                f"{self.name} needs its weights, which are not downloaded: fetch them from "
+                f"{self.address} (licence: {self.licence}) and give their path as "
+                "`extractor_weights`."
+            )
+        return Path(weights)
+
+
+META = "https://dl.fbaipublicfiles.com"
+# Caron et al. 2021 (arXiv 2104.14294); DINO-I is of its ViT-S/16.
+DINO = Family(
+    "dino",
+    "DINO-I",
+    "Fréchet distance (DINO)",
+    f"{META}/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth",
+    "Apache-2.0",
+    IMAGENET,
+)
+# Without registers. Oquab et al. 2023 (arXiv 2304.07193); the distance is Stein et al.'s of 2023
+# (arXiv 2306.04675).
+DINO_V2 = Family(
+    "dinov2",
+    "DINOv2-I",
+    "FD-DINOv2",
+    f"{META}/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth",
+    "Apache-2.0",
+    IMAGENET,
+)
+# OpenAI's, Radford et al. 2021 (arXiv 2103.00020), whose own files are programs, which are not run.
+# LAION's weights are another network, without the quick GELU.
+CLIP = Family(
+    "clip",
+    "CLIP-I",
+    "Fréchet distance (CLIP)",
+    "https://huggingface.co/openai/clip-vit-base-patch32",
+    "MIT",
+    replace(OPENAI, side=None),
+    quick_gelu,
+    1e-5,
+    "CMMD",
+    ("ViT-L/14", 336),
+)
+# Fu et al. 2023 (arXiv 2306.09344).
+DREAMSIM = Family(
+    "dreamsim",
+    "DreamSim",
+    "Fréchet distance (DreamSim)",
+    "https://github.com/ssundaram21/dreamsim, whose package downloads them at its first use",
+    "MIT",
+    Preprocessing(224, "bicubic"),
+)
+
+
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors of a published file by the names of `VisionTransformer`, without a text tower.
 
@@ -96,7 +177,6 @@ class VisionTransformer(nn.Module):
         state: as from a published file; shapes say how wide and deep the network is.
         source: what errors call it.
         side: of the images that it reads, pixels; None: the side that its positions are for.
-        epsilon: of its layer normalisations.
 
     Raises:
         ValueError: where names or shapes are those of another network.
@@ -106,12 +186,11 @@ class VisionTransformer(nn.Module):
         self,
         state: Mapping[str, Tensor],
         source: object,
+        family: Family,
         side: int | None = None,
-        activation: Callable[[Tensor], Tensor] = functional.gelu,
-        epsilon: float = 1e-6,
     ) -> None:
         super().__init__()
-        state = renamed(state)
+        state, epsilon = renamed(state), family.epsilon
         if "patches.weight" not in state or "positions" not in state:
             raise ValueError(f"{source} holds no weights of a vision transformer.")
         width, _, self.patch, _ = state["patches.weight"].shape
@@ -128,7 +207,7 @@ class VisionTransformer(nn.Module):
                     width,
                     width // HEAD_WIDTH,
                     dim_feedforward=4 * width,
-                    activation=activation,
+                    activation=family.activation,
                     layer_norm_eps=epsilon,
                     batch_first=True,
                     norm_first=True,
@@ -137,9 +216,10 @@ class VisionTransformer(nn.Module):
             )
         )
         self.last_norm: nn.Module = nn.LayerNorm(width, epsilon)
-        self.projection: nn.Module = nn.Identity()
+        self.dim, self.projection = width, nn.Identity()
         if "projection.weight" in state:
-            self.projection = nn.Linear(width, len(state["projection.weight"]), bias=False)
+            self.dim = len(state["projection.weight"])
+            self.projection = nn.Linear(width, self.dim, bias=False)
         load_strictly(self, state, source)
 
     @property
@@ -171,42 +251,18 @@ def resized_positions(
 
 
 class TransformerFeatures(FeatureExtractor):
-    """Features of one vision transformer, of images resized bicubically, whole, to its side.
+    """Features of one vision transformer, of images resized bicubically, whole, to its side."""
 
-    Attributes:
-        address: where its weights are; they are not downloaded.
-        licence: of these weights.
-        has_own_side: whether images are resized to the side that its positions are for.
-    """
-
-    address: str
-    licence: str
-    preprocessing = IMAGENET
-    has_own_side = False
-    activation = staticmethod(functional.gelu)
-    epsilon = 1e-6
-
-    def __init__(self, weights: str | Path | None = None) -> None:
+    def __init__(self, family: Family, weights: str | Path | None = None) -> None:
         super().__init__()
-        path = self._given(weights)
-        side = None if self.has_own_side else self.preprocessing.side
-        state = read_weights(path)
-        network = VisionTransformer(state, path, side, self.activation, self.epsilon)
-        self.model = network.model
-        self.preprocessing = replace(self.preprocessing, side=network.side)
-        self.network = freeze(network)
-        self.frechet_name = f"Fréchet distance ({self.name}, {self.model})"
-        with torch.no_grad():
-            self.dim = self.network(torch.zeros(1, 3, network.side, network.side)).shape[1]
-
-    def _given(self, weights: str | Path | None) -> Path:
-        if weights is None:
-            raise ValueError(
-                f"{self.name} needs its weights, which are not downloaded: fetch them from "
-                f"{self.address} (licence: {self.licence}) and give their path as "
-                "`extractor_weights`."
-            )
-        return Path(weights)
+        path = family.path(weights)
+        network = VisionTransformer(read_weights(path), path, family, family.preprocessing.side)
+        self.preprocessing = replace(family.preprocessing, side=network.side)
+        model = "" if (network.model, network.side) == family.published else f" ({network.model})"
+        self.name, self.cosine_name = family.name, family.cosine_name
+        self.frechet_name = family.frechet_name + model
+        self.cmmd_name = family.cmmd_name and family.cmmd_name + model
+        self.network, self.dim = freeze(network), network.dim
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
@@ -214,95 +270,41 @@ class TransformerFeatures(FeatureExtractor):
             return self.network(self.preprocessing(images.float()))
 
 
-class Dino(TransformerFeatures):
-    """The class token of DINO, Caron et al. 2021 (arXiv 2104.14294); DINO-I is of its ViT-S/16."""
-
-    name = "dino"
-    cosine_name = "DINO-I"
-    address = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
-    licence = "Apache-2.0"
-
-
-class DinoV2(TransformerFeatures):
-    """The class token of DINOv2 without registers, Oquab et al. 2023 (arXiv 2304.07193).
-
-    "FD-DINOv2" is the Fréchet distance of ViT-L/14's (Stein et al. 2023, arXiv 2306.04675).
-    """
-
-    name = "dinov2"
-    cosine_name = "DINOv2-I"
-    address = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/dinov2_vits14_pretrain.pth"
-    licence = "Apache-2.0"
-
-    def __init__(self, weights: str | Path | None = None) -> None:
-        super().__init__(weights)
-        large = self.model == "ViT-L/14"
-        self.frechet_name = "FD-DINOv2" if large else f"FD-DINOv2 ({self.model})"
-
-
-class Clip(TransformerFeatures):
-    """The projected class token of OpenAI's CLIP, Radford et al. 2021 (arXiv 2103.00020).
-
-    CMMD is of ViT-L/14 at 336 pixels (Jayasumana et al. 2024, arXiv 2401.09603). OpenAI's own
-    files are programs, which are not run: take the tensors from Hugging Face. LAION's weights are
-    another network, without the quick GELU.
-    """
-
-    name = "clip"
-    cosine_name = "CLIP-I"
-    address = "https://huggingface.co/openai/clip-vit-base-patch32"
-    licence = "MIT"
-    preprocessing = OPENAI
-    has_own_side = True
-    activation = staticmethod(quick_gelu)
-    epsilon = 1e-5
-
-    def __init__(self, weights: str | Path | None = None) -> None:
-        super().__init__(weights)
-        full = (self.model, self.preprocessing.side) == ("ViT-L/14", 336)
-        self.cmmd_name = "CMMD" if full else f"CMMD ({self.model})"
-
-
-class DreamSim(TransformerFeatures):
-    """DreamSim's ensemble, Fu et al. 2023 (arXiv 2306.09344): cosines follow human judgements.
+class DreamSim(FeatureExtractor):
+    """DreamSim's ensemble: cosines follow human judgements.
 
     DINO, CLIP and OpenCLIP (ViT-B/16 each) side by side, centred, at unit length. Weights are the
-    folder that its package fills at first use: the three networks, and low-rank changes of them
-    in `ensemble_lora`.
+    folder that its package fills: the three networks, and low-rank changes of them in
+    `ensemble_lora`.
     """
 
-    name = "dreamsim"
-    cosine_name = "DreamSim"
-    frechet_name = "Fréchet distance (dreamsim)"
-    address = "https://github.com/ssundaram21/dreamsim (pip install dreamsim)"
-    licence = "MIT"
-    preprocessing = Preprocessing(224, "bicubic")
-    # File, activation, epsilon of normalisations, and means and deviations of each network.
+    name, cosine_name, frechet_name = DREAMSIM.name, DREAMSIM.cosine_name, DREAMSIM.frechet_name
+    preprocessing = DREAMSIM.preprocessing
     branches = (
-        ("checkpoints/dino_vitbase16_pretrain.pth", functional.gelu, 1e-6, IMAGENET),
-        ("clip_vitb16_pretrain.pth.tar", quick_gelu, 1e-5, OPENAI),
-        ("open_clip_vitb16_pretrain.pth.tar", functional.gelu, 1e-5, OPENAI),
+        ("checkpoints/dino_vitbase16_pretrain.pth", DINO),
+        ("clip_vitb16_pretrain.pth.tar", CLIP),
+        ("open_clip_vitb16_pretrain.pth.tar", replace(CLIP, activation=functional.gelu)),
     )
 
     def __init__(self, weights: str | Path | None = None) -> None:
-        FeatureExtractor.__init__(self)
-        folder, side = self._given(weights), self.preprocessing.side
+        super().__init__()
+        folder, side = DREAMSIM.path(weights), self.preprocessing.side
         changes, scale = _low_rank(folder / "ensemble_lora")
         networks = nn.ModuleList()
-        for number, (file, activation, epsilon, _) in enumerate(self.branches):
+        for number, (file, family) in enumerate(self.branches):
             state = adapted(read_weights(folder / file), changes, number, scale)
-            networks.append(VisionTransformer(state, folder / file, side, activation, epsilon))
+            networks.append(VisionTransformer(state, folder / file, family, side))
+        self.dim = sum(network.dim for network in networks)
         networks[0].last_norm = nn.Identity()  # DINO's token is taken before it
         self.networks = freeze(networks)
-        self.dim = self(torch.zeros(1, 3, side, side)).shape[1]
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
         with torch.autocast(images.device.type, enabled=False):
             resized = self.preprocessing(images.float())
-            pairs = zip(self.networks, self.branches, strict=True)
-            parts = [network(replace(own, side=None)(resized)) for network, (*_, own) in pairs]
-            joined = torch.cat(parts, 1)
+            own = [replace(family.preprocessing, side=None) for _, family in self.branches]
+            pairs = zip(self.networks, own, strict=True)
+            joined = torch.cat([network(prepare(resized)) for network, prepare in pairs], 1)
             return functional.normalize(joined - reduce(joined, "b d -> b 1", "mean"))
 
 

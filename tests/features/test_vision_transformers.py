@@ -1,6 +1,7 @@
 """Vision transformers on random weights: the same numbers as other code, whatever the file."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from transformers import (
 
 from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.features.frozen import Preprocessing
-from e2eve.features.vision_transformers import OPENAI, DreamSim, VisionTransformer, adapted
+from e2eve.features.vision_transformers import DINO_V2, OPENAI, DreamSim, VisionTransformer, adapted
 from e2eve.features.vision_transformers import resized_positions as resize
 
 WIDTH, LAYERS, PATCH = 128, 2, 14
@@ -175,7 +176,7 @@ def test_clip_computes_what_transformers_compute_by_either_names(tmp_path, weigh
 
 def test_the_scales_of_layers_are_a_part_of_the_matrices_before_them(weights):
     state = torch.load(weights["dinov2"], weights_only=True)
-    network = VisionTransformer(state, "x", 56)
+    network = VisionTransformer(state, "x", DINO_V2, 56)
     scaled, matrix = state["blocks.1.ls2.gamma"], state["blocks.1.mlp.fc2.weight"]
     torch.testing.assert_close(network.layers[1].linear2.weight, scaled[:, None] * matrix)
 
@@ -192,16 +193,16 @@ def test_dreamsim_is_three_networks_changed_centred_and_at_unit_length(weights):
     folder, picture = weights["dreamsim"], images(224)
     changes = torch.load(folder / "ensemble_lora" / "adapter_model.bin", weights_only=True)
     parts = []
-    for number, (file, activation, epsilon, own) in enumerate(DreamSim.branches):
+    for number, (file, family) in enumerate(DreamSim.branches):
         state = torch.load(folder / file, weights_only=True)
         state = dict(state.get("state_dict", state))
         start = f"base_model.model.extractor_list.{number}.model.blocks.1.attn.qkv.lora_"
         added = changes[f"{start}B.weight"] @ changes[f"{start}A.weight"] * 2 / 4
         state["blocks.1.attn.qkv.weight"] = state["blocks.1.attn.qkv.weight"] + added
-        network = VisionTransformer(state, file, 224, activation, epsilon).eval()
+        network = VisionTransformer(state, file, family, 224).eval()
         if number == 0:
             network.last_norm = torch.nn.Identity()
-        parts.append(network(own(picture)))
+        parts.append(network(replace(family.preprocessing, side=224)(picture)))
     joined = torch.cat(parts, 1).detach()
     expected = functional.normalize(joined - joined.mean(1, keepdim=True))
     found = build_extractor("dreamsim", folder)(picture)
