@@ -17,7 +17,7 @@ from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
-from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
+from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,
@@ -31,6 +31,8 @@ from e2eve.transformer import (
     config_from_description,
 )
 from e2eve.transformer.sampling import whole_number
+
+RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
 
 
 class Editor(nn.Module):
@@ -323,9 +325,7 @@ class Editor(nn.Module):
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What ranks edits; no part of the editor's state, and not built before it is needed."""
-        perceptual = build_perceptual("efficientnet_lite0")
-        assert perceptual is not None  # which is for the name "none" only
-        return PooledMaps(perceptual)
+        return build_extractor(RANKED_BY)
 
     @classmethod
     def from_pretrained(

@@ -46,9 +46,9 @@ class EvaluationSettings(DrawingSettings):
     num_inputs: Positive = 100
     num_distractors: Positive = 100
     num_references: Positive = 500
-    extractor: str = "efficientnet_lite0"
+    extractor: str = "efficientnet_lite2"
     extractor_weights: str | None = None
-    perceptual: str = "efficientnet_lite0"
+    perceptual: str = "efficientnet_lite2"
     perceptual_weights: str | None = None
     batch_size: Positive = 25
 

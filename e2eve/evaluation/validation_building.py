@@ -17,7 +17,7 @@ from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
 from e2eve.evaluation.settings import check_counts
-from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet
+from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet, prepared
 from e2eve.features import (
     FeatureExtractor,
     PerceptualDistance,
@@ -242,6 +242,7 @@ def with_features(
             "name": name,
             "extractor": extractor.name,
             "retrieval": retrieval.name,
+            "preprocessing": prepared(extractor, retrieval),
             "inputs": len(drawn.inputs),
             "distractors": len(plan.distractors) - 2,
             "references": len(plan.references),
