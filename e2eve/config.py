@@ -135,7 +135,7 @@ def _sentence_of(error: Exception, config_name: str) -> str:
     if found := re.search(r"Could not override '([^']+)'", message):
         return _unknown_override(found[1], _composed(config_name, sys.argv[1:]))
     if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
-        return message
+        return message.rpartition("\nValueError: ")[2].strip()  # a loader process's traceback
     return " ".join(f"{message} {error.__cause__ or ''}".split())
 
 
@@ -287,7 +287,7 @@ def _check_calls(node: Any, key: str) -> None:
             _check_calls(value, f"{key}.{name}".lstrip("."))
     if isinstance(node, dict) and "_target_" in node:
         given = {name: value for name, value in node.items() if not name.startswith("_")}
-        check_arguments(_located(str(node["_target_"]), key), given, key)
+        check_arguments(located(str(node["_target_"]), key), given, key)
 
 
 def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: str) -> None:
@@ -316,7 +316,7 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
                 _checked(value, hints.get(name, Any), where)
 
 
-def _located(target: str, key: str) -> Any:
+def located(target: str, key: str) -> Any:
     """What a dotted path names."""
     try:
         return pkgutil.resolve_name(target)
@@ -352,7 +352,7 @@ def import_targets(group: str) -> None:
         if source.schema in ("file", "pkg") and folder != Path(conf_dir()):
             for path in sorted(folder.glob(f"{group}/*.yaml")):
                 if target := OmegaConf.select(OmegaConf.load(path), "_target_"):
-                    _located(target, str(path))
+                    located(target, str(path))
 
 
 def listed(value: Any) -> list[Any]:
@@ -360,7 +360,7 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, ListConfig | list | tuple) else [value]
 
 
-def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+def plain(node: DictConfig | ListConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The node as a dictionary of plain values, references resolved."""
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(values, Mapping)  # what a DictConfig becomes

@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
+from e2eve.checks import require
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
-from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
+from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,
@@ -31,11 +32,14 @@ from e2eve.transformer import (
 )
 from e2eve.transformer.sampling import whole_number
 
+RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
+
 
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
-    Its tokenizers round coarsely where that halves their time, see `Tokenizer.use_winograd`.
+    Its tokenizers use Winograd convolutions where these halve their time, see
+    `Tokenizer.use_winograd`.
 
     Args:
         source_tokenizer: reads the masked source and paints the edit.
@@ -97,9 +101,9 @@ class Editor(nn.Module):
 
     def nll(self, edits: EditBatch | EditInputs | EditTokens) -> TokenNLL:
         """Likelihoods of the targets' tokens in nats; of inputs the source itself is the target."""
-        return self.transformer.nll(
-            edits if isinstance(edits, EditTokens) else self.tokenize(edits)
-        )
+        nll = self.transformer.nll(edits if isinstance(edits, EditTokens) else self.tokenize(edits))
+        require(isinstance(nll, TokenNLL), self.transformer.nll, nll, "a TokenNLL")
+        return nll
 
     def cells(self, regions: Bool[Tensor, "batch 1 side side"]) -> Bool[Tensor, "batch target"]:
         """Cells of the source tokenizer that the regions touch."""
@@ -157,15 +161,14 @@ class Editor(nn.Module):
             ValueError: when num_samples is below 1 or the seeds don't match the inputs.
         """
         settings = self.settings(settings)
-        return self.decode(
-            self.sample_ids(
-                self.condition(inputs, settings, pastes),
-                num_samples=num_samples,
-                seeds=seeds,
-                settings=settings,
-                progress=progress,
-            )
+        ids = self.sample_ids(
+            self.condition(inputs, settings, pastes),
+            num_samples=num_samples,
+            seeds=seeds,
+            settings=settings,
+            progress=progress,
         )
+        return self.decode(ids)
 
     def logits(
         self,
@@ -236,13 +239,16 @@ class Editor(nn.Module):
         count = len(conditioning.source_ids)
         if len(seeds) != count:
             raise ValueError(f"{len(seeds)} seeds for {count} inputs: give one each.")
-        return self.transformer.sample(
+        ids = self.transformer.sample(
             conditioning,
             num_samples=whole_number("num_samples", num_samples, "ask for at least 1"),
             seeds=[whole_number("seed", seed, "use 0 or more", 0) for seed in seeds],
             settings=settings,
             progress=progress,
         )
+        shape = (count, num_samples, self.transformer.layout.target)
+        require(getattr(ids, "shape", ()) == shape, self.transformer.sample, ids, f"ids of {shape}")
+        return ids
 
     def settings(
         self, given: SamplingSettings | Mapping[str, Any] | None = None
@@ -319,9 +325,7 @@ class Editor(nn.Module):
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What ranks edits; no part of the editor's state, and not built before it is needed."""
-        perceptual = build_perceptual("efficientnet_lite0")
-        assert perceptual is not None  # which is for the name "none" only
-        return PooledMaps(perceptual)
+        return build_extractor(RANKED_BY)
 
     @classmethod
     def from_pretrained(

@@ -38,7 +38,7 @@ FREE = frozenset(
 FIXED = frozenset(
     "trainer.devices trainer.num_nodes trainer.accumulate_grad_batches trainer.gradient_clip_val "
     "trainer.gradient_clip_algorithm trainer.limit_train_batches trainer.overfit_batches "
-    "loader.batch_limit".split()
+    "loader.batch_limit loader.cache_limit".split()
 )
 
 # Seconds that a network file system may take to notice that a requeued job's node is gone.

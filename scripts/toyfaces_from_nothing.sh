@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything about ToyFaces from nothing: both tokenizers, the packaged bundles, the editors.
-# Two cores: about two hours for the tokenizers and four for the editors. Interrupted, it goes on.
+# Two cores: about two hours for the tokenizers and four for the editors. Interrupted, it resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -10,7 +10,7 @@ make install
 $python -m e2eve.train +experiment=toyfaces_source_tokenizer
 $python -m e2eve.train +experiment=toyfaces_driver_tokenizer
 
-# 2. What comes with the package: their bundles, as the trainings wrote them.
+# 2. What comes with the package: their bundles, as the training runs wrote them.
 for side in source driver; do
   mkdir -p e2eve/pretrained/toyfaces_$side
   cp runs/toyfaces_${side}_tokenizer/bundle/* e2eve/pretrained/toyfaces_$side/

@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def test_a_validation_set_is_built_with_its_page(folder):
     validation = ValidationSet.load(folder)
     assert (len(validation), validation.name) == (3, "small")
-    assert validation.manifest["extractor"] == "efficientnet_lite0"
+    assert validation.manifest["extractor"] == "efficientnet_lite2"
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert validation.content_hash in html
 

@@ -43,8 +43,10 @@ from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, by_key, evaluate, networks_for
 from e2eve.evaluation.settings import EvaluationSettings
 from e2eve.evaluation.systems import input_batch
+from e2eve.features import build_perceptual
 from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.tokenizers import Tokenizer
+from e2eve.tokenizers.tokenizer import TokenizerLoss
 from e2eve.training.data_module import Simulated
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import GPT, EditTokens
@@ -147,6 +149,41 @@ def training_work(setting: Setting) -> tuple[Callable[[], Any], Callable[[], Any
     return (
         lambda: transformer.nll(tokens).loss.backward(),
         lambda: (source.latent(both), driver.latent(edits.drivers)),
+    )
+
+
+@part
+def tokenizer_step(setting: Setting) -> Part:
+    """What a tokenizer's training runs for a batch of images, with a perceptual loss.
+
+    The roofline counts the backward pass as two forward passes, as of convolutions.
+    """
+    network, images = copy.deepcopy(setting.network.source_tokenizer), edits_for(setting).targets
+    network.requires_grad_(True).train().to(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
+    perceptual = build_perceptual("efficientnet_lite0")
+    assert perceptual is not None
+    loss = TokenizerLoss(perceptual, None).to(setting.device)
+    loss = loss.to(memory_format=torch.channels_last)
+    optimizer = OptimizerSettings().build(network, setting.batch)
+
+    def step(loss: TokenizerLoss) -> float:
+        with setting.autocast:
+            terms = loss(images, network(images), 0, network.decoder.last_weight)
+        optimizer.zero_grad()
+        terms.loss.backward()
+        optimizer.step()
+        return terms.loss.item()
+
+    meta, shapes = on_meta(network), images.to("meta")
+    work = 3 * operations_of(lambda: meta.decoder(meta.from_code(meta.latent(shapes))))
+    pixels = TokenizerLoss(None, None)
+    return Part(
+        [
+            Variant("e2eve", partial(step, loss)),
+            Variant("without the perceptual loss", partial(step, pixels)),
+        ],
+        setting.computing(work, "the tokenizer,"),
     )
 
 

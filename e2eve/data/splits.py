@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from e2eve.checks import full_name, require
 from e2eve.config import instantiate, plain
 
 
@@ -31,9 +32,38 @@ def build_splits(dataset: Any) -> Splits:
     `_target_` each.
 
     Raises:
-        ValueError: when one of them cannot be built.
+        ValueError: when one of them cannot be built, or is no data set of images.
     """
-    node = plain(dataset)
+    node, parts = plain(dataset), Splits._fields
     if "_target_" in node:
-        return Splits(*instantiate(node, "dataset"))
-    return Splits(*(instantiate(node[part], f"dataset.{part}") for part in Splits._fields))
+        made = tuple(instantiate(node, "dataset"))
+        if len(made) != len(parts):
+            raise ValueError(f"{node['_target_']} gives {len(made)} things, give (train, val).")
+    else:
+        nodes = {f"dataset.{part}": node.get(part) for part in parts}
+        for key, part in nodes.items():
+            require(isinstance(part, dict), f"{key} is", part, "a group of settings with _target_")
+        made = tuple(instantiate(part, key) for key, part in nodes.items())
+    return Splits(*map(check_images, made))
+
+
+def check_images(images: Any) -> Images:
+    """The data set itself, once its first image has been looked at.
+
+    Raises:
+        ValueError: when it lacks a method, images, or gives anything but `Images` says.
+    """
+    for method in ("__len__", "__getitem__", "name"):
+        if not callable(getattr(images, method, None)):
+            raise ValueError(
+                f"{full_name(images)} has no method {method}: a data set has __len__, __getitem__ "
+                "and name, the latter two of an index."
+            )
+    if len(images) < 1:
+        raise ValueError(f"{full_name(images)} has no images: its length is 0, give at least 1.")
+    image, name = images[0], images.name(0)
+    fits = isinstance(image, np.ndarray) and image.dtype == np.uint8
+    fits = fits and image.ndim == 3 and image.shape[2] == 3 and image.size > 0
+    require(fits, images, image, "uint8 of height × width × 3 (RGB)")
+    require(isinstance(name, str), images.name, name, "text")
+    return images

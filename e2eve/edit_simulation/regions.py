@@ -13,6 +13,7 @@ import numpy as np
 from einops import rearrange
 from jaxtyping import Bool, Float
 
+from e2eve.checks import full_name, require, require_call
 from e2eve.geometry import Box
 
 _SUBPIXEL_BITS = 4  # outlines and strokes are rasterised at 1/16 pixel
@@ -49,7 +50,14 @@ class Region(NamedTuple):
     box: Box
 
     @classmethod
-    def of_mask(cls, mask: Bool[np.ndarray, "side side"]) -> "Region":
+    def of_mask(cls, mask: np.ndarray) -> "Region":
+        """The region of a mask of side × side, True where to edit.
+
+        Raises:
+            ValueError: when it holds anything but True and False, or nothing to edit.
+        """
+        fits = isinstance(mask, np.ndarray) and mask.dtype == bool and mask.ndim == 2
+        require(fits, "The mask of a region is", mask, "bool of side × side, such as mask > 0.5")
         return cls(mask, Box.around(mask))
 
     @property
@@ -60,6 +68,23 @@ class Region(NamedTuple):
 
 # Draws an edit region for an image of so many pixels per side; never an empty one.
 RegionSampler = Callable[[int, np.random.Generator], Region]
+
+
+def draw_region(sampler: RegionSampler, side: int, rng: np.random.Generator) -> Region:
+    """What the sampler gives.
+
+    Raises:
+        ValueError: when it fails or gives anything but a region of that side; it is named.
+    """
+    try:
+        region = sampler(side, rng)
+    except ValueError as error:
+        raise ValueError(f"{full_name(sampler)} fails: {error}") from error
+    wanted = f"a Region of {side} × {side} pixels, such as Region.of_mask(mask)"
+    require(isinstance(region, Region), sampler, region, wanted)
+    fits = region.mask.shape == (side, side) and region.mask.dtype == bool
+    require(fits, sampler, region.mask, wanted)
+    return region
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,8 @@ class Mixed:
     weights: Mapping[str, float]
 
     def __post_init__(self) -> None:
+        for region in self.regions.values():
+            require_call(region, "side", "rng")
         if set(self.regions) != set(self.weights):
             raise ValueError(
                 f"The mixed regions are {', '.join(self.regions)} and the weights are for "
@@ -111,7 +138,7 @@ class Mixed:
         names = list(self.regions)
         weights = np.array([self.weights[name] for name in names], dtype=float)
         chosen = rng.choice(len(names), p=weights / weights.sum())
-        return self.regions[names[chosen]](side, rng)
+        return draw_region(self.regions[names[chosen]], side, rng)
 
 
 # Free form: smooth random blobs.

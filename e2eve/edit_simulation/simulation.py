@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from e2eve.checks import require_call
 from e2eve.data.images import resize, square
-from e2eve.edit_simulation.regions import Limited, Region, RegionSampler
+from e2eve.edit_simulation.regions import Limited, Region, RegionSampler, draw_region
 from e2eve.geometry import Box
 
 Driver = UInt8[np.ndarray, "side side 3"]
@@ -303,6 +304,14 @@ class EditSimulation(Limited):
         ("driver_size in pixels", "driver_size", "driver_size", 4, 4096),
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_call(self.view, "image", "side", "rng")
+        require_call(self.region, "side", "rng")
+        require_call(self.driver, "region", "rng")
+        for transformation in self.transformations.values():
+            require_call(transformation, "driver", "rng")
+
     def __call__(
         self, image: UInt8[np.ndarray, "height width 3"], rng: np.random.Generator
     ) -> SimulatedEdit:
@@ -316,7 +325,7 @@ class EditSimulation(Limited):
             ValueError: when 100 regions were all too thin.
         """
         for _ in range(_DRAWS):
-            region = self.region(self.image_size, rng)
+            region = draw_region(self.region, self.image_size, rng)
             try:
                 return Placement(region, self.driver(region, rng))
             except RegionTooThinError:

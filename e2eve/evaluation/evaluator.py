@@ -31,13 +31,13 @@ from e2eve.evaluation.settings import (
     check_validation_set,
 )
 from e2eve.evaluation.systems import (
-    SYSTEMS,
     evaluated_batches,
     input_batch,
     mismatch_shift,
+    systems_of,
     try_metrics,
 )
-from e2eve.evaluation.validation import ValidationSet
+from e2eve.evaluation.validation import ValidationSet, prepared
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.features import (
     FeatureExtractor,
@@ -94,7 +94,6 @@ class Evaluator:
             check_validation_set(settings.validation_set)
         elif not (self.folder / "validation_set" / "manifest.json").exists():
             check_counts(len(images), settings.num_inputs, settings.num_distractors)
-        self.extractor = build_extractor(settings.extractor, settings.extractor_weights)
         self.perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
 
     def prepare(self, editor: Editor) -> None:
@@ -109,6 +108,13 @@ class Evaluator:
         networks = networks_for(editor, self.validation, self.extractor, self.perceptual)
         try_metrics(by_key(self.metrics), self.validation, networks)
         log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """The one that the validation set was built with."""
+        return build_extractor(
+            self.validation.manifest["extractor"], self.settings.extractor_weights
+        )
 
     @cached_property
     def validation(self) -> ValidationSet:
@@ -126,7 +132,7 @@ class Evaluator:
             built = build_validation_set(
                 self.images,
                 self.simulation,
-                self.extractor,
+                build_extractor(settings.extractor, settings.extractor_weights),
                 self.perceptual,
                 num_inputs=settings.num_inputs,
                 num_references=references,
@@ -219,7 +225,7 @@ def evaluate(
     Args:
         extractor: the one that the validation set was built with, on the editor's device.
         perceptual: for the diversity, which is left out without it, and for R@k where the
-            validation set was built with it.
+            validation set was built with it; else R@k takes the network that the set names.
         sampling: None: as the editor's token model does by itself.
         metrics: None: `standard_metrics`. The distance to the driver, by which samples are
             ordered, is always measured.
@@ -232,7 +238,7 @@ def evaluate(
     began, drawing = time.monotonic(), editor.settings(sampling)
     networks = networks_for(editor, validation, extractor, perceptual)
     try_metrics(by_key(metrics), validation, networks)
-    measured = {system.key: by_key(metrics) for system in SYSTEMS}
+    measured = {system.key: by_key(metrics) for system in systems_of(validation)}
     images = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
     rank, count = (0, 1) if group is None else (group.rank(), group.size())
@@ -353,14 +359,14 @@ def networks_for(
             f"The extractor is on {extractor.device} and the editor on {editor.device}, move one "
             "of them."
         )
-    retrieval: FeatureExtractor | None = extractor
-    if wanted != extractor.name:
-        retrieval = PooledMaps(perceptual) if perceptual is not None else None
-    if retrieval is None or retrieval.name != wanted:
-        given = "none" if perceptual is None else f'"{perceptual.name}"'
+    given = [extractor] if perceptual is None else [extractor, PooledMaps(perceptual)]
+    by_name = {network.name: network for network in given}
+    retrieval = by_name.get(wanted) or build_extractor(wanted).to(editor.device)
+    prepared_now, built = prepared(extractor, retrieval), validation.manifest.get("preprocessing")
+    if built not in (None, prepared_now):
         raise ValueError(
-            f'Drivers are found by features of "{wanted}" in the validation set, and the '
-            f"perceptual distance is {given}: give the one that it was built with."
+            f"The validation set was built with images prepared as {built} and they are prepared "
+            f"as {prepared_now}: build it again."
         )
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)

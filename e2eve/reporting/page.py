@@ -238,7 +238,7 @@ def plotly_script() -> Markup:
     return Markup(get_plotlyjs())
 
 
-def house_template() -> "go.layout.Template":
+def page_template() -> "go.layout.Template":
     """Fonts, colours and margins of every chart; the page gives the text colour, light or dark."""
     axis = {
         "gridcolor": GRID,
@@ -300,8 +300,8 @@ def curve_charts(curves: Mapping[str, Curve]) -> list["go.Figure"]:
 
 
 def figure_dict(figure: "go.Figure") -> dict[str, Any]:
-    """The figure in the house template, as Plotly's script takes it."""
-    return json.loads(figure.update_layout(template=house_template()).to_json())
+    """the figure in the template of pages, as Plotly's script takes it."""
+    return json.loads(figure.update_layout(template=page_template()).to_json())
 
 
 def script_safe(data: object) -> Markup:

@@ -218,7 +218,7 @@ class Tokenizer(nn.Module):
         return batch.split(max(1, VALUES_AT_ONCE // values))
 
     def use_winograd(self, on: bool = True) -> "Tokenizer":
-        """Let a CPU round coarsely, in half the time; see `Convolution`."""
+        """Winograd convolutions on a CPU: half the time, less precise, see `Convolution`."""
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.winograd = on

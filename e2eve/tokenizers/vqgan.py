@@ -88,7 +88,7 @@ class Convolution(nn.Conv2d):
 
     Winograd's minimal filtering needs 64 multiplications for 6 × 6 outputs where the definition
     needs 324 (Lavin and Gray 2016, arXiv 1509.09308). PyTorch comes with NNPACK for it, and does
-    not use it by itself where oneDNN is there too. Its float32 rounds about five times as coarsely:
+    not use it by itself where oneDNN is there too. It rounds about five times as much in float32:
     features of the published network change by 1.5e-5 of their size, so it has to be asked for.
 
     Attributes:

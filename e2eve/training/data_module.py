@@ -207,7 +207,12 @@ class CachedTokens(KeyedDataset):
             )
         layout = editor.transformer.layout
         megabytes = self.count * (2 * layout.length + layout.target) / 1e6
-        log.info("Encoding %d simulated edits once (%.1f MB on disk).", self.count, megabytes)
+        log.info(
+            "Encoding %d simulated edits once, %.1f MB on disk; token_cache=… and "
+            "loader.val_length=… say how many.",
+            self.count,
+            megabytes,
+        )
         tokens = encode_all(editor, self.edits, self.count, workers)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         partial = self.path.with_suffix(".partial")

@@ -17,6 +17,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from e2eve.checks import all_of
 from e2eve.config import instantiate_all
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.runs import Curves, RunFolder, git_revision
@@ -141,7 +142,8 @@ def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> Wan
 
 def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
     """All of the group `logger`; W&B continues the same run whenever the same folder is resumed."""
-    loggers = instantiate_all(settings.logger, "logger")
+    made = [one for one in instantiate_all(settings.logger, "logger") if one is not None]
+    loggers = all_of(Logger, made, "logger")
     group, tags = membership(settings)
     for logger in loggers:
         if isinstance(logger, WandbRun):
@@ -153,7 +155,7 @@ def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
                 "tags": tags,
                 "config": config,
             }
-    return [logger for logger in loggers if logger is not None]
+    return loggers
 
 
 def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:

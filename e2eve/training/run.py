@@ -18,6 +18,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from e2eve.checks import all_of
 from e2eve.config import (
     check_arguments,
     choose,
@@ -91,9 +92,12 @@ def train(config: DictConfig) -> Path:
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with termination_exits(), recorded(run, loggers):
+            # What a user can get wrong in a moment comes before what takes minutes.
             loggers += build_loggers(settings, run)
+            made = instantiate_all(settings.callbacks, "callbacks")
+            callbacks = all_of(pl.Callback, made, "callbacks")
             task = task_class(settings, run)
-            step, device = fit(settings, task, run, loggers)
+            step, device = fit(settings, task, run, loggers, callbacks)
             result = task.finish(loggers, step, device)
         if is_rank_zero():
             run.mark("done", step=step, result=str(result.relative_to(run.path)))
@@ -142,7 +146,11 @@ def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
 
 
 def fit(
-    settings: TrainSettings, task: Task, run: RunFolder, loggers: list[Logger]
+    settings: TrainSettings,
+    task: Task,
+    run: RunFolder,
+    loggers: list[Logger],
+    callbacks: list[pl.Callback],
 ) -> tuple[int, torch.device]:
     """Fit from the last checkpoint where there is one, and export the bundle.
 
@@ -151,7 +159,7 @@ def fit(
     if task.module is None:
         accelerator = settings.trainer["accelerator"]
         return 0, torch.device(device_of("cpu" if accelerator == "cpu" else "auto"))
-    trainer = build_trainer(settings, task, run, loggers)
+    trainer = build_trainer(settings, task, run, loggers, callbacks)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
         log.info("Resuming from %s.", Path(last).resolve())  # the step, not the link
@@ -182,7 +190,11 @@ def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> None:
 
 
 def build_trainer(
-    settings: TrainSettings, task: Task, run: RunFolder, loggers: list[Logger]
+    settings: TrainSettings,
+    task: Task,
+    run: RunFolder,
+    loggers: list[Logger],
+    callbacks: list[pl.Callback],
 ) -> pl.Trainer:
     """Lightning's Trainer with the arguments of the group `trainer`, and what a run adds.
 
@@ -207,8 +219,7 @@ def build_trainer(
         profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
         values["profiler"] = profiler(dirpath=run.path, filename="profile")
     values["default_root_dir"] = values["default_root_dir"] or run.path
-    chosen = instantiate_all(settings.callbacks, "callbacks")
-    callbacks = [*task.callbacks(), RandomState(), *chosen]
+    callbacks = [*task.callbacks(), RandomState(), *callbacks]
     if values["enable_checkpointing"] is False or values["fast_dev_run"]:
         callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]
     try:

@@ -23,11 +23,13 @@ class LoaderSettings:
         workers: loader processes; None: 8 beside a GPU, else 1.
         val_length: validation examples that are looked at; None: all.
         batch_limit: most images that a device takes at once, whatever the batch size.
+        cache_limit: most training edits that are encoded once, whatever the token cache.
     """
 
     workers: NonNegative | None = None
     val_length: Positive | None = None
     batch_limit: Positive | None = None
+    cache_limit: Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,11 @@ class TrainSettings:
     def device_batch(self) -> int:
         """Images that a device takes at once."""
         return min(self.batch_size, self.loader.batch_limit or self.batch_size)
+
+    @property
+    def cached_edits(self) -> int:
+        """Training edits that are encoded once."""
+        return min(self.token_cache, self.loader.cache_limit or self.token_cache)
 
     @property
     def workers(self) -> int:

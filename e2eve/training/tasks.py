@@ -21,7 +21,7 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
-from e2eve.config import check_arguments, instantiate, read_settings
+from e2eve.config import check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor, fitted
@@ -36,7 +36,7 @@ from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.modules import EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
-from e2eve.transformer import TokenModelConfig
+from e2eve.transformer import TokenModelConfig, check_names_config
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ class Task(ABC):
     def simulated(self, simulate: Callable[..., Any]) -> tuple[Simulated, Simulated]:
         """Training and validation examples, the latter always the same."""
         images, seed = self.settings.images, self.settings.seed
+        # What fails is said by this process, before loaders have begun.
+        simulate(images.train[0], np.random.default_rng(seed))
         return Simulated(images.train, simulate, seed), Simulated(images.val, simulate, seed + 1)
 
     def resumable(self, train: Any, val: Any, workers: int) -> ResumableData:
@@ -166,7 +168,7 @@ class EditorTask(Task):
         if settings.token_cache:
             looked_at = min(len(val), settings.loader.val_length or len(val))
             self.data = self.resumable(
-                self._cached(train, "train", settings.token_cache),
+                self._cached(train, "train", settings.cached_edits),
                 self._cached(val, "val", looked_at),
                 workers=0,
             )
@@ -273,6 +275,7 @@ def build_tokenizer_loss(settings: TrainSettings) -> TokenizerLoss:
 def build_editor(settings: TrainSettings) -> Editor:
     """The editor that a run starts from."""
     image_size, driver_size = settings.image_size, settings.driver_size
+    check_names_config(located(str(settings.transformer.get("_target_")), "transformer"))
     transformer = instantiate(settings.transformer, "transformer")
     if settings.init_from is not None:
         return open_initial_editor(settings, settings.init_from, transformer)

@@ -12,6 +12,7 @@ from e2eve.transformer.model import (
     TokenModelConfig,
     TokenNLL,
     build_token_model,
+    check_names_config,
     config_from_description,
     register,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "TokenModelConfig",
     "TokenNLL",
     "build_token_model",
+    "check_names_config",
     "config_from_description",
     "register",
 ]

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from e2eve.checks import full_name
 from e2eve.transformer.sampling import SamplingSettings
 
 Progress = Callable[[int], None]
@@ -176,7 +177,8 @@ class TokenModelConfig(Protocol):
 class TokenModel(nn.Module, ABC):
     """A network that learns the target's ids given driver and masked source, and draws them.
 
-    It is made of its config, whose `codebook_size` is a number by then, and a layout.
+    It is made of its config, whose `codebook_size` is a number by then, and a layout. No parameter
+    or module may have the name of anything below, such as `logits`, `initial` or `sampling`.
 
     sampling: the family's settings, `SamplingSettings` with fields of its own where it has any.
     initial: fields of the config that say how training starts and no more: weights made with other
@@ -273,7 +275,8 @@ def build_token_model(config: TokenModelConfig, layout: SequenceLayout) -> Token
     """The network with random weights that a config of a registered family describes.
 
     Raises:
-        ValueError: when no family has such a config.
+        ValueError: when no family has such a config, or a part of the network has a name that is
+            taken.
     """
     networks = dict(_families.values())
     if type(config) not in networks:
@@ -281,7 +284,25 @@ def build_token_model(config: TokenModelConfig, layout: SequenceLayout) -> Token
             f"The group transformer makes a {type(config).__name__}, which no transformer family "
             'is registered with: decorate its network with @register("name", config class).'
         )
-    return networks[type(config)](config, layout)
+    try:
+        return networks[type(config)](config, layout)
+    except KeyError as error:
+        if "already exists" not in str(error):
+            raise
+        raise ValueError(  # PyTorch's, of what `add_module` or `register_parameter` are given
+            f"{full_name(networks[type(config)])} calls a parameter or module what TokenModel "
+            f"calls something else ({error.args[0]}): give it another name."
+        ) from error
+
+
+def check_names_config(target: object) -> None:
+    """Raises ValueError where the config names a token model itself rather than its config."""
+    if isinstance(target, type) and issubclass(target, TokenModel):
+        names = [full_name(config) for config, network in _families.values() if network is target]
+        raise ValueError(
+            f"transformer._target_ is {full_name(target)}, which is the network: give its config, "
+            f"{names[0] if names else 'a dataclass that it is registered with'}."
+        )
 
 
 def config_from_description(

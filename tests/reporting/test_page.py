@@ -17,8 +17,8 @@ from e2eve.reporting.page import (
     Page,
     Row,
     figure_dict,
-    house_template,
     line_chart,
+    page_template,
     rendered,
     script_safe,
     table_entries,
@@ -75,7 +75,7 @@ def test_figures_survive_the_way_into_the_page():
     data = json.loads(text)
     assert data["data"][0]["x"] == ["</script>", "b&b"]
     colours = data["layout"]["template"]["layout"]["colorway"]
-    assert colours == list(house_template().layout.colorway)
+    assert colours == list(page_template().layout.colorway)
 
 
 def test_images_are_embedded_without_loss():

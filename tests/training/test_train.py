@@ -7,10 +7,12 @@ import shutil
 import pytest
 import torch
 
+from e2eve.config import read_settings
 from e2eve.editor import Editor
 from e2eve.runs import lock_run_dir
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.run import train
+from e2eve.training.settings import TrainSettings
 from tests.factories import TINY, UNTRAINED, compose
 
 
@@ -138,6 +140,10 @@ def test_shared_tokenizers_are_one(tmp_path):
             "8 images, fewer than one batch of 9",
         ),
         (["tokenizer.source=nowhere"], "nowhere is no bundle"),
+        (
+            ["transformer._target_=e2eve.transformer.GPT"],
+            "transformer._target_ is .*GPT, which is the network: give its config, .*GPTConfig",
+        ),
         (["tokenizer.source=package:nothing"], 'No packaged bundle is called "nothing"'),
     ],
 )
@@ -146,6 +152,29 @@ def test_what_a_user_can_get_wrong_is_one_sentence(tmp_path, overrides, message)
         run(tmp_path / "run", *overrides)
     status = tmp_path / "run" / "status.json"
     assert json.loads(status.read_text())["state"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+callbacks.mine._target_=e2eve.edit_simulation.Block", "callbacks names .*Block, give a"),
+        ("+callbacks.mine._target_=e2eve.nothing", "mine._target_ .* cannot be imported"),
+        ("callbacks.last.every_n_step=1", "no setting: did you mean callbacks.last.every_n_steps"),
+        ("+logger.mine._target_=e2eve.edit_simulation.Block", "logger names .*Block, give a"),
+    ],
+)
+def test_callbacks_and_loggers_are_refused_before_images_are_looked_at(tmp_path, override, message):
+    with pytest.raises(ValueError, match=message):
+        run(tmp_path / "run", "dataset.train.length=0", override)
+
+
+@pytest.mark.parametrize("experiment", ["toyfaces_block", "photos_block", "ffhq_block"])
+def test_the_smoke_run_encodes_and_evaluates_few_edits_of_any_experiment(experiment):
+    root = [] if experiment.startswith("toyfaces") else ["dataset.root=."]
+    config = compose(f"+experiment={experiment}", "trainer=smoke", *root)
+    settings = read_settings(config, TrainSettings)
+    assert settings.cached_edits <= 16
+    assert (settings.evaluation.enabled, settings.evaluation.num_inputs) == (False, 2)
 
 
 def test_an_unknown_task_leaves_nothing_behind(tmp_path):
