@@ -34,7 +34,7 @@ def window_around(region: Box, width: int, height: int) -> Box:
 
 def cut(
     array: Shaped[np.ndarray, "height width *channels"], window: Box
-) -> Shaped[np.ndarray, "side side *channels"]:
+) -> Shaped[np.ndarray, "window_height window_width *channels"]:
     """The window's content; outside the image its border pixels are repeated."""
     height, width = array.shape[:2]
     if Box(0, 0, width, height).contains(window):

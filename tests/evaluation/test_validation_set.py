@@ -161,11 +161,17 @@ def test_a_page_beside_the_files_does_not_matter(tmp_path, build_validation):
 def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
     with pytest.raises(ValueError, match=r"holds no manifest\.json"):
         ValidationSet.load(tmp_path)
+    with pytest.raises(ValueError, match="absent does not exist: give a folder that python"):
+        ValidationSet.load(tmp_path / "absent")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not empty"):
         build_validation().save(tmp_path)
-    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 images"):
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.num_inputs is 13 and the data set has 12 im"
+    ):
         build_validation(num_inputs=13)
+    with pytest.raises(ValueError, match="num_distractors is 11, which takes 2 images more, and"):
+        build_validation(num_distractors=11)
     with pytest.raises(ValueError, match="too small"):
         build_validation(num_inputs=1)
 
