@@ -216,7 +216,8 @@ class VisionTransformer(nn.Module):
             )
         )
         self.last_norm: nn.Module = nn.LayerNorm(width, epsilon)
-        self.dim, self.projection = width, nn.Identity()
+        self.dim = width
+        self.projection: nn.Module = nn.Identity()
         if "projection.weight" in state:
             self.dim = len(state["projection.weight"])
             self.projection = nn.Linear(width, self.dim, bias=False)
@@ -290,13 +291,13 @@ class DreamSim(FeatureExtractor):
         super().__init__()
         folder, side = DREAMSIM.path(weights), self.preprocessing.side
         changes, scale = _low_rank(folder / "ensemble_lora")
-        networks = nn.ModuleList()
+        networks: list[VisionTransformer] = []
         for number, (file, family) in enumerate(self.branches):
             state = adapted(read_weights(folder / file), changes, number, scale)
             networks.append(VisionTransformer(state, folder / file, family, side))
         self.dim = sum(network.dim for network in networks)
         networks[0].last_norm = nn.Identity()  # DINO's token is taken before it
-        self.networks = freeze(networks)
+        self.networks = freeze(nn.ModuleList(networks))
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch dim"]:
