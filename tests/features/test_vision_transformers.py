@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from e2eve.features.vision_transformers import DINO_V2, OPENAI, DreamSim, Vision
 from e2eve.features.vision_transformers import resized_positions as resize
 
 WIDTH, LAYERS, PATCH = 128, 2, 14
-SIZES = {
+SIZES: dict[str, Any] = {
     "hidden_size": WIDTH,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": 2,
@@ -91,7 +92,9 @@ def weights(tmp_path_factory) -> dict[str, Path]:
     """A file or folder of random weights for each extractor, by its name."""
     folder = tmp_path_factory.mktemp("weights")
     save_file(random_state(patch=16), folder / "dino.safetensors")
-    scales = {f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)}
+    scales: dict[str, Any] = {
+        f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)
+    }
     state = random_state(grid=5, mask_token=torch.zeros(1, WIDTH), **scales)
     torch.save(state, folder / "dinov2.pth")
     save_file(clip_reference().state_dict(), folder / "clip.safetensors")
@@ -115,7 +118,10 @@ def dreamsim_folder(folder: Path) -> Path:
     """What DreamSim's package leaves in its cache, small and random."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "ensemble_lora").mkdir()
-    norms = {"pos_drop.weight": torch.rand(WIDTH), "pos_drop.bias": torch.rand(WIDTH)}
+    norms: dict[str, Any] = {
+        "pos_drop.weight": torch.rand(WIDTH),
+        "pos_drop.bias": torch.rand(WIDTH),
+    }
     clip = random_state("clip", proj=torch.randn(WIDTH, 32), **norms)
     torch.save(random_state(), folder / "checkpoints" / "dino_vitbase16_pretrain.pth")
     for name in ("clip", "open_clip"):
@@ -176,9 +182,9 @@ def test_clip_computes_what_transformers_compute_by_either_names(tmp_path, weigh
 
 def test_the_scales_of_layers_are_a_part_of_the_matrices_before_them(weights):
     state = torch.load(weights["dinov2"], weights_only=True)
-    network = VisionTransformer(state, "x", DINO_V2, 56)
+    network = VisionTransformer(state, "x", DINO_V2, 56).state_dict()
     scaled, matrix = state["blocks.1.ls2.gamma"], state["blocks.1.mlp.fc2.weight"]
-    torch.testing.assert_close(network.layers[1].linear2.weight, scaled[:, None] * matrix)
+    torch.testing.assert_close(network["layers.1.linear2.weight"], scaled[:, None] * matrix)
 
 
 def test_positions_for_another_grid_are_a_picture_resized():
