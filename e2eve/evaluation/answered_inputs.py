@@ -146,8 +146,8 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
     for n in range(num_inputs):
         for _ in range(TRIES):
             a, b = rng.choice(left, 2, replace=False).tolist()
-            faces = (scenes.images.attributes(index) for index in (a, b))
-            edit = answered(group_of(n), *faces, keep_skin=keeps_skin(n))
+            source, other = (scenes.images.attributes(index) for index in (a, b))
+            edit = answered(group_of(n), source, other, keep_skin=keeps_skin(n))
             reason = refusal(edit, scenes.simulation.image_size)
             if reason is None:
                 break

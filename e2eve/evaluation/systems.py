@@ -1,9 +1,9 @@
 """What is compared: the editor, the editor misled, and edits that need no editor."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -122,14 +122,14 @@ def evaluated_batches(
     reconstructions, answers = tokenized(editor, inputs.sources), inputs.answers
     blends = None if answers is None else tokenized(editor, inputs.blends)
     given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
-    single = {
+    single: dict[str, Callable[[], Any]] = {
         "paste": lambda: inputs.pastes,
         "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
         "poisson": lambda: inputs.blends,
         "poisson_tokenized": lambda: blends,
         "source": lambda: inputs.sources,
         "reconstruction": lambda: reconstructions,
-        "answer_tokenized": lambda: tokenized(editor, answers.images),
+        "answer_tokenized": lambda: tokenized(editor, inputs.answers.images),  # type: ignore[union-attr]
     }
     nll = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
     for system in systems_of(validation):
