@@ -104,7 +104,7 @@ def pasted(
     source: UInt8[np.ndarray, "height width 3"],
     region: Bool[np.ndarray, "height width"],
     box: Box,
-    driver: UInt8[np.ndarray, "driver_side driver_side 3"],
+    driver: UInt8[np.ndarray, "driver_height driver_width 3"],
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The simplest edit: the driver resized to the region's bounding box `box`, shown inside it."""
     edit = source.copy()

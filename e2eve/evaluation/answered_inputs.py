@@ -22,7 +22,6 @@ from e2eve.data.toyfaces.answers import (
     graded,
     refusal,
 )
-from e2eve.data.toyfaces.attributes import FaceAttributes
 from e2eve.edit_simulation import EditSimulation
 from e2eve.evaluation.settings import check_counts
 from e2eve.evaluation.validation import Answers, ValidationInput, ValidationSet
@@ -57,22 +56,17 @@ class FaceScenes(Scenes):
 
     images: ToyFaces
 
-    def placed(self, face: FaceAttributes, n: int) -> Placed:
-        return Placed(face, group_of(n), self.simulation.image_size)
+    def placed(self, index: int, n: int) -> Placed:
+        return Placed(self.images.attributes(index), group_of(n), self.simulation.image_size)
 
     def region_box(self, index: int, n: int) -> Box:
-        return self.placed(self.images.attributes(index), n).box
+        return self.placed(index, n).box
 
     def driver(
         self, view: UInt8[np.ndarray, "side side 3"], index: int, n: int, box: Box
     ) -> UInt8[np.ndarray, "driver_side driver_side 3"]:
-        return self.shown(self.placed(self.images.attributes(index), n), view)
-
-    def shown(
-        self, placed: Placed, view: UInt8[np.ndarray, "side side 3"]
-    ) -> UInt8[np.ndarray, "driver_side driver_side 3"]:
         side = self.simulation.driver_size
-        return resize(placed.cropped(view), side, side)
+        return resize(self.placed(index, n).cropped(view), side, side)
 
 
 class Pair(NamedTuple):
@@ -162,14 +156,13 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
 
 
 def _drawn(pairs: list[Pair], scenes: FaceScenes) -> DrawnInputs:
-    size, edits = scenes.simulation.image_size, [pair.edit for pair in pairs]
+    size = scenes.simulation.image_size
     sources, shown, answers = (
-        np.stack([draw_face(edit[part], size) for edit in edits]) for part in (1, 2, 3)
+        np.stack([draw_face(pair.edit[part], size) for pair in pairs]) for part in (1, 2, 3)
     )
-    on_source = [scenes.placed(edit.source, n) for n, edit in enumerate(edits)]
-    on_driver = [scenes.placed(edit.driver, n) for n, edit in enumerate(edits)]
     known = np.stack([pair.graded for pair in pairs])
-    change = np.stack([changed(edit, size, CHANGE) for edit in edits])
+    change = np.stack([changed(pair.edit, size, CHANGE) for pair in pairs])
+    places = [(scenes.placed(p.a, n), scenes.placed(p.b, n)) for n, p in enumerate(pairs)]
     inputs = tuple(
         ValidationInput(
             id=f"{n:05d}",
@@ -181,13 +174,18 @@ def _drawn(pairs: list[Pair], scenes: FaceScenes) -> DrawnInputs:
             paste_box=driver.onto(source),
             groups={"edit": pair.edit.group, "driver's skin": SKINS[keeps_skin(n)]},
         )
-        for n, (pair, source, driver) in enumerate(zip(pairs, on_source, on_driver, strict=True))
+        for n, (pair, (source, driver)) in enumerate(zip(pairs, places, strict=True))
     )
+
+    def drivers(images: np.ndarray, indices: list[int]) -> np.ndarray:
+        given = enumerate(zip(images, indices, strict=True))
+        return np.stack([scenes.driver(*pair, n, inputs[n].driver_box) for n, pair in given])
+
     return DrawnInputs(
         inputs=inputs,
         sources=sources,
-        regions=np.stack([place.box.mask(size, size) for place in on_source]),
-        drivers=np.stack(list(map(scenes.shown, on_driver, shown))),
-        paired_drivers=np.stack(list(map(scenes.shown, on_source, sources))),
+        regions=np.stack([item.region_box.mask(size, size) for item in inputs]),
+        drivers=drivers(shown, [pair.b for pair in pairs]),
+        paired_drivers=drivers(sources, [pair.a for pair in pairs]),
         answers=Answers(answers, change & known, known & ~change),
     )

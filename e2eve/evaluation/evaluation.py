@@ -172,11 +172,11 @@ def _groups(validation: ValidationSet) -> dict[str, list[str]]:
     return {name: [item.groups.get(name, "") for item in validation.inputs] for name in names}
 
 
-# Means of all inputs (`group` is then empty) and of each kind, with the ends of 95 % intervals.
+# Means of all inputs (`group` and `kind` are then "all") and of each kind, and their intervals.
 def _by_group(inputs: pandas.DataFrame, names: list[str], keys: list[str]) -> pandas.DataFrame:
     rows = []
-    for name in ("", *names):
-        by = inputs.groupby(["system", inputs[name] if name else lambda _: ""], sort=False)
+    for name in ("all", *names):
+        by = inputs.groupby(["system", inputs.get(name, lambda _: "all")], sort=False)
         for (system, kind), part in by:
             for key in [key for key in keys if key in part and part[key].notna().any()]:
                 found = Interval.of(torch.tensor(part[key].to_numpy()))

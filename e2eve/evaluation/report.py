@@ -152,7 +152,7 @@ def add_groups(page: Page, evaluation: Evaluation, infos: Sequence[MetricInfo]) 
     if table.empty or all(info.aspect != "answer" for info in infos):
         return
     pairs = dict.fromkeys(table[["group", "kind"]].itertuples(index=False, name=None))
-    kinds = {pair: ": ".join(pair) if any(pair) else "all" for pair in pairs}
+    kinds = {pair: ": ".join(dict.fromkeys(pair)) for pair in pairs}
     for info in [info for info in infos if info.shown]:
         cells: dict[str, dict[str, str]] = defaultdict(dict)
         for row in table[table.metric == info.key].itertuples():
@@ -245,7 +245,11 @@ def findings(results: Results) -> list[Highlight]:
 def edits_right(results: Results) -> Highlight:
     means, ceiling = results.means, results.systems["answer_tokenized"]
     table = results.table(GROUPS)
-    of = (table.system == "editor") & (table.group == "") & (table.metric == "nearer_than_poisson")
+    of = (
+        (table.system == "editor")
+        & (table.group == "all")
+        & (table.metric == "nearer_than_poisson")
+    )
     (found,) = table[of].itertuples()
     return Highlight(
         f"{found.mean:.0%}",

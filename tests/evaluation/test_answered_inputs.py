@@ -162,7 +162,7 @@ def test_an_answer_that_no_tokenizer_blurs_is_right(evaluation):
 def test_files_and_report_have_each_group_with_its_interval(evaluation, tmp_path):
     evaluation.save(tmp_path)
     table = read_results(tmp_path).table("groups.csv")
-    assert {"eyes", "mouth", "hat", "clothes", "its own", "the source's"} < {*table.kind.dropna()}
+    assert {"eyes", "mouth", "hat", "clothes", "its own", "the source's", "all"} == {*table.kind}
     assert {*NUMBERS} < {*table.metric}
     assert (table.low <= table["mean"]).all() and (table["mean"] <= table.high).all()
     html = write_report(tmp_path / "report.html", evaluation, title="Answers").read_text()
