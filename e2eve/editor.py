@@ -38,8 +38,7 @@ RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
-    Its tokenizers use Winograd convolutions where these halve their time, see
-    `Tokenizer.use_winograd`.
+    Its tokenizers use Winograd convolutions where these halve their time (`use_winograd`).
 
     Args:
         source_tokenizer: reads the masked source and paints the edit.

@@ -158,7 +158,8 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
 def _drawn(pairs: list[Pair], scenes: FaceScenes) -> DrawnInputs:
     size = scenes.simulation.image_size
     sources, shown, answers = (
-        np.stack([draw_face(pair.edit[part], size) for pair in pairs]) for part in (1, 2, 3)
+        np.stack([draw_face(getattr(pair.edit, part), size) for pair in pairs])
+        for part in ("source", "driver", "answer")
     )
     known = np.stack([pair.graded for pair in pairs])
     change = np.stack([changed(pair.edit, size, CHANGE) for pair in pairs])
