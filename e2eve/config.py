@@ -162,7 +162,7 @@ def _unknown_override(key: str, config: DictConfig) -> str:
     known = [*_leaves(OmegaConf.to_container(config))]
     with suppress(ValueError, TypeError, OmegaConfBaseException):
         target = OmegaConf.select(config, f"{group}._target_") if group in known else None
-        arguments = inspect.signature(_located(target, group)).parameters if target else ()
+        arguments = inspect.signature(located(target, group)).parameters if target else ()
         known += [f"+{group}.{one}" for one in arguments if f"{group}.{one}" not in known]
     opened = name == "_target_" and group.partition(".")[0] in OPEN and group not in known
     if opened or f"+{key}" in known:
