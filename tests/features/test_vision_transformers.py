@@ -36,9 +36,9 @@ def images(side: int, count: int = 2) -> Tensor:
     return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
-def random_state(prefix: str = "", patch: int = PATCH, grid: int = 4, **more: Tensor) -> dict:
+def random_state(patch: int = PATCH, grid: int = 4, **more: Any) -> dict[str, Tensor]:
     """Tensors by DINO's names, with `more` of them."""
-    torch.manual_seed(len(prefix) + patch)
+    torch.manual_seed(patch)
     shapes = {
         "cls_token": (1, 1, WIDTH),
         "pos_embed": (1, grid**2 + 1, WIDTH),
@@ -92,9 +92,7 @@ def weights(tmp_path_factory) -> dict[str, Path]:
     """A file or folder of random weights for each extractor, by its name."""
     folder = tmp_path_factory.mktemp("weights")
     save_file(random_state(patch=16), folder / "dino.safetensors")
-    scales: dict[str, Any] = {
-        f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)
-    }
+    scales = {f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)}
     state = random_state(grid=5, mask_token=torch.zeros(1, WIDTH), **scales)
     torch.save(state, folder / "dinov2.pth")
     save_file(clip_reference().state_dict(), folder / "clip.safetensors")
@@ -118,11 +116,8 @@ def dreamsim_folder(folder: Path) -> Path:
     """What DreamSim's package leaves in its cache, small and random."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "ensemble_lora").mkdir()
-    norms: dict[str, Any] = {
-        "pos_drop.weight": torch.rand(WIDTH),
-        "pos_drop.bias": torch.rand(WIDTH),
-    }
-    clip = random_state("clip", proj=torch.randn(WIDTH, 32), **norms)
+    norms = {"pos_drop.weight": torch.rand(WIDTH), "pos_drop.bias": torch.rand(WIDTH)}
+    clip = random_state(proj=torch.randn(WIDTH, 32), **norms)
     torch.save(random_state(), folder / "checkpoints" / "dino_vitbase16_pretrain.pth")
     for name in ("clip", "open_clip"):
         torch.save({"state_dict": clip}, folder / f"{name}_vitb16_pretrain.pth.tar")
@@ -182,9 +177,10 @@ def test_clip_computes_what_transformers_compute_by_either_names(tmp_path, weigh
 
 def test_the_scales_of_layers_are_a_part_of_the_matrices_before_them(weights):
     state = torch.load(weights["dinov2"], weights_only=True)
-    network = VisionTransformer(state, "x", DINO_V2, 56).state_dict()
+    network = VisionTransformer(state, "x", DINO_V2, 56)
     scaled, matrix = state["blocks.1.ls2.gamma"], state["blocks.1.mlp.fc2.weight"]
-    torch.testing.assert_close(network["layers.1.linear2.weight"], scaled[:, None] * matrix)
+    found = network.state_dict()["layers.1.linear2.weight"]
+    torch.testing.assert_close(found, scaled[:, None] * matrix)
 
 
 def test_positions_for_another_grid_are_a_picture_resized():
