@@ -92,7 +92,9 @@ def weights(tmp_path_factory) -> dict[str, Path]:
     """A file or folder of random weights for each extractor, by its name."""
     folder = tmp_path_factory.mktemp("weights")
     save_file(random_state(patch=16), folder / "dino.safetensors")
-    scales = {f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)}
+    scales: dict[str, Any] = {
+        f"blocks.{n}.ls{k}.gamma": torch.rand(WIDTH) for n in range(LAYERS) for k in (1, 2)
+    }
     state = random_state(grid=5, mask_token=torch.zeros(1, WIDTH), **scales)
     torch.save(state, folder / "dinov2.pth")
     save_file(clip_reference().state_dict(), folder / "clip.safetensors")
@@ -116,7 +118,10 @@ def dreamsim_folder(folder: Path) -> Path:
     """What DreamSim's package leaves in its cache, small and random."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "ensemble_lora").mkdir()
-    norms = {"pos_drop.weight": torch.rand(WIDTH), "pos_drop.bias": torch.rand(WIDTH)}
+    norms: dict[str, Any] = {
+        "pos_drop.weight": torch.rand(WIDTH),
+        "pos_drop.bias": torch.rand(WIDTH),
+    }
     clip = random_state(proj=torch.randn(WIDTH, 32), **norms)
     torch.save(random_state(), folder / "checkpoints" / "dino_vitbase16_pretrain.pth")
     for name in ("clip", "open_clip"):
