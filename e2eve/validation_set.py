@@ -1,14 +1,16 @@
 """Build a validation set: `python -m e2eve.validation_set [+experiment=…] out=FOLDER`."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
 from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
-from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.evaluation.settings import EvaluationSettings, check_counts
 from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ class ValidationSetSettings:
     """What the command reads of its configuration, which is that of a training run and more."""
 
     out: str
+    kind: Literal["unpaired", "attributes"]
     split: Literal["train", "val"]
     same_place: bool
     retrieval: Literal["perceptual", "extractor"]
@@ -39,6 +42,7 @@ def build(config: DictConfig) -> Path:
 
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.data.splits import build_splits
+    from e2eve.evaluation.answered_inputs import build_answered_set
     from e2eve.evaluation.validation import check_is_new
     from e2eve.evaluation.validation_building import build_validation_set, read_masks
     from e2eve.features import build_extractor, build_perceptual
@@ -46,13 +50,23 @@ def build(config: DictConfig) -> Path:
 
     folder, asked = check_is_new(settings.out), settings.evaluation
     images = getattr(build_splits(settings.dataset), settings.split)
+    check_counts(len(images), asked.num_inputs, asked.num_distractors, asked.num_references)
     device = device_of(settings.device)
     perceptual = None
     if settings.retrieval == "perceptual":
         perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
-    masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
+    if settings.kind == "attributes":
+        if settings.regions:
+            raise ValueError(
+                f"regions is {settings.regions} and kind=attributes has regions of its own, leave "
+                "one of them out."
+            )
+        draw: Callable[..., ValidationSet] = build_answered_set
+    else:
+        masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
+        draw = partial(build_validation_set, same_place=settings.same_place, masks=masks)
     with progress_bars() as report:
-        validation = build_validation_set(
+        validation = draw(
             images,
             instantiate(settings.edit_simulation, "edit_simulation"),
             build_extractor(asked.extractor, asked.extractor_weights).to(device),
@@ -61,8 +75,6 @@ def build(config: DictConfig) -> Path:
             num_references=asked.num_references,
             num_distractors=asked.num_distractors,
             seed=asked.seed,
-            same_place=settings.same_place,
-            masks=masks,
             name=folder.name,
             progress=report,
         )
@@ -70,20 +82,25 @@ def build(config: DictConfig) -> Path:
     return validation_page(validation).write(folder / "index.html")
 
 
-def validation_page(validation: "ValidationSet", shown: int = 24) -> Page:
+def validation_page(validation: "ValidationSet", most: int = 24) -> Page:
     """A validation set for people: its first inputs as images, and what it is made of."""
     from e2eve.evaluation.systems import paste
     from e2eve.reporting.grid import image_grid, outlined
 
-    count, manifest = min(shown, len(validation)), validation.manifest
+    count, manifest = min(most, len(validation)), validation.manifest
     inputs, covered = validation.inputs[:count], validation.regions.mean((1, 2))
     sources, regions = validation.sources[:count], validation.regions[:count]
-    boxes, drivers = validation.region_boxes[:count], validation.drivers[:count]
-    pastes, paired = paste(sources, regions, boxes, drivers), validation.paired_drivers
-    outlines = map(outlined, sources, regions)
-    rows = list(zip(outlines, regions, drivers, pastes, paired, strict=False))
-    labels = [f"{item.id}\n{item.source}" for item in inputs]
-    headings = ("source, region", "region", "driver", "paste", "paired driver")
+    boxes, patches = validation.region_boxes[:count], [validation.patch(n) for n in range(count)]
+    shown = {
+        "source, region": map(outlined, sources, regions),
+        "region": regions,
+        "driver": validation.drivers,
+        "paste": paste(sources, regions, boxes, patches),
+        "paired driver": validation.paired_drivers,
+    }
+    if validation.answers is not None:
+        shown |= {"answer": validation.answers.images, "changed": validation.answers.changed}
+    labels = ["\n".join([item.id, item.source, *item.groups.values()]) for item in inputs]
     facts = {
         "Sizes": f"{validation.image_size} pixels, drivers {validation.driver_size} pixels",
         "Regions": f"{covered.min():.0%} to {covered.max():.0%} of the image",
@@ -105,7 +122,11 @@ def validation_page(validation: "ValidationSet", shown: int = 24) -> Page:
         "how well an editor predicts the source."
     )
     page.section(f"The first {count} of {len(validation)} inputs")
-    page.image(image_grid([list(row) for row in rows], headings, labels, cell=128))
+    page.image(
+        image_grid(
+            [list(row) for row in zip(*shown.values(), strict=False)], list(shown), labels, cell=128
+        )
+    )
     page.section("What it is made of").table(
         [{"fact": name, "value": value} for name, value in facts.items()],
         [Column("fact", ""), Column("value", "")],

@@ -34,7 +34,7 @@ def window_around(region: Box, width: int, height: int) -> Box:
 
 def cut(
     array: Shaped[np.ndarray, "height width *channels"], window: Box
-) -> Shaped[np.ndarray, "side side *channels"]:
+) -> Shaped[np.ndarray, "window_height window_width *channels"]:
     """The window's content; outside the image its border pixels are repeated."""
     height, width = array.shape[:2]
     if Box(0, 0, width, height).contains(window):
@@ -104,7 +104,7 @@ def pasted(
     source: UInt8[np.ndarray, "height width 3"],
     region: Bool[np.ndarray, "height width"],
     box: Box,
-    driver: UInt8[np.ndarray, "driver_side driver_side 3"],
+    driver: UInt8[np.ndarray, "driver_height driver_width 3"],
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The simplest edit: the driver resized to the region's bounding box `box`, shown inside it."""
     edit = source.copy()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import torch
 from einops import rearrange
 from jaxtyping import UInt8
 from PIL import Image
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from e2eve.evaluation.results import (
     FORMAT,
+    GROUPS,
     INPUTS,
     METRICS,
     PICTURE,
@@ -23,9 +25,9 @@ from e2eve.evaluation.results import (
     SAMPLES_FOLDER,
     Results,
 )
-from e2eve.evaluation.systems import SYSTEMS, paste
+from e2eve.evaluation.systems import paste, systems_of
 from e2eve.evaluation.validation import ValidationSet
-from e2eve.metrics.base import EditMetric, margin
+from e2eve.metrics.base import EditMetric, Interval, margin
 from e2eve.reporting.grid import image_grid, outlined
 
 # Metrics with what they have measured, by system and key.
@@ -61,6 +63,8 @@ class Evaluation:
         found = {key for row in values.values() for key in row}
         infos = tuple(m.info for key, m in measured["editor"].items() if key in found)
         tables = {name: _table(measured, validation, name) for name in (SAMPLES, INPUTS)}
+        if names := list(_groups(validation)):
+            tables[GROUPS] = _by_group(tables[INPUTS], names, [info.key for info in infos])
         return cls(Results(Path(), about, infos, values, margins, tables), images, validation)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -68,33 +72,37 @@ class Evaluation:
         keys, values = [info.key for info in self.results.infos], self.results.systems
         return [
             {"key": s.key, "system": s.name, **{key: values[s.key].get(key) for key in keys}}
-            for s in SYSTEMS
+            for s in systems_of(self.validation)
         ]
 
     def picture(self, cell: int = 128) -> Image.Image:
-        """The first inputs: source with region, driver, paste, then samples, best first."""
-        validation, rows, captions = self.validation, [], []
+        """The first inputs: source with region, driver, paste, the answer where there is one, then
+        samples, best first."""
+        validation, answers, rows, captions = self.validation, self.validation.answers, [], []
         count = min(self.results.about["shown"], len(validation))
         first = slice(0, count)
         pastes = paste(
             validation.sources[first],
             validation.regions[first],
             validation.region_boxes[first],
-            validation.drivers[first],
+            [validation.patch(n) for n in range(count)],
         )
         for n, item in enumerate(validation.inputs[first]):
             distances = [row["driver_distance"] for row in self.results.samples[item.id]]
             order = np.argsort(distances, kind="stable")
             source = outlined(validation.sources[n], validation.regions[n])
             samples = self.images[n].numpy()[order]
-            rows.append([source, validation.drivers[n], pastes[n], *samples])
-            captions.append([None] * 3 + [f"{distances[i]:.2f}" for i in order])
-        headings = ["source, region", "driver", "paste", "best sample"]
+            answer = [] if answers is None else [answers.images[n]]
+            given = [source, validation.drivers[n], pastes[n], *answer]
+            rows.append([*given, *samples])
+            captions.append([None] * len(given) + [f"{distances[i]:.2f}" for i in order])
+        headings = ["source, region", "driver", "paste", *["answer"][: len(answer)], "best sample"]
         headings += [str(rank) for rank in range(2, self.images.shape[1] + 1)]
         return image_grid(rows, headings, cell=cell, captions=captions)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes metrics.json, samples.png, samples.csv, inputs.csv and samples/inputs/ID.png.
+        """Writes metrics.json, samples.png, samples.csv, inputs.csv and samples/inputs/ID.png, and
+        groups.csv where inputs are told apart.
 
         Each of the latter holds an input's samples side by side, in drawing order, without loss.
         Returns the folder.
@@ -113,7 +121,7 @@ class Evaluation:
                     "values": {key: results.systems[system.key].get(key) for key in keys},
                     "margins": results.margins[system.key],
                 }
-                for system in SYSTEMS
+                for system in systems_of(self.validation)
             ],
         }
         text = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
@@ -123,6 +131,7 @@ class Evaluation:
             drawn = set(pandas.read_csv(Path(folder, INPUTS), dtype=str)["input"])
             for old in (path for path in strips.glob("*.png") if path.stem in drawn):
                 old.unlink()
+        Path(folder, GROUPS).unlink(missing_ok=True)
         for name, table in results.tables.items():
             table.to_csv(Path(folder, name), index=False, float_format="%.9g")
         saved = self.images[: results.about["saved"]].numpy()
@@ -152,5 +161,26 @@ def _table(measured: Measured, validation: ValidationSet, name: str) -> pandas.D
         else:
             names["source"] = [item.source for item in inputs]
             names["driver"] = [item.driver for item in inputs]
+            names |= _groups(validation)
         frames.append(pandas.DataFrame({"system": system, **names, **columns}))
     return pandas.concat(frames, ignore_index=True)
+
+
+# The kind of each input, by what inputs are told apart by.
+def _groups(validation: ValidationSet) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for item in validation.inputs for name in item.groups)
+    return {name: [item.groups.get(name, "") for item in validation.inputs] for name in names}
+
+
+# Means of all inputs (`group` and `kind` are then "all") and of each kind, and their intervals.
+def _by_group(inputs: pandas.DataFrame, names: list[str], keys: list[str]) -> pandas.DataFrame:
+    rows = []
+    for name in ("all", *names):
+        by = inputs.groupby(["system", inputs.get(name, lambda _: "all")], sort=False)
+        for (system, kind), part in by:
+            for key in [key for key in keys if key in part and part[key].notna().any()]:
+                found = Interval.of(torch.tensor(part[key].to_numpy()))
+                count = int(part[key].notna().sum())
+                rows.append((system, name, kind, key, *found, count))
+    columns = ["system", "group", "kind", "metric", *Interval._fields, "inputs"]
+    return pandas.DataFrame(rows, columns=columns)

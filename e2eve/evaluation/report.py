@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from e2eve.data.images import to_uint8
 from e2eve.evaluation.evaluation import Evaluation
-from e2eve.evaluation.results import INPUTS, Results
-from e2eve.evaluation.systems import SYSTEMS
+from e2eve.evaluation.results import GROUPS, INPUTS, Results
+from e2eve.evaluation.systems import SYSTEMS, systems_of
 from e2eve.metrics.base import MetricInfo, margin
 from e2eve.reporting.grid import image_grid
 from e2eve.reporting.page import Column, Highlight, Page, curve_charts, line_chart
@@ -40,6 +41,15 @@ class Aspect(NamedTuple):
 
 # Sections in their order; those of other aspects come after them, by their names.
 ASPECTS = {
+    "answer": Aspect(
+        "Is it the right edit?",
+        "Each input has an answer that is known to the pixel. Graded are pixels of the region that "
+        "follow from source and driver: **changed** where the answer differs from the source, "
+        "**kept** elsewhere. A pixel **matches** within CIE ΔE76 < 10 of the answer; an edit is "
+        "**nearer** by its mean absolute difference over all graded pixels. The answer through the "
+        "tokenizer is the ceiling for an editor with that tokenizer. Means over all samples; "
+        "**best-of-n** looks only at the sample nearest to the driver.",
+    ),
     "faithfulness": Aspect(
         "Does it show the driver?",
         "R@k says how often the driver is among the k crops nearest to the edited region, out of "
@@ -110,7 +120,7 @@ def write_report(
         page.section("Training")
         for chart in charts:
             page.chart(chart)
-    add_method(page, about)
+    add_method(page, evaluation)
     if config is not None:
         page.section("Configuration").details("config.yaml", config)
     return page.write(path)
@@ -131,8 +141,27 @@ def add_aspect(page: Page, evaluation: Evaluation, name: str, infos: Sequence[Me
     page.table(
         rows, [Column("system", "System"), *(column_of(info) for info in infos)], aspect.caption
     )
+    add_groups(page, evaluation, infos)
     if chart := recall_chart(rows, infos, evaluation.results.about["distractors"] + 1):
         page.chart(chart)
+
+
+def add_groups(page: Page, evaluation: Evaluation, infos: Sequence[MetricInfo]) -> None:
+    """A table of each metric that is shown by kinds of inputs, where they are told apart."""
+    table = evaluation.results.table(GROUPS)
+    if table.empty or all(info.aspect != "answer" for info in infos):
+        return
+    pairs = dict.fromkeys(table[["group", "kind"]].itertuples(index=False, name=None))
+    kinds = {pair: ": ".join(dict.fromkeys(pair)) for pair in pairs}
+    for info in [info for info in infos if info.shown]:
+        cells: dict[str, dict[str, str]] = defaultdict(dict)
+        for row in table[table.metric == info.key].itertuples():
+            mean, low, high = (format(x, info.spec) for x in (row.mean, row.low, row.high))
+            cells[row.system][kinds[row.group, row.kind]] = f"{mean} ({low} to {high})"
+        rows = [{**row, **cells[row["key"]]} for row in evaluation.rows() if row["key"] in cells]
+        columns = [Column(kind, kind) for kind in kinds.values()]
+        caption = f"**{info.label}**: {info.note}; 95 % intervals over inputs."
+        page.table(rows, [Column("system", "System"), *columns], caption)
 
 
 def column_of(info: MetricInfo) -> Column:
@@ -141,8 +170,9 @@ def column_of(info: MetricInfo) -> Column:
     return Column(info.key, info.label, info.spec, info.best, note)
 
 
-def add_method(page: Page, about: Mapping[str, Any]) -> None:
-    explained = "\n".join(f"- **{s.name}**: {s.explanation}." for s in SYSTEMS)
+def add_method(page: Page, evaluation: Evaluation) -> None:
+    about, systems = evaluation.results.about, systems_of(evaluation.validation)
+    explained = "\n".join(f"- **{s.name}**: {s.explanation}." for s in systems)
     page.section("What was measured, and with what").text(explained)
     facts = {
         "Validation set": about["validation_set"],
@@ -201,15 +231,34 @@ def recall_chart(
 
 
 def findings(results: Results) -> list[Highlight]:
-    """Does the driver matter, is it shown, is the rest kept, does it look natural?
+    """Is it the right edit, does the driver matter, is it shown, is the rest kept, is it natural?
 
     What was not measured is left out.
     """
     found = []
-    for make in (driver_matters, driver_shown, rest_kept, looks_natural):
+    for make in (edits_right, driver_matters, driver_shown, rest_kept, looks_natural):
         with suppress(KeyError):
             found.append(make(results))
     return found
+
+
+def edits_right(results: Results) -> Highlight:
+    means, ceiling = results.means, results.systems["answer_tokenized"]
+    table = results.table(GROUPS)
+    of = (
+        (table.system == "editor")
+        & (table.group == "all")
+        & (table.metric == "nearer_than_poisson")
+    )
+    (found,) = table[of].itertuples()
+    return Highlight(
+        f"{found.mean:.0%}",
+        "of edits nearer to the right one than the tokenized Poisson blend",
+        f"95 % interval {found.low:.0%} to {found.high:.0%}; of the samples nearest to their "
+        f"driver {means['nearer_than_poisson_best_of_n']:.0%}. Where the answer differs from the "
+        f"source, {means['answer_match_changed']:.0%} of the pixels match it, of the answer "
+        f"through the tokenizer {ceiling['answer_match_changed']:.0%}.",
+    )
 
 
 def driver_matters(results: Results) -> Highlight:

@@ -4,6 +4,7 @@ metrics.json        format 2: what was measured with what, what each metric is, 
 samples.png         samples of the first inputs
 samples.csv         values of each system, input and sample
 inputs.csv          values of each system and input
+groups.csv          means with their intervals, of each kind of inputs where there are several
 samples/inputs/     ID.png: an input's samples side by side, as they were drawn
 """
 
@@ -23,6 +24,7 @@ from e2eve.reporting.outputs import check_replaceable
 
 FORMAT = 2
 METRICS, PICTURE, SAMPLES, INPUTS = "metrics.json", "samples.png", "samples.csv", "inputs.csv"
+GROUPS = "groups.csv"
 SAMPLES_FOLDER = "samples/inputs"
 
 Values = dict[str, dict[str, float]]
@@ -121,7 +123,9 @@ def check_place(folder: Path) -> None:
     if (folder / METRICS).exists():
         read_results(folder)  # raises where it is another's
     else:
-        check_replaceable(folder / "report.html", (PICTURE, SAMPLES, INPUTS, SAMPLES_FOLDER))
+        check_replaceable(
+            folder / "report.html", (PICTURE, SAMPLES, INPUTS, GROUPS, SAMPLES_FOLDER)
+        )
 
 
 def current_name(name: str) -> str:
@@ -182,9 +186,8 @@ def _records(table: pandas.DataFrame) -> list[tuple[str, dict[str, float]]]:
     if table.empty:
         return []
     rows = table[table["system"] == "editor"]
-    text = ["system", "input", "sample", "source", "driver"]
-    values = rows.drop(columns=text, errors="ignore").to_dict("records")
-    return list(zip(rows["input"], values, strict=True))
+    values = rows.drop(columns="sample", errors="ignore").select_dtypes("number")
+    return list(zip(rows["input"], values.to_dict("records"), strict=True))
 
 
 # What format 1 leaves to be computed from an input's samples.

@@ -1,9 +1,9 @@
 """What is compared: the editor, the editor misled, and edits that need no editor."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,18 +18,28 @@ from e2eve.editing.compositing import pasted
 from e2eve.editor import Editor
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
-from e2eve.metrics.base import EvaluatedBatch, InputBatch, InputNLL, MetricNetworks
+from e2eve.metrics.base import (
+    AnswerBatch,
+    EditMetric,
+    EvaluatedBatch,
+    InputBatch,
+    InputNLL,
+    MetricNetworks,
+)
 from e2eve.transformer import SamplingSettings
 
 Sources = UInt8[np.ndarray, "inputs side side 3"]
 Regions = Bool[np.ndarray, "inputs side side"]
-Drivers = UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+Drivers = Sequence[UInt8[np.ndarray, "_ _ 3"]] | UInt8[np.ndarray, "inputs _ _ 3"]
 
 # Pixels by which an image is continued before it is blended.
 BORDER = 8
 
 # A region less wide or high, in pixels, has no interior whose colours could be fitted.
 SMALLEST_CLONE = 3
+
+# Inputs that metrics are tried on before an evaluation.
+TRIED = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class System:
     Args:
         drivers: which drivers the editor is given; None for a system that is no editor.
         ranked: whether its values compete; the others are there to read the values by.
+        needs_answers: whether it is there only where the inputs have answers.
     """
 
     key: str
@@ -46,6 +57,7 @@ class System:
     explanation: str
     drivers: Literal["matched", "mismatched"] | None = None
     ranked: bool = False
+    needs_answers: bool = False
 
 
 SYSTEMS = (
@@ -69,9 +81,27 @@ SYSTEMS = (
         "the paste with its colours fitted to its surroundings",
         ranked=True,
     ),
+    System(
+        "poisson_tokenized",
+        "Poisson blend, tokenized",
+        "the blend encoded and decoded",
+        ranked=True,
+        needs_answers=True,
+    ),
     System("source", "Source", "the source unchanged"),
     System("reconstruction", "Source, tokenized", "the source encoded and decoded"),
+    System(
+        "answer_tokenized",
+        "Answer, tokenized",
+        "the right edit encoded and decoded: what is within reach of an editor with that tokenizer",
+        needs_answers=True,
+    ),
 )
+
+
+def systems_of(validation: ValidationSet) -> list[System]:
+    """The systems that can be measured on these inputs."""
+    return [s for s in SYSTEMS if validation.answers is not None or not s.needs_answers]
 
 
 def evaluated_batches(
@@ -89,17 +119,20 @@ def evaluated_batches(
     Args:
         seed: input n is drawn with seed + n, and so the same in any batch.
     """
-    reconstructions = tokenized(editor, inputs.sources)
+    reconstructions, answers = tokenized(editor, inputs.sources), inputs.answers
+    blends = None if answers is None else tokenized(editor, inputs.blends)
     given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
-    single = {
+    single: dict[str, Callable[[], Any]] = {
         "paste": lambda: inputs.pastes,
         "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
         "poisson": lambda: inputs.blends,
+        "poisson_tokenized": lambda: blends,
         "source": lambda: inputs.sources,
         "reconstruction": lambda: reconstructions,
+        "answer_tokenized": lambda: tokenized(editor, inputs.answers.images),  # type: ignore[union-attr]
     }
     nll = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
-    for system in SYSTEMS:
+    for system in systems_of(validation):
         if system.drivers is None:
             edits = rearrange(single[system.key](), "b c h w -> b 1 c h w")
         else:
@@ -120,8 +153,36 @@ def evaluated_batches(
                 networks=networks,
                 nll=nll if system.drivers else None,
                 mismatched=system.drivers == "mismatched",
+                tokenized_blends=blends,
             ),
         )
+
+
+@torch.no_grad()
+def try_metrics(
+    metrics: Mapping[str, EditMetric], validation: ValidationSet, networks: MetricNetworks
+) -> None:
+    """Measures the first sources as if they were edits, of an editor and of another system.
+
+    Raises:
+        ValueError: when a metric fails, before an editor has drawn anything for it.
+    """
+    shift, device = mismatch_shift(validation), networks.extractor.device
+    inputs = input_batch(validation, range(TRIED), shift, device)
+    edits, zeros = inputs.sources[:, None], torch.zeros(TRIED, device=device)
+    nll = dict.fromkeys(("matched", "mismatched"), InputNLL(zeros, zeros))
+    other = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
+    editor = replace(other, edits=edits.repeat(1, 2, 1, 1, 1), nll=lambda: nll, shared={})
+    for key, metric in metrics.items():
+        try:
+            metric.update(editor)
+            metric.update(other)
+        except Exception as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise ValueError(
+                f"The metric {key} cannot measure edits: {kind}{error} "
+                "(e2eve.metrics.base.EvaluatedBatch says what there is to look at)."
+            ) from error
 
 
 def tokenized(
@@ -150,24 +211,29 @@ def input_batch(
     others = (chosen - shift) % len(validation)
     boxes = [validation.region_boxes[n] for n in rows]
     sources, regions = validation.sources[chosen], validation.regions[chosen]
-    drivers = validation.drivers[chosen]
+    patches = [validation.patch(n) for n in rows]
 
     def tensor(images: np.ndarray) -> Tensor:
         return to_tensor(images).to(device)
 
+    answers = None
+    if validation.answers is not None:
+        graded = (torch.from_numpy(m[chosen])[:, None].to(device) for m in validation.answers[1:])
+        answers = AnswerBatch(tensor(validation.answers.images[chosen]), *graded)
     return InputBatch(
         rows=rows,
         boxes=boxes,
         sources=tensor(sources),
         regions=torch.from_numpy(regions)[:, None].to(device),
-        drivers=tensor(drivers),
+        drivers=tensor(validation.drivers[chosen]),
         mismatched_drivers=tensor(validation.drivers[others]),
         paired_drivers=tensor(validation.paired_drivers[chosen]),
         mismatched_paired_drivers=tensor(validation.paired_drivers[others]),
-        pastes=tensor(paste(sources, regions, boxes, drivers)),
-        blends=tensor(poisson(sources, regions, boxes, drivers)),
+        pastes=tensor(paste(sources, regions, boxes, patches)),
+        blends=tensor(poisson(sources, regions, boxes, patches)),
         driver_features=validation.features.drivers[chosen].to(device),
         distractor_features=validation.features.distractors[chosen].to(device).float(),
+        answers=answers,
     )
 
 
@@ -175,15 +241,16 @@ def mismatch_shift(validation: ValidationSet) -> int:
     """By how many inputs drivers are shifted to mislead the editor.
 
     The least for which the fewest inputs get a driver out of their own source's image or their
-    own driver's.
+    own driver's, or one of another group.
     """
     inputs = validation.inputs
     count = len(inputs)
 
     def clashes(shift: int) -> int:
-        given = [inputs[(n - shift) % count].driver for n in range(count)]
+        given = [inputs[(n - shift) % count] for n in range(count)]
         return sum(
-            name in (item.source, item.driver) for name, item in zip(given, inputs, strict=True)
+            other.driver in (item.source, item.driver) or other.groups != item.groups
+            for other, item in zip(given, inputs, strict=True)
         )
 
     return min(range(1, count), key=clashes)

@@ -1,23 +1,29 @@
 """Validation sets: fixed unpaired inputs and reference features in a folder that is checked.
 
-manifest.json          name, extractor, counts, sizes, seed, simulation, hashes
+manifest.json          name, extractor, preprocessing, counts, sizes, seed, simulation, hashes
 inputs.jsonl           one input a line: id, names of source and driver, boxes
 sources/ID.png         whole source images
 regions/ID.png         edit regions, white = edit
 drivers/ID.png         drivers, from other images than the sources
 paired_drivers/ID.png  drivers cut out of the sources themselves
+answers/ID.png         the right edits, where they are known, and masks of pixels that are graded:
+changed/ID.png         white where the answer differs from the source
+kept/ID.png            white where the region's content stays
 distractors.txt        names of the images that distractors are cut out of
 references.txt         names of the reference images
 reference.safetensors  features of references, drivers and distractors
+
+The content hash of format 2 covers how images are prepared for the networks; that of format 1 does
+not, and such sets keep theirs.
 """
 
 import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -25,11 +31,15 @@ from PIL import Image
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from e2eve.data.images import read_image
+from e2eve.data.images import read_image, resize
+from e2eve.editing.compositing import cut
+from e2eve.evaluation.settings import check_validation_set
+from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
 
-FORMAT = 1
+FORMAT, OLDER_FORMATS = 2, (1,)
+ANSWER_FOLDERS = ("answers", "changed", "kept")
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,9 @@ class ValidationInput:
     """Names and places of one input; boxes are in pixels of the source.
 
     `driver_box` is where the driver lies in the image that it comes from, `paired_driver_box` where
-    the paired driver lies in the source.
+    the paired driver lies in the source. A driver that shows more or less than the region's box has
+    a `paste_box`, its place on the source, which may reach out of the image. `groups` say by what
+    inputs are told apart in reports, and which kind this one is: {"edit": "hat"}.
     """
 
     id: str
@@ -46,6 +58,16 @@ class ValidationInput:
     region_box: Box
     driver_box: Box
     paired_driver_box: Box
+    paste_box: Box | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+class Answers(NamedTuple):
+    """The right edit of each input, and which pixels of its region are graded."""
+
+    images: UInt8[np.ndarray, "inputs side side 3"]
+    changed: Bool[np.ndarray, "inputs side side"]  # where the answer differs from the source
+    kept: Bool[np.ndarray, "inputs side side"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,7 @@ class ValidationSet:
     reference_names: tuple[str, ...]
     manifest: Mapping[str, Any]
     content_hash: str = ""
+    answers: Answers | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -82,21 +105,32 @@ class ValidationSet:
     def region_boxes(self) -> list[Box]:
         return [item.region_box for item in self.inputs]
 
+    def patch(self, n: int) -> UInt8[np.ndarray, "height width 3"]:
+        """What a paste shows in the region's box of input n, at any size: the driver, or what of
+        the driver lies there."""
+        driver, item = self.drivers[n], self.inputs[n]
+        if (place := item.paste_box) is None:
+            return driver
+        window = item.region_box.shifted(-place.left, -place.top)
+        return cut(resize(driver, place.width, place.height), window)
+
     def hashed(self) -> "ValidationSet":
         """With the content hash filled in."""
         digests = {name: _digest(data) for name, data in self.files().items()}
-        return replace(self, content_hash=_content_hash(digests))
+        return replace(self, content_hash=_content_hash(digests, self.manifest))
 
     def files(self) -> dict[str, bytes]:
         """Bytes of every file but the manifest, by name."""
         stacks = {
             "sources": self.sources,
-            "regions": np.where(self.regions, 255, 0).astype(np.uint8),
+            "regions": self.regions,
             "drivers": self.drivers,
             "paired_drivers": self.paired_drivers,
         }
+        if self.answers is not None:
+            stacks |= dict(zip(ANSWER_FOLDERS, self.answers, strict=True))
         texts = {
-            "inputs.jsonl": [json.dumps(asdict(i), ensure_ascii=False) for i in self.inputs],
+            "inputs.jsonl": [_line(item) for item in self.inputs],
             "distractors.txt": self.distractor_names,
             "references.txt": self.reference_names,
         }
@@ -120,7 +154,8 @@ class ValidationSet:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
             digests[name] = _digest(data)
-        full = {"content_hash": _content_hash(digests), **self.manifest, "files": digests}
+        content_hash = _content_hash(digests, self.manifest)
+        full = {"content_hash": content_hash, **self.manifest, "files": digests}
         text = json.dumps(full, indent=2, ensure_ascii=False)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
         return folder
@@ -134,17 +169,22 @@ class ValidationSet:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        content_hash, _ = manifest.pop("content_hash"), manifest.pop("files")
+        content_hash, files = manifest.pop("content_hash"), manifest.pop("files")
         inputs = tuple(_input(json.loads(line)) for line in _lines(folder / "inputs.jsonl"))
 
         def images(kind: str) -> np.ndarray:
             return np.stack([read_image(folder / kind / f"{item.id}.png") for item in inputs])
 
+        def masks(kind: str) -> np.ndarray:
+            return images(kind)[..., 0] > 127
+
+        pictures, *graded = ANSWER_FOLDERS
+        answered = any(name.startswith(f"{pictures}/") for name in files)
         tensors = load_tensors((folder / "reference.safetensors").read_bytes())
         return cls(
             inputs=inputs,
             sources=images("sources"),
-            regions=images("regions")[..., 0] > 127,
+            regions=masks("regions"),
             drivers=images("drivers"),
             paired_drivers=images("paired_drivers"),
             features=ReferenceFeatures(**tensors),
@@ -152,7 +192,14 @@ class ValidationSet:
             reference_names=_lines(folder / "references.txt"),
             manifest=manifest,
             content_hash=content_hash,
+            answers=Answers(images(pictures), *map(masks, graded)) if answered else None,
         )
+
+
+def prepared(*networks: FeatureExtractor) -> dict[str, Any]:
+    """How images are prepared for networks, by their names, as JSON gives it back."""
+    found = {network.name: asdict(network.preprocessing) for network in networks}
+    return json.loads(json.dumps(found))
 
 
 def check_is_new(folder: str | Path) -> Path:
@@ -165,14 +212,10 @@ def check_is_new(folder: str | Path) -> Path:
 
 # The manifest of a folder whose files are those that it names, unchanged.
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    path, problems = folder / "manifest.json", []
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
-            "has written."
-        )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if manifest.get("format") != FORMAT:
+    check_validation_set(folder)
+    problems: list[str] = []
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if manifest.get("format") not in (FORMAT, *OLDER_FORMATS):
         raise ValueError(
             f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "
             "the validation set again."
@@ -182,7 +225,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             problems.append(f"{name} is missing")
         elif _digest((folder / name).read_bytes()) != digest:
             problems.append(f"{name} was changed")
-    if not problems and _content_hash(manifest["files"]) != manifest["content_hash"]:
+    if not problems and _content_hash(manifest["files"], manifest) != manifest["content_hash"]:
         problems.append("manifest.json was changed")
     if problems:
         more = f" and {len(problems) - 1} more files" if len(problems) > 1 else ""
@@ -191,6 +234,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             "folder or build it again."
         )
     return manifest
+
+
+# Without what an input does not have.
+def _line(item: ValidationInput) -> str:
+    found = {name: value for name, value in asdict(item).items() if value not in (None, {})}
+    return json.dumps(found, ensure_ascii=False)
 
 
 def _input(found: dict[str, Any]) -> ValidationInput:
@@ -202,8 +251,12 @@ def _lines(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
-# SHA-256 over the names and SHA-256 digests of all files, sorted by name.
-def _content_hash(digests: Mapping[str, str]) -> str:
+# SHA-256 over the names and SHA-256 digests of all files, sorted by name, and, from format 2 on,
+# of the preprocessing.
+def _content_hash(digests: Mapping[str, str], manifest: Mapping[str, Any]) -> str:
+    if "preprocessing" in manifest:
+        prepared = json.dumps(manifest["preprocessing"], sort_keys=True)
+        digests = {**digests, "preprocessing": _digest(prepared.encode())}
     return _digest("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
 
@@ -213,5 +266,6 @@ def _digest(data: bytes) -> str:
 
 def _png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    levels = image * np.uint8(255) if image.dtype == np.bool_ else image
+    Image.fromarray(levels).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -16,7 +16,8 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
-from e2eve.evaluation.validation import FORMAT, ValidationInput, ValidationSet
+from e2eve.evaluation.settings import check_counts
+from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet, prepared
 from e2eve.features import (
     FeatureExtractor,
     PerceptualDistance,
@@ -55,22 +56,7 @@ def draw_plan(
     Raises:
         ValueError: where the data set is too small.
     """
-    needed = {
-        "num_inputs": num_inputs,
-        "num_references": num_references,
-        "num_distractors + 2": num_distractors + 2,
-    }
-    for name, count in needed.items():
-        if count > len(usable):
-            raise ValueError(
-                f"{name} is {count} and the data set has {len(usable)} images, lower it or add "
-                "some."
-            )
-    if min(num_inputs, num_references) < 2 or num_distractors < 1:
-        raise ValueError(
-            f"A validation set of {num_inputs} inputs, {num_references} references and "
-            f"{num_distractors} distractors is too small, take at least 2, 2 and 1."
-        )
+    check_counts(len(usable), num_inputs, num_distractors, num_references)
     rng = np.random.default_rng((seed, len(usable)))
     order = np.array(usable)[rng.permutation(len(usable))]
     cycle = rng.permutation(num_inputs)
@@ -106,6 +92,16 @@ class Scenes:
         if self.masks is None:
             return self.simulation.place(rng)
         return self.simulation.place_in(self.masks[n % len(self.masks)], rng)
+
+    def region_box(self, index: int, n: int) -> Box:
+        """Where image `index` is edited as the n-th."""
+        return self.place(index, n).region.box
+
+    def driver(
+        self, view: UInt8[np.ndarray, "side side 3"], index: int, n: int, box: Box
+    ) -> UInt8[np.ndarray, "driver_side driver_side 3"]:
+        """The driver that the view of image `index` gives for input n, whose own lies at `box`."""
+        return self.simulation.driver_from(view, box)
 
     def names(self, indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(self.images.name(index) for index in indices)
@@ -145,11 +141,26 @@ def build_validation_set(
         ValueError: where the data set is too small, or a mask is empty or too thin.
     """
     scenes = Scenes(images, simulation, seed, masks)
+    about = {
+        "same_place": same_place,
+        "given_masks": None if masks is None else len(masks),
+        "region": described(simulation.region),
+        "driver": described(simulation.driver),
+    }
     while True:
         usable = distinct(images)
         references = len(usable) if num_references == len(images) else num_references
         plan = draw_plan(usable, num_inputs, num_distractors, references, seed)
-        built = _built(plan, scenes, extractor, perceptual, same_place, name, progress)
+        built = with_features(
+            _drawn(plan, scenes, same_place),
+            scenes,
+            plan,
+            extractor,
+            perceptual,
+            name=name,
+            about=about,
+            progress=progress,
+        )
         if distinct(images) == usable:
             return built.hashed()
         log.warning("The validation set is built again without the damaged images.")
@@ -160,28 +171,23 @@ def distinct(images: Images) -> list[int]:
     return list({images.name(index): index for index in range(len(images))}.values())
 
 
-def _built(
-    plan: ImageRoles,
-    scenes: Scenes,
-    extractor: FeatureExtractor,
-    perceptual: PerceptualDistance | None,
-    same_place: bool,
-    name: str,
-    progress: Report,
-) -> ValidationSet:
+class DrawnInputs(NamedTuple):
+    """Inputs of a validation set whose features are still to be taken."""
+
+    inputs: tuple[ValidationInput, ...]
+    sources: UInt8[np.ndarray, "inputs side side 3"]
+    regions: Bool[np.ndarray, "inputs side side"]
+    drivers: UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+    paired_drivers: UInt8[np.ndarray, "inputs driver_side driver_side 3"]
+    answers: Answers | None = None
+
+
+def _drawn(plan: ImageRoles, scenes: Scenes, same_place: bool) -> DrawnInputs:
     simulation, names = scenes.simulation, scenes.names(plan.inputs)
     sources = np.stack([scenes.view(index) for index in plan.inputs])
     places = [scenes.place(index, n) for n, index in enumerate(plan.inputs)]
     pairs = list(zip(places, plan.origins, strict=True))
     boxes = [(place if same_place else places[origin]).driver_box for place, origin in pairs]
-    drivers = _cut(simulation, sources[plan.origins], boxes)
-    retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
-    features = ReferenceFeatures(
-        *_reference_features(scenes, plan, extractor, progress),
-        sources=features_of(extractor, sources),
-        drivers=features_of(retrieval, drivers),
-        distractors=_distractor_features(scenes, plan, boxes, retrieval, progress),
-    )
     inputs = tuple(
         ValidationInput(
             id=f"{n:05d}",
@@ -193,12 +199,41 @@ def _built(
         )
         for n, (place, origin) in enumerate(pairs)
     )
-    return ValidationSet(
+    return DrawnInputs(
         inputs=inputs,
         sources=sources,
         regions=np.stack([place.region.mask for place in places]),
-        drivers=drivers,
+        drivers=_cut(simulation, sources[plan.origins], boxes),
         paired_drivers=_cut(simulation, sources, [place.driver_box for place in places]),
+    )
+
+
+def with_features(
+    drawn: DrawnInputs,
+    scenes: Scenes,
+    plan: ImageRoles,
+    extractor: FeatureExtractor,
+    perceptual: PerceptualDistance | None,
+    *,
+    name: str,
+    about: Mapping[str, Any],
+    progress: Report,
+) -> ValidationSet:
+    """The validation set of these inputs.
+
+    Args:
+        about: how the inputs were drawn, for the manifest.
+    """
+    retrieval = PooledMaps(perceptual) if perceptual is not None else extractor
+    boxes = [item.driver_box for item in drawn.inputs]
+    features = ReferenceFeatures(
+        *_reference_features(scenes, plan, extractor, progress),
+        sources=features_of(extractor, drawn.sources),
+        drivers=features_of(retrieval, drawn.drivers),
+        distractors=_distractor_features(scenes, plan, boxes, retrieval, progress),
+    )
+    return ValidationSet(
+        **drawn._asdict(),
         features=features,
         distractor_names=scenes.names(plan.distractors),
         reference_names=scenes.names(plan.references),
@@ -207,17 +242,15 @@ def _built(
             "name": name,
             "extractor": extractor.name,
             "retrieval": retrieval.name,
-            "same_place": same_place,
-            "inputs": len(plan.inputs),
+            "preprocessing": prepared(extractor, retrieval),
+            "inputs": len(drawn.inputs),
             "distractors": len(plan.distractors) - 2,
             "references": len(plan.references),
             "references_that_are_sources": len(set(plan.inputs) & set(plan.references)),
-            "image_size": simulation.image_size,
-            "driver_size": simulation.driver_size,
+            "image_size": scenes.simulation.image_size,
+            "driver_size": scenes.simulation.driver_size,
             "seed": scenes.seed,
-            "given_masks": None if scenes.masks is None else len(scenes.masks),
-            "region": described(simulation.region),
-            "driver": described(simulation.driver),
+            **about,
         },
     )
 
@@ -236,7 +269,7 @@ def _reference_features(
     for start in range(0, len(plan.references), step):
         indices = plan.references[start : start + step]
         views = [scenes.view(index) for index in indices]
-        boxes = [scenes.place(index, start + n).region.box for n, index in enumerate(indices)]
+        boxes = [scenes.region_box(index, start + n) for n, index in enumerate(indices)]
         images = to_tensor(np.stack(views)).to(extractor.device)
         whole.append(extractor(images).cpu())
         regions.append(region_features(extractor, images, boxes).cpu())
@@ -257,7 +290,7 @@ def _distractor_features(
     for n, box in enumerate(boxes):
         own = {plan.inputs[n], plan.inputs[plan.origins[n]]}
         chosen = [index for index in views if index not in own][: len(views) - 2]
-        crops = [scenes.simulation.driver_from(views[index], box) for index in chosen]
+        crops = [scenes.driver(views[index], index, n, box) for index in chosen]
         result.append(features_of(retrieval, crops).half())
         progress("distractor features", n + 1, len(boxes))
     return torch.stack(result)

@@ -45,6 +45,14 @@ class MetricNetworks(NamedTuple):
     perceptual: PerceptualDistance | None  # for diversity
 
 
+class AnswerBatch(NamedTuple):
+    """The right edits of inputs, in [-1, 1], and which pixels of their regions are graded."""
+
+    images: Float[Tensor, "batch 3 side side"]
+    changed: Bool[Tensor, "batch 1 side side"]  # where the answer differs from the source
+    kept: Bool[Tensor, "batch 1 side side"]
+
+
 class InputBatch(NamedTuple):
     """Inputs `rows` of a validation set, on the editor's device; images in [-1, 1].
 
@@ -64,6 +72,7 @@ class InputBatch(NamedTuple):
     blends: Float[Tensor, "batch 3 side side"]
     driver_features: Float[Tensor, "batch dim"]
     distractor_features: Float[Tensor, "batch distractors dim"]
+    answers: AnswerBatch | None = None
 
 
 class InputNLL(NamedTuple):
@@ -79,7 +88,11 @@ class EvaluatedBatch:
 
     Args:
         edits: images in [-1, 1]; a single sample for each input where nothing is random.
+        inputs: what was edited: `inputs.sources` (batch 3 side side, in [-1, 1]), `inputs.regions`
+            (batch 1 side side, bool, True is edited), `inputs.drivers` (batch 3 driver_side
+            driver_side) and more, see `InputBatch`.
         reconstructions: the sources encoded and decoded by the editor's tokenizer.
+        tokenized_blends: the Poisson blends through it; None where inputs have no answers.
         nll: gives the editor's NLL of the sources, by the driver that it is given: "matched" is the
             paired driver; None for systems that are no editor.
         mismatched: whether the editor was given mismatched drivers.
@@ -92,6 +105,7 @@ class EvaluatedBatch:
     networks: MetricNetworks
     nll: Callable[[], dict[str, InputNLL]] | None = None
     mismatched: bool = False
+    tokenized_blends: Float[Tensor, "batch 3 side side"] | None = None
     shared: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[["EvaluatedBatch"], T]) -> T:
@@ -110,6 +124,9 @@ class EditMetric(Metric):
 
     Args:
         info: in place of the class's.
+
+    Raises:
+        ValueError: when there is none.
     """
 
     full_state_update = False
@@ -121,7 +138,11 @@ class EditMetric(Metric):
 
     def __init__(self, info: MetricInfo | None = None) -> None:
         super().__init__(sync_on_compute=False)
-        self.info = info or type(self).info
+        self.info = info or getattr(type(self), "info", None)  # type: ignore[assignment]
+        if self.info is None:
+            name = type(self).__name__
+            like = f'info = MetricInfo("{name.lower()}", "{name}")'
+            raise ValueError(f"{name} has no info: give it one, such as {like}.")
         self.add_state("rows", [], dist_reduce_fx="cat")
         self.add_state("values", [], dist_reduce_fx="cat")
 
@@ -192,6 +213,29 @@ def margin(values: Float[Tensor, " inputs"]) -> float:
     defined = values[values.isfinite()].double()
     spread = defined.std(correction=1).item() if len(defined) > 1 else math.nan
     return 1.96 * spread / max(1, len(defined)) ** 0.5
+
+
+class Interval(NamedTuple):
+    """A mean over inputs, and the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Float[Tensor, " inputs"]) -> "Interval":
+        """Wilson's interval for the share of inputs where each value is 0 or 1, else `margin`.
+
+        Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+        """
+        values = values[values.isfinite()].double()
+        mean, width = values.mean().item(), margin(values)
+        if not ((values == 0) | (values == 1)).all():
+            return cls(mean, mean - width, mean + width)
+        weight = 1.96**2 / max(1, len(values))
+        centre = (mean + weight / 2) / (1 + weight)
+        width = (weight * (mean * (1 - mean) + weight / 4)) ** 0.5 / (1 + weight)
+        return cls(mean, centre - width, centre + width)
 
 
 def whole_features(batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:

@@ -84,5 +84,5 @@ def test_curves_leave_out_empty_cells_and_group_by_metric(tmp_path):
 
 
 def test_a_validation_set_has_a_page(validation):
-    html = validation_page(validation, shown=3).html()
+    html = validation_page(validation, most=3).html()
     assert "The first 3 of 5 inputs" in html and validation.content_hash in html

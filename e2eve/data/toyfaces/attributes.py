@@ -154,6 +154,19 @@ def sample_attributes(rng: np.random.Generator) -> FaceAttributes:
     return FaceAttributes(**chosen)
 
 
+def follows_rules(face: FaceAttributes) -> bool:
+    """Whether a face could have been sampled: its choices go together."""
+    chosen: dict[str, str] = {name: getattr(face, name) for name in CHOICES}
+    around = {*_CLASHES.get(face.background_colour, ())}
+    cloth = {face.clothes_colour, face.accent_colour, face.hat_colour}
+    return (
+        {**chosen, **_consequences(chosen)} == chosen
+        and face.hair_colour not in around | {*_CLASHES[face.skin]}
+        and len(cloth) == 3
+        and not cloth & around
+    )
+
+
 def _consequences(chosen: dict[str, str]) -> dict[str, str]:
     """Choices that follow from others: hidden or unbecoming things are absent."""
     shaven = {"beard": "none", "moustache": "none"}
