@@ -4,7 +4,7 @@ Library code receives dataclasses and built objects; a DictConfig goes no furthe
 that read one with the functions below. Imports nothing heavy, so that --help answers at once.
 """
 
-import difflib
+import argparse
 import functools
 import inspect
 import logging
@@ -13,7 +13,7 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -23,6 +23,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     CompactHydraException,
+    HydraException,
     InstantiationException,
     MissingConfigException,
     OverrideParseException,
@@ -31,6 +32,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+
+from e2eve.naming import unknown_choice, unknown_key
 
 log = logging.getLogger(__name__)
 
@@ -47,33 +50,8 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-SAMPLING = "temperature top_k top_p guidance preserve precision draft".split()
-# Old name of a setting: its name today, or with spaces the remedy in words. A name stands for all
-# that is below it too.
-RENAMED = {
-    "trainer.nodes": "trainer.num_nodes",
-    "trainer.validate_every": "validate_every",
-    "trainer.checkpoint_every": "checkpoint_every",
-    "trainer.log_every": "trainer.log_every_n_steps",
-    "trainer.val_length": "loader.val_length",
-    "trainer.workers": "loader.workers",
-    "trainer.batch_limit": "loader.batch_limit",
-    "trainer.threads": "compute.threads",
-    "trainer.compile": "compute.compile",
-    "trainer.channels_last": "compute.channels_last",
-    "trainer.ema_decay": "a callback now: give callbacks=ema callbacks.ema.decay=…",
-    "trainer.untrained_tokenizers": "tokenizer.allow_untrained",
-    "trainer.evaluate": "evaluation.enabled",
-    "trainer.callbacks": "a group of its own: give +callbacks.<name>._target_=…",
-    "trainer.logger": "a group of its own: give logger=… or +logger.<name>._target_=…",
-    "logger.offline": "logger.wandb.offline",
-    "logger.project": "logger.wandb.project",
-    "sweep.metric": "study.objective",
-    "sweep": "study",
-    "window": "sampling.num_speculative_tokens",
-    **{name: f"sampling.{name}" for name in SAMPLING},
-    **{f"evaluation.{name}": f"sampling.{name}" for name in SAMPLING},
-}
+# Groups of several that a command line may add to.
+OPEN = ("metrics", "callbacks", "logger")
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 Schema = TypeVar("Schema")
@@ -151,16 +129,45 @@ def _sentence_of(error: Exception, config_name: str) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return (
-            f"{_unknown(name, error.options, group)} Where it is one of your own, give "
+            f"{unknown_choice(name, error.options, group)} Where it is one of your own, give "
             "--config-dir=<the folder that holds your groups>."
         )
     if found := re.search(r"Could not override '([^']+)'", message):
-        with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
-            known = hydra.compose(config_name)
-        return unknown_key(found[1], _leaves(OmegaConf.to_container(known)))
+        return _unknown_override(found[1], _composed(config_name, sys.argv[1:]))
     if isinstance(error, ValueError) and not isinstance(error, OmegaConfBaseException):
         return message.rpartition("\nValueError: ")[2].strip()  # a loader process's traceback
     return " ".join(f"{message} {error.__cause__ or ''}".split())
+
+
+def _composed(config_name: str, arguments: Sequence[str]) -> DictConfig:
+    """The config with the choices on the command line, as far as they can be made."""
+    parser = argparse.ArgumentParser(allow_abbrev=False, add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    named, others = parser.parse_known_args(arguments)
+    folders = [f"hydra.searchpath=[file://{os.path.abspath(d)}]" for d in [named.config_dir] if d]
+    choices = [o for o in others if re.match(r"[^.=]+=|hydra\.searchpath=", o)]
+    kept: list[str] = []
+    with hydra.initialize_config_dir(conf_dir(), version_base="1.3"):
+        found = hydra.compose(config_name)
+        for one in [*folders, *choices]:
+            with suppress(HydraException):
+                found = hydra.compose(config_name, [*kept, one])
+                kept.append(one)
+    return found
+
+
+def _unknown_override(key: str, config: DictConfig) -> str:
+    """The sentence about a key on the command line that the config lacks."""
+    group, _, name = key.rpartition(".")
+    known = [*_leaves(OmegaConf.to_container(config))]
+    with suppress(ValueError, TypeError, OmegaConfBaseException):
+        target = OmegaConf.select(config, f"{group}._target_") if group in known else None
+        arguments = inspect.signature(located(target, group)).parameters if target else ()
+        known += [f"+{group}.{one}" for one in arguments if f"{group}.{one}" not in known]
+    opened = name == "_target_" and group.partition(".")[0] in OPEN and group not in known
+    if opened or f"+{key}" in known:
+        return f"{key} is not set yet: write +{key}=… to add it."
+    return unknown_key(key, known)
 
 
 def _leaves(node: Any, prefix: str = "") -> Iterable[str]:
@@ -168,16 +175,6 @@ def _leaves(node: Any, prefix: str = "") -> Iterable[str]:
     for name, value in node.items() if isinstance(node, Mapping) else ():
         yield f"{prefix}{name}"
         yield from _leaves(value, f"{prefix}{name}.")
-
-
-def unknown_key(key: str, known: Iterable[str]) -> str:
-    """The sentence about a setting that there is not."""
-    for old, new in RENAMED.items():
-        if f"{key}.".startswith(f"{old}."):
-            return f"{key} is {new if ' ' in new else f'called {new}{key[len(old) :]} now'}."
-    near = difflib.get_close_matches(key, list(known), n=1)
-    hint = f"did you mean {near[0]}?" if near else "see --cfg job for those that there are."
-    return f"{key} is no setting: {hint}"
 
 
 def read_settings(
@@ -223,7 +220,7 @@ def _mistake(key: str, error: Any, annotation: Any) -> str:
     if kind == "value_error":  # by a class itself: its sentence is enough
         return str(context["error"])
     if kind == "literal_error":
-        return _unknown(str(value), re.findall("'([^']*)'", context["expected"]), key)
+        return unknown_choice(str(value), re.findall("'([^']*)'", context["expected"]), key)
     remedies = {
         "int": "a whole number",
         "float": "a number",
@@ -363,24 +360,18 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, ListConfig | list | tuple) else [value]
 
 
-def plain(node: DictConfig | Mapping[str, Any]) -> dict[str, Any]:
+def plain(node: DictConfig | ListConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The node as a dictionary of plain values, references resolved."""
     values = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     assert isinstance(values, Mapping)  # what a DictConfig becomes
     return {str(key): value for key, value in values.items()}
 
 
-def _unknown(value: str, known: Iterable[str], what: str) -> str:
-    near = difflib.get_close_matches(value, list(known), n=1)
-    hint = f', did you mean "{near[0]}"?' if near else "."
-    return f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}'
-
-
 def choose(value: str, known: Mapping[str, Any], what: str) -> Any:
     """`known[value]`, or one sentence that lists the choices and the nearest one."""
     if value in known:
         return known[value]
-    raise ValueError(_unknown(value, known, what))
+    raise ValueError(unknown_choice(value, known, what))
 
 
 def device_of(name: str) -> str:

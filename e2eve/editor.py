@@ -17,7 +17,7 @@ from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
-from e2eve.features import FeatureExtractor, PooledMaps, build_perceptual
+from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
     Conditioning,
@@ -32,12 +32,13 @@ from e2eve.transformer import (
 )
 from e2eve.transformer.sampling import whole_number
 
+RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
+
 
 class Editor(nn.Module):
     """p(edit | masked source, driver) over token ids.
 
-    Its tokenizers use Winograd convolutions where these halve their time, see
-    `Tokenizer.use_winograd`.
+    Its tokenizers use Winograd convolutions where these halve their time (`use_winograd`).
 
     Args:
         source_tokenizer: reads the masked source and paints the edit.
@@ -323,9 +324,7 @@ class Editor(nn.Module):
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What ranks edits; no part of the editor's state, and not built before it is needed."""
-        perceptual = build_perceptual("efficientnet_lite0")
-        assert perceptual is not None  # which is for the name "none" only
-        return PooledMaps(perceptual)
+        return build_extractor(RANKED_BY)
 
     @classmethod
     def from_pretrained(

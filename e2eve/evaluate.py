@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import command, device_of, instantiate_all, read_settings
-from e2eve.evaluation.settings import DrawingSettings
+from e2eve.config import command, device_of, read_settings
+from e2eve.evaluation.settings import DrawingSettings, check_validation_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class EvaluateSettings(DrawingSettings):
     perceptual_weights: str | None
     device: str
     sampling: dict[str, Any]
-    metrics: dict[str, Any]
+    metrics: dict[str, dict[str, Any] | None]
 
 
 def evaluate(config: DictConfig) -> Path:
@@ -41,6 +41,7 @@ def evaluate(config: DictConfig) -> Path:
             f"{run} holds no validation_set folder: give validation_set=<a folder that "
             "python -m e2eve.validation_set wrote>."
         )
+    check_validation_set(folder)
     if not (settings.out or run.is_dir()):
         raise ValueError(f"{run} is no folder to write into: give out=<folder>.")
 
@@ -53,7 +54,7 @@ def evaluate(config: DictConfig) -> Path:
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
-    device, measured = device_of(settings.device), instantiate_all(settings.metrics, "metrics")
+    device, measured = device_of(settings.device), evaluator.build_metrics(settings.metrics)
     validation = ValidationSet.load(folder)
     out = Path(settings.out or run / "evaluation" / validation.name)
     check_place(out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import DictConfig
 
 from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
-from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.evaluation.settings import EvaluationSettings, check_counts
 from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def build(config: DictConfig) -> Path:
 
     folder, asked = check_is_new(settings.out), settings.evaluation
     images = getattr(build_splits(settings.dataset), settings.split)
+    check_counts(len(images), asked.num_inputs, asked.num_distractors, asked.num_references)
     device = device_of(settings.device)
     perceptual = None
     if settings.retrieval == "perceptual":

@@ -149,6 +149,35 @@ def test_what_hydra_finds_is_one_sentence(override, sentence, tmp_path):
     assert len((done.stderr + done.stdout).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("min_side=0.3", "min_side is no setting: did you mean +edit_simulation.region.min_width?"),
+        ("min_width=0.3", "min_width is not set yet: write +edit_simulation.region.min_width=… to"),
+        ("max_widht=1", "max_widht is no setting: did you mean edit_simulation.region.max_width?"),
+    ],
+)
+def test_what_is_known_of_a_setting_are_the_choices_at_hand(override, sentence, tmp_path):
+    """And not the settings of what they replace; what a class takes can be added."""
+    (tmp_path / "my_lab.py").write_text(
+        "class Stripe:\n    def __init__(self, min_width=0.2, max_width=0.4): ...\n"
+    )
+    (tmp_path / "conf/edit_simulation").mkdir(parents=True)
+    (tmp_path / "conf/edit_simulation/stripe.yaml").write_text(
+        "region: {_target_: my_lab.Stripe, max_width: 0.5}\n"
+    )
+    given = ["--config-dir=conf", "edit_simulation=stripe", "steps=3"]
+    done = answer(*given, f"edit_simulation.region.{override}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert (done.stderr + done.stdout).startswith(f"edit_simulation.region.{sentence}")
+
+
+@pytest.mark.parametrize("key", ["metrics.colour._target_", "callbacks.loss._target_"])
+def test_what_a_group_of_several_lacks_is_added_with_a_plus(key, tmp_path):
+    done = answer(f"{key}=my_lab.Mine", cwd=tmp_path)
+    assert (done.stderr + done.stdout).startswith(f"{key} is not set yet: write +{key}=… to add it")
+
+
 def test_a_package_and_a_group_of_ones_own_are_found(tmp_path):
     """A package beside the working directory, and files through --config-dir."""
     (tmp_path / "my_lab").mkdir()

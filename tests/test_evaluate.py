@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 def test_a_validation_set_is_built_with_its_page(folder):
     validation = ValidationSet.load(folder)
     assert (len(validation), validation.name) == (3, "small")
-    assert validation.manifest["extractor"] == "efficientnet_lite0"
+    assert validation.manifest["extractor"] == "efficientnet_lite2"
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert validation.content_hash in html
 
@@ -60,6 +60,17 @@ def test_masks_of_a_folder_become_the_regions(tmp_path):
     validation = ValidationSet.load(tmp_path / "set")
     assert set(validation.region_boxes) == {Box(2, 4, 18, 20)}
     assert validation.manifest["given_masks"] == 1
+
+
+def test_too_few_images_are_said_before_networks_are_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr("e2eve.features.build_extractor", None)
+    with pytest.raises(ValueError, match=r"^evaluation\.num_inputs is 9 and the data set has 8"):
+        build(validation_config(f"out={tmp_path}/set", "evaluation.num_inputs=9"))
+
+
+def test_what_is_no_group_of_settings_is_no_metric(tmp_path):
+    with pytest.raises(ValueError, match=r'metrics\.mine is "a\.B": give a group of settings'):
+        evaluate(evaluation_config(f"run={tmp_path}", "+metrics.mine=a.B"))
 
 
 def test_experiments_have_validation_sets():
@@ -101,5 +112,7 @@ def test_an_evaluation_replaces_earlier_ones_and_nothing_else(folder, tmp_path):
 def test_a_run_without_validation_set_says_what_to_give(tmp_path):
     with pytest.raises(ValueError, match=r"no validation_set folder: give validation_set="):
         evaluate(evaluation_config(f"run={tmp_path}"))
+    with pytest.raises(ValueError, match="absent does not exist: give a folder"):
+        evaluate(evaluation_config(f"run={tmp_path}", "validation_set=absent"))
     with pytest.raises(ValueError, match="run is missing"):
         evaluate(evaluation_config())

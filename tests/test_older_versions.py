@@ -71,7 +71,8 @@ def test_an_older_editor_reads_computes_and_samples_the_same_ids(run):
 @pytest.mark.parametrize(
     ("kind", "options"), [("plain", {}), ("kept", {"guidance": 2.0, "preserve": "tokens"})]
 )
-def test_an_older_editor_paints_the_same_edits(run, kind, options):
+def test_an_older_editor_paints_the_same_edits(run, kind, options, monkeypatch):
+    monkeypatch.setattr("e2eve.editor.RANKED_BY", "efficientnet_lite0_maps")  # as it was
     source, driver = (OLDER / "validation_set" / f"{part}s/00000.png" for part in PARTS)
     editor = Editor.from_pretrained(OLDER / run)
     edits = editor.edit(source, driver, BOX, num_samples=2, seed=1, **options)
@@ -86,6 +87,7 @@ def test_an_older_editor_paints_the_same_edits(run, kind, options):
 @pytest.mark.parametrize("run", EDITORS)
 def test_an_older_editor_is_measured_the_same_on_an_older_validation_set(older, run):
     options = ["validation_set=validation_set", "num_samples=2", "out=out"]
+    options += ["perceptual=efficientnet_lite0"]
     evaluate(compose(f"run={run}", *options, config_name="evaluate"))
     Path("recorded").mkdir()
     Path("recorded/metrics.json").write_text(json.dumps(VALUES["metrics"][run]))

@@ -1,6 +1,11 @@
 """The structure of the package: imports point downwards, and what the report counts is right."""
 
+import builtins
+import dis
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 
 import pytest
 
@@ -95,3 +100,27 @@ def test_too_much_is_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("scripts.structure.Package", lambda root: kitchen(root, **upward))
     assert main(tmp_path) == 1
     assert "1 imports that point upward of at most 0: too many" in capsys.readouterr().out
+
+
+def test_functions_read_only_names_that_there_are():
+    """What linters look for, were dimensions such as "batch" in annotations no names to them."""
+    paths = [path for path in (ROOT / "e2eve").rglob("*.py") if "hydra_plugins" not in path.parts]
+    unknown = []
+    for path in paths:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        module = importlib.import_module(name)
+        for code in nested_codes(compile(path.read_text(), str(path), "exec")):
+            read = {step.argval for step in dis.get_instructions(code) if step.opname == GLOBAL}
+            known = {*vars(module), *vars(builtins)}
+            unknown += [f"{name}.{code.co_name}: {one}" for one in read - known]
+    assert unknown == []
+
+
+GLOBAL = "LOAD_GLOBAL"
+
+
+def nested_codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from nested_codes(inner)

@@ -277,10 +277,10 @@ class LiveDashboard:
 
     def state(self) -> str:
         """A text that changes when a run does."""
-        later = f"evaluation/{self.settings.evaluation}/{METRICS}"
+        later = f"evaluation/{self.settings.evaluation or '*'}/{METRICS}"
         runs = find_runs(self.settings.places)
-        paths = [run / name for run in runs for name in (*WATCHED, later)]
-        found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths if p.exists()]
+        paths = [path for run in runs for name in (*WATCHED, later) for path in run.glob(name)]
+        found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths]
         return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
     def page(self) -> bytes:

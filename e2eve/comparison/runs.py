@@ -74,8 +74,8 @@ class Run:
 
     @property
     def report(self) -> Path | None:
-        """The run's own page, where it has one."""
-        path = self.folder / "report.html"
+        """The page of what is compared, where there is one."""
+        path = (self.results.folder if self.results else self.folder) / "report.html"
         return path if path.exists() else None
 
     @property
@@ -87,7 +87,7 @@ class Run:
         elif not self.config and self.state != "failed":
             said.append("has no config.yaml yet")
         elif self.state == "done" and not self.results and not self.problem:
-            said.append("was not evaluated: python -m e2eve.evaluate run=…")
+            said.append(f"was not evaluated: python -m e2eve.evaluate run={self.folder}")
         return "; ".join(text for text in said if text)
 
 
@@ -153,12 +153,12 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
     """What the folder says; nothing that it lacks or that is half written raises.
 
     Args:
-        evaluation: name of an evaluation in the folder that is read instead of the one that was
-            part of the training run.
+        evaluation: name of an evaluation in the folder that is read; None: the one that was part of
+            the training run, or without one the newest.
     """
     status, problem = _status(folder)
     trained = (folder / "status.json").exists()
-    place = folder / "evaluation" / evaluation if evaluation else folder
+    place = folder / "evaluation" / evaluation if evaluation else _evaluated_last(folder)
     config = _kept(_yaml, folder / "config.yaml") or _config_above(folder)
     results = None
     if (place / METRICS).exists() and (evaluation or not trained or status["state"] == "done"):
@@ -184,6 +184,12 @@ def read_run(folder: Path, evaluation: str | None = None) -> Run:
         problem=problem,
         curves=_kept(read_curves, folder / "metrics.csv"),
     )
+
+
+# The folder itself where it holds results, else the newest evaluation in it.
+def _evaluated_last(folder: Path) -> Path:
+    later = [] if (folder / METRICS).exists() else [*folder.glob(f"evaluation/*/{METRICS}")]
+    return max(later, key=lambda path: path.stat().st_mtime_ns).parent if later else folder
 
 
 def _runs_below(top: Path) -> Iterator[Path]:

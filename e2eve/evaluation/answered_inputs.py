@@ -23,12 +23,12 @@ from e2eve.data.toyfaces.answers import (
     refusal,
 )
 from e2eve.edit_simulation import EditSimulation
+from e2eve.evaluation.settings import check_counts
 from e2eve.evaluation.validation import Answers, ValidationInput, ValidationSet
 from e2eve.evaluation.validation_building import (
     DrawnInputs,
     ImageRoles,
     Scenes,
-    check_counts,
     with_features,
 )
 from e2eve.features import FeatureExtractor, PerceptualDistance
@@ -107,7 +107,7 @@ def build_answered_set(
             f"kind=attributes needs faces that are drawn from attributes and the data set is "
             f"{type(images).__name__}: take dataset=toyfaces."
         )
-    check_counts(range(len(images)), 2 * num_inputs, num_distractors, num_references)
+    check_counts(len(images), num_inputs, num_distractors, num_references, per_input=2)
     scenes = FaceScenes(images, simulation, seed)
     refused: dict[str, Counter[str]] = {group: Counter() for group in GROUPS}
     pairs = []
@@ -140,8 +140,8 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
     for n in range(num_inputs):
         for _ in range(TRIES):
             a, b = rng.choice(left, 2, replace=False).tolist()
-            faces = (scenes.images.attributes(index) for index in (a, b))
-            edit = answered(group_of(n), *faces, keep_skin=keeps_skin(n))
+            source, other = (scenes.images.attributes(index) for index in (a, b))
+            edit = answered(group_of(n), source, other, keep_skin=keeps_skin(n))
             reason = refusal(edit, scenes.simulation.image_size)
             if reason is None:
                 break
@@ -158,7 +158,8 @@ def _pairs(scenes: FaceScenes, num_inputs: int, refused: dict[str, Counter[str]]
 def _drawn(pairs: list[Pair], scenes: FaceScenes) -> DrawnInputs:
     size = scenes.simulation.image_size
     sources, shown, answers = (
-        np.stack([draw_face(pair.edit[part], size) for pair in pairs]) for part in (1, 2, 3)
+        np.stack([draw_face(getattr(pair.edit, part), size) for pair in pairs])
+        for part in ("source", "driver", "answer")
     )
     known = np.stack([pair.graded for pair in pairs])
     change = np.stack([changed(pair.edit, size, CHANGE) for pair in pairs])

@@ -16,21 +16,28 @@ from jaxtyping import Float, UInt8
 from omegaconf import OmegaConf
 from torch import Tensor, distributed
 
-from e2eve.config import conf_dir, instantiate
+from e2eve.config import conf_dir, instantiate_all, plain
 from e2eve.data.images import to_uint8
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluation import Evaluation
 from e2eve.evaluation.report import write_report
-from e2eve.evaluation.settings import DrawingSettings, EvaluationSettings, check_numbers
+from e2eve.evaluation.settings import (
+    DrawingSettings,
+    EvaluationSettings,
+    check_counts,
+    check_numbers,
+    check_validation_set,
+)
 from e2eve.evaluation.systems import (
     evaluated_batches,
     input_batch,
     mismatch_shift,
     systems_of,
+    try_metrics,
 )
-from e2eve.evaluation.validation import ValidationSet
+from e2eve.evaluation.validation import ValidationSet, prepared
 from e2eve.evaluation.validation_building import build_validation_set
 from e2eve.features import (
     FeatureExtractor,
@@ -64,6 +71,10 @@ class Evaluator:
         folder: where results go, and a validation set that the settings do not name.
         name: of a validation set that is built.
         metrics: what is measured; None: `standard_metrics`.
+
+    Raises:
+        ValueError: when the validation set that the settings name is not there, or there are too
+            few images for one.
     """
 
     def __init__(
@@ -79,7 +90,10 @@ class Evaluator:
         self.settings, self.sampling, self.metrics = settings, sampling, metrics
         self.images, self.simulation = images, simulation
         self.folder, self.name = Path(folder), name
-        self.extractor = build_extractor(settings.extractor, settings.extractor_weights)
+        if settings.validation_set:
+            check_validation_set(settings.validation_set)
+        elif not (self.folder / "validation_set" / "manifest.json").exists():
+            check_counts(len(images), settings.num_inputs, settings.num_distractors)
         self.perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
 
     def prepare(self, editor: Editor) -> None:
@@ -88,12 +102,19 @@ class Evaluator:
         Raises:
             ValueError: when there are too few images for it, it was changed, it was made for other
                 sizes, features or numbers of inputs, the editor's token model does not take the
-                sampling settings, or two metrics have one key.
+                sampling settings, two metrics have one key, or one fails.
         """
         editor.settings(self.sampling)
-        by_key(self.metrics)
-        networks_for(editor, self.validation, self.extractor, self.perceptual)
+        networks = networks_for(editor, self.validation, self.extractor, self.perceptual)
+        try_metrics(by_key(self.metrics), self.validation, networks)
         log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """The one that the validation set was built with."""
+        return build_extractor(
+            self.validation.manifest["extractor"], self.settings.extractor_weights
+        )
 
     @cached_property
     def validation(self) -> ValidationSet:
@@ -111,7 +132,7 @@ class Evaluator:
             built = build_validation_set(
                 self.images,
                 self.simulation,
-                self.extractor,
+                build_extractor(settings.extractor, settings.extractor_weights),
                 self.perceptual,
                 num_inputs=settings.num_inputs,
                 num_references=references,
@@ -161,9 +182,26 @@ class Evaluator:
         return found
 
 
+def build_metrics(nodes: Mapping[str, Any]) -> list[EditMetric]:
+    """The metrics of the config's group `metrics`.
+
+    Raises:
+        ValueError: when one cannot be built or is no metric, or two have one key.
+    """
+    metrics = instantiate_all(nodes, "metrics")
+    for metric in metrics:
+        if not isinstance(metric, EditMetric):
+            raise ValueError(
+                f"{type(metric).__name__} is no metric: derive it from "
+                "e2eve.metrics.base.EditMetric."
+            )
+    by_key(metrics)
+    return metrics
+
+
 def standard_metrics() -> list[EditMetric]:
     """What the file metrics/standard.yaml of the configuration lists."""
-    return list(instantiate(OmegaConf.load(Path(conf_dir(), "metrics", "standard.yaml"))).values())
+    return build_metrics(plain(OmegaConf.load(Path(conf_dir(), "metrics", "standard.yaml"))))
 
 
 @torch.no_grad()
@@ -187,22 +225,25 @@ def evaluate(
     Args:
         extractor: the one that the validation set was built with, on the editor's device.
         perceptual: for the diversity, which is left out without it, and for R@k where the
-            validation set was built with it.
+            validation set was built with it; else R@k takes the network that the set names.
         sampling: None: as the editor's token model does by itself.
         metrics: None: `standard_metrics`. The distance to the driver, by which samples are
             ordered, is always measured.
         group: of the processes that share the work, over the CPU; None for one process.
 
     Raises:
-        ValueError: when editor, networks and validation set don't fit, or two metrics have one key.
+        ValueError: when editor, networks and validation set don't fit, two metrics have one key, or
+            one fails.
     """
     began, drawing = time.monotonic(), editor.settings(sampling)
     networks = networks_for(editor, validation, extractor, perceptual)
+    try_metrics(by_key(metrics), validation, networks)
     measured = {system.key: by_key(metrics) for system in systems_of(validation)}
     images = FirstSamples(max(settings.shown, settings.saved))
     shift = mismatch_shift(validation)
     rank, count = (0, 1) if group is None else (group.rank(), group.size())
     batches = own_batches(len(validation), settings.batch_size, rank, count)
+    progress("batches measured", 0, len(batches))
     for done, rows in enumerate(batches, 1):
         inputs = input_batch(validation, rows, shift, editor.device)
         for key, batch in evaluated_batches(
@@ -318,14 +359,14 @@ def networks_for(
             f"The extractor is on {extractor.device} and the editor on {editor.device}, move one "
             "of them."
         )
-    retrieval: FeatureExtractor | None = extractor
-    if wanted != extractor.name:
-        retrieval = PooledMaps(perceptual) if perceptual is not None else None
-    if retrieval is None or retrieval.name != wanted:
-        given = "none" if perceptual is None else f'"{perceptual.name}"'
+    given = [extractor] if perceptual is None else [extractor, PooledMaps(perceptual)]
+    by_name = {network.name: network for network in given}
+    retrieval = by_name.get(wanted) or build_extractor(wanted).to(editor.device)
+    prepared_now, built = prepared(extractor, retrieval), validation.manifest.get("preprocessing")
+    if built not in (None, prepared_now):
         raise ValueError(
-            f'Drivers are found by features of "{wanted}" in the validation set, and the '
-            f"perceptual distance is {given}: give the one that it was built with."
+            f"The validation set was built with images prepared as {built} and they are prepared "
+            f"as {prepared_now}: build it again."
         )
     check_features(extractor, validation.sources, validation.features.sources)
     check_features(retrieval, validation.drivers, validation.features.drivers)

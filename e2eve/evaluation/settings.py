@@ -46,11 +46,55 @@ class EvaluationSettings(DrawingSettings):
     num_inputs: Positive = 100
     num_distractors: Positive = 100
     num_references: Positive = 500
-    extractor: str = "efficientnet_lite0"
+    extractor: str = "efficientnet_lite2"
     extractor_weights: str | None = None
-    perceptual: str = "efficientnet_lite0"
+    perceptual: str = "efficientnet_lite2"
     perceptual_weights: str | None = None
     batch_size: Positive = 25
+
+
+def check_counts(
+    available: int,
+    num_inputs: int,
+    num_distractors: int,
+    num_references: int = 0,
+    per_input: int = 1,
+) -> None:
+    """Checks that there are images enough for a validation set; 0 references: as many as there are.
+
+    Args:
+        per_input: images that no other input uses.
+
+    Raises:
+        ValueError: which names the setting that asks for more, or for too little.
+    """
+    # The source's and the driver's own image are no distractors.
+    needed = {
+        "num_inputs": (num_inputs, (per_input - 1) * num_inputs),
+        "num_references": (num_references, 0),
+        "num_distractors": (num_distractors, 2),
+    }
+    for name, (count, more) in needed.items():
+        if count + more > available:
+            beside = f", which takes {more} images more," if more else ""
+            raise ValueError(
+                f"evaluation.{name} is {count}{beside} and the data set has {available} images: "
+                "lower it or add some."
+            )
+    if num_inputs < 2 or num_references == 1 or num_distractors < 1:
+        raise ValueError(
+            f"A validation set of {num_inputs} inputs, {num_references} references and "
+            f"{num_distractors} distractors is too small, take at least 2, 2 and 1."
+        )
+
+
+def check_validation_set(folder: str | Path) -> None:
+    """Raises ValueError when the folder is not there, or holds no validation set."""
+    if not Path(folder, "manifest.json").is_file():
+        lacks = "holds no manifest.json" if Path(folder).is_dir() else "does not exist"
+        raise ValueError(
+            f"{folder} {lacks}: give a folder that python -m e2eve.validation_set has written."
+        )
 
 
 def check_numbers(folder: str | Path, asked: Mapping[str, int]) -> None:

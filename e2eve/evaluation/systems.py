@@ -1,9 +1,9 @@
 """What is compared: the editor, the editor misled, and edits that need no editor."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,7 +18,14 @@ from e2eve.editing.compositing import pasted
 from e2eve.editor import Editor
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
-from e2eve.metrics.base import AnswerBatch, EvaluatedBatch, InputBatch, InputNLL, MetricNetworks
+from e2eve.metrics.base import (
+    AnswerBatch,
+    EditMetric,
+    EvaluatedBatch,
+    InputBatch,
+    InputNLL,
+    MetricNetworks,
+)
 from e2eve.transformer import SamplingSettings
 
 Sources = UInt8[np.ndarray, "inputs side side 3"]
@@ -30,6 +37,9 @@ BORDER = 8
 
 # A region less wide or high, in pixels, has no interior whose colours could be fitted.
 SMALLEST_CLONE = 3
+
+# Inputs that metrics are tried on before an evaluation.
+TRIED = 2
 
 
 @dataclass(frozen=True)
@@ -112,14 +122,14 @@ def evaluated_batches(
     reconstructions, answers = tokenized(editor, inputs.sources), inputs.answers
     blends = None if answers is None else tokenized(editor, inputs.blends)
     given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
-    single = {
+    single: dict[str, Callable[[], Any]] = {
         "paste": lambda: inputs.pastes,
         "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
         "poisson": lambda: inputs.blends,
         "poisson_tokenized": lambda: blends,
         "source": lambda: inputs.sources,
         "reconstruction": lambda: reconstructions,
-        "answer_tokenized": lambda: tokenized(editor, answers.images),
+        "answer_tokenized": lambda: tokenized(editor, inputs.answers.images),  # type: ignore[union-attr]
     }
     nll = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
     for system in systems_of(validation):
@@ -146,6 +156,33 @@ def evaluated_batches(
                 tokenized_blends=blends,
             ),
         )
+
+
+@torch.no_grad()
+def try_metrics(
+    metrics: Mapping[str, EditMetric], validation: ValidationSet, networks: MetricNetworks
+) -> None:
+    """Measures the first sources as if they were edits, of an editor and of another system.
+
+    Raises:
+        ValueError: when a metric fails, before an editor has drawn anything for it.
+    """
+    shift, device = mismatch_shift(validation), networks.extractor.device
+    inputs = input_batch(validation, range(TRIED), shift, device)
+    edits, zeros = inputs.sources[:, None], torch.zeros(TRIED, device=device)
+    nll = dict.fromkeys(("matched", "mismatched"), InputNLL(zeros, zeros))
+    other = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
+    editor = replace(other, edits=edits.repeat(1, 2, 1, 1, 1), nll=lambda: nll, shared={})
+    for key, metric in metrics.items():
+        try:
+            metric.update(editor)
+            metric.update(other)
+        except Exception as error:
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            raise ValueError(
+                f"The metric {key} cannot measure edits: {kind}{error} "
+                "(e2eve.metrics.base.EvaluatedBatch says what there is to look at)."
+            ) from error
 
 
 def tokenized(

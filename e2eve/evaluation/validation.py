@@ -1,6 +1,6 @@
 """Validation sets: fixed unpaired inputs and reference features in a folder that is checked.
 
-manifest.json          name, extractor, counts, sizes, seed, simulation, hashes
+manifest.json          name, extractor, preprocessing, counts, sizes, seed, simulation, hashes
 inputs.jsonl           one input a line: id, names of source and driver, boxes
 sources/ID.png         whole source images
 regions/ID.png         edit regions, white = edit
@@ -12,6 +12,9 @@ kept/ID.png            white where the region's content stays
 distractors.txt        names of the images that distractors are cut out of
 references.txt         names of the reference images
 reference.safetensors  features of references, drivers and distractors
+
+The content hash of format 2 covers how images are prepared for the networks; that of format 1 does
+not, and such sets keep theirs.
 """
 
 import hashlib
@@ -30,10 +33,12 @@ from safetensors.torch import save as save_tensors
 
 from e2eve.data.images import read_image, resize
 from e2eve.editing.compositing import cut
+from e2eve.evaluation.settings import check_validation_set
+from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 from e2eve.metrics.base import ReferenceFeatures
 
-FORMAT = 1
+FORMAT, OLDER_FORMATS = 2, (1,)
 ANSWER_FOLDERS = ("answers", "changed", "kept")
 
 
@@ -112,7 +117,7 @@ class ValidationSet:
     def hashed(self) -> "ValidationSet":
         """With the content hash filled in."""
         digests = {name: _digest(data) for name, data in self.files().items()}
-        return replace(self, content_hash=_content_hash(digests))
+        return replace(self, content_hash=_content_hash(digests, self.manifest))
 
     def files(self) -> dict[str, bytes]:
         """Bytes of every file but the manifest, by name."""
@@ -149,7 +154,8 @@ class ValidationSet:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
             digests[name] = _digest(data)
-        full = {"content_hash": _content_hash(digests), **self.manifest, "files": digests}
+        content_hash = _content_hash(digests, self.manifest)
+        full = {"content_hash": content_hash, **self.manifest, "files": digests}
         text = json.dumps(full, indent=2, ensure_ascii=False)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
         return folder
@@ -190,6 +196,12 @@ class ValidationSet:
         )
 
 
+def prepared(*networks: FeatureExtractor) -> dict[str, Any]:
+    """How images are prepared for networks, by their names, as JSON gives it back."""
+    found = {network.name: asdict(network.preprocessing) for network in networks}
+    return json.loads(json.dumps(found))
+
+
 def check_is_new(folder: str | Path) -> Path:
     """The path, or a ValueError when something is there already."""
     folder = Path(folder)
@@ -200,14 +212,10 @@ def check_is_new(folder: str | Path) -> Path:
 
 # The manifest of a folder whose files are those that it names, unchanged.
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    path, problems = folder / "manifest.json", []
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} holds no manifest.json, give a folder that python -m e2eve.validation_set "
-            "has written."
-        )
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if manifest.get("format") != FORMAT:
+    check_validation_set(folder)
+    problems: list[str] = []
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if manifest.get("format") not in (FORMAT, *OLDER_FORMATS):
         raise ValueError(
             f"{folder} has the format {manifest.get('format')} and {FORMAT} is read here, build "
             "the validation set again."
@@ -217,7 +225,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             problems.append(f"{name} is missing")
         elif _digest((folder / name).read_bytes()) != digest:
             problems.append(f"{name} was changed")
-    if not problems and _content_hash(manifest["files"]) != manifest["content_hash"]:
+    if not problems and _content_hash(manifest["files"], manifest) != manifest["content_hash"]:
         problems.append("manifest.json was changed")
     if problems:
         more = f" and {len(problems) - 1} more files" if len(problems) > 1 else ""
@@ -243,8 +251,12 @@ def _lines(path: Path) -> tuple[str, ...]:
     return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
-# SHA-256 over the names and SHA-256 digests of all files, sorted by name.
-def _content_hash(digests: Mapping[str, str]) -> str:
+# SHA-256 over the names and SHA-256 digests of all files, sorted by name, and, from format 2 on,
+# of the preprocessing.
+def _content_hash(digests: Mapping[str, str], manifest: Mapping[str, Any]) -> str:
+    if "preprocessing" in manifest:
+        prepared = json.dumps(manifest["preprocessing"], sort_keys=True)
+        digests = {**digests, "preprocessing": _digest(prepared.encode())}
     return _digest("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode())
 
 

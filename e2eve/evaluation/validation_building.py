@@ -16,7 +16,8 @@ from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
 from e2eve.editing.edits import as_mask
-from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet
+from e2eve.evaluation.settings import check_counts
+from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet, prepared
 from e2eve.features import (
     FeatureExtractor,
     PerceptualDistance,
@@ -55,7 +56,7 @@ def draw_plan(
     Raises:
         ValueError: where the data set is too small.
     """
-    check_counts(usable, num_inputs, num_distractors, num_references)
+    check_counts(len(usable), num_inputs, num_distractors, num_references)
     rng = np.random.default_rng((seed, len(usable)))
     order = np.array(usable)[rng.permutation(len(usable))]
     cycle = rng.permutation(num_inputs)
@@ -68,28 +69,6 @@ def draw_plan(
         others[:num_references],
         others[: num_distractors + 2],
     )
-
-
-def check_counts(
-    usable: Sequence[int], num_inputs: int, num_distractors: int, num_references: int
-) -> None:
-    """Raises ValueError where the images don't suffice, or a number is too small."""
-    needed = {
-        "num_inputs": num_inputs,
-        "num_references": num_references,
-        "num_distractors + 2": num_distractors + 2,
-    }
-    for name, count in needed.items():
-        if count > len(usable):
-            raise ValueError(
-                f"{name} is {count} and the data set has {len(usable)} images, lower it or add "
-                "some."
-            )
-    if min(num_inputs, num_references) < 2 or num_distractors < 1:
-        raise ValueError(
-            f"A validation set of {num_inputs} inputs, {num_references} references and "
-            f"{num_distractors} distractors is too small, take at least 2, 2 and 1."
-        )
 
 
 @dataclass(frozen=True)
@@ -263,6 +242,7 @@ def with_features(
             "name": name,
             "extractor": extractor.name,
             "retrieval": retrieval.name,
+            "preprocessing": prepared(extractor, retrieval),
             "inputs": len(drawn.inputs),
             "distractors": len(plan.distractors) - 2,
             "references": len(plan.references),

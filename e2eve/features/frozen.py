@@ -6,6 +6,7 @@ Weights are those of published networks: from a path, or downloaded once into to
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeAlias, TypeVar
@@ -28,6 +29,31 @@ GRID, SIDE = 2, 32  # of PooledMaps: parts per side, and pixels per side of what
 FEATURES_AT_ONCE = 16  # images an extractor reads: with 64, a CPU takes twice as long for each
 
 
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are prepared for a network: prepared in another way, they have other features.
+
+    Args:
+        side: pixels per side that they are resized to, whole and antialiased; None: as they are.
+        interpolation: "bilinear", or "bicubic", which is clipped to the range of pixels.
+        mean, deviation: of each channel, of pixels in [0, 1].
+    """
+
+    side: int | None = None
+    interpolation: str = "bilinear"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    deviation: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __call__(
+        self, images: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch 3 _height _width"]:
+        """What the network reads, from images in [-1, 1]."""
+        if self.side is not None:
+            images = resized(images, self.side, self.interpolation).clamp(-1, 1)
+        mean, deviation = (images.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.deviation))
+        return ((images + 1) / 2 - mean) / deviation
+
+
 class Frozen(nn.Module):
     """Stays in evaluation mode, also when a module that holds it is told to train."""
 
@@ -43,11 +69,17 @@ class FeatureExtractor(Frozen):
         dim: length of a feature vector.
         frechet_name: what a Fréchet distance of these features may be called; "FID" stands for
             Inception-v3 and nothing else.
+        cosine_name, cmmd_name: the same of the cosine of two images, where it has a name of its
+            own, and of CMMD, where it is defined.
+        preprocessing: a part of what the features are; a validation set's hash covers it.
     """
 
     name: str
     dim: int
     frechet_name: str
+    cosine_name: str = ""
+    cmmd_name: str = ""
+    preprocessing: Preprocessing = Preprocessing()
 
     @property
     def device(self) -> torch.device:
@@ -63,9 +95,11 @@ class PerceptualDistance(Frozen):
 
     Attributes:
         name: what `build_perceptual` calls it.
+        preprocessing: what it does to images by itself.
     """
 
     name: str
+    preprocessing: Preprocessing = Preprocessing()
 
     @abstractmethod
     def weighted_maps(
@@ -149,9 +183,9 @@ def unit_channels(
 
 
 def resized(
-    images: Float[Tensor, "batch 3 height width"], side: int
+    images: Float[Tensor, "batch 3 height width"], side: int, mode: str = "bilinear"
 ) -> Float[Tensor, "batch 3 side side"]:
-    return functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return functional.interpolate(images, (side, side), mode=mode, antialias=True)
 
 
 class PooledMaps(FeatureExtractor):
@@ -166,6 +200,7 @@ class PooledMaps(FeatureExtractor):
     def __init__(self, perceptual: PerceptualDistance) -> None:
         super().__init__()
         self.perceptual = perceptual
+        self.preprocessing = replace(perceptual.preprocessing, side=SIDE)
         self.name = f"{perceptual.name}_maps"
         self.frechet_name = f"Fréchet distance ({self.name})"
         device = next((buffer.device for buffer in perceptual.buffers()), None)
@@ -206,11 +241,12 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return load_file(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"{path} is no file of plain tensors that PyTorch can read, download it again."
         ) from error
+    return found.get("state_dict", found)
 
 
 def weights_path(weights: str | Path | None, url: str, network: str) -> Path:

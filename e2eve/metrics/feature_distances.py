@@ -6,8 +6,6 @@ report the counts. The kernel distance (KID on Inception features; Bińkowski et
 "Demystifying MMD GANs", arXiv 1801.01401) is not.
 """
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -108,7 +106,7 @@ class Frechet(EditMetric):
     """Fréchet distance of the edits' features to those of real images.
 
     Each system counts with one image an input, the first sample. "FID" is said of Inception-v3's
-    features and no others.
+    features and no others, "FD-DINOv2" of DINOv2's.
 
     Args:
         part: of the images that is compared.
@@ -129,9 +127,10 @@ class Frechet(EditMetric):
         super().__init__(self.info.of_region() if part == "region" else None)
         self.is_region = part == "region"
 
-    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch dim"]:
-        if batch.networks.extractor.frechet_name == "FID":
-            self.info = replace(self.info, label=self.info.label.replace("Fréchet", "FID"))
+    def measure(self, batch: EvaluatedBatch) -> Float[Tensor, "batch dim"] | None:
+        name = batch.networks.extractor.frechet_name
+        if not name.startswith("Fréchet"):
+            self.info = self.info.renamed("Fréchet", name)
         return batch.once(edited_features if self.is_region else whole_features)
 
     def summary(self, values: Float[Tensor, "inputs dim"]) -> float:

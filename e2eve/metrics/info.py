@@ -39,6 +39,10 @@ class MetricInfo:
         key, label = f"{self.key}_region", f"{self.label}, region"
         return replace(self, key=key, label=label, note=f"{self.note}, of regions", shown=True)
 
+    def renamed(self, known: str, name: str) -> "MetricInfo":
+        """Called `name` instead of `known`; asked again, the same."""
+        return self if name in self.label else replace(self, label=self.label.replace(known, name))
+
     def __post_init__(self) -> None:
         if not self.key.isidentifier():
             raise ValueError(

@@ -55,7 +55,7 @@ def progress_bars() -> Iterator[Report]:
             if what not in tasks:
                 tasks[what], spoken[what] = bars.add_task(what, total=total, note=""), now
             bars.update(tasks[what], completed=done)
-            late = done == total or now - spoken[what] > SECONDS_BETWEEN_LINES
+            late = done in (0, total) or now - spoken[what] > SECONDS_BETWEEN_LINES
             if late and not bars.console.is_terminal:
                 spoken[what] = now
                 log.info("%s: %d of %d", what, done, total)

@@ -28,8 +28,8 @@ from e2eve.config import (
     names_target,
     plain,
     read_settings,
-    unknown_key,
 )
+from e2eve.naming import unknown_key
 from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
 from e2eve.training.callbacks import RandomState
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero

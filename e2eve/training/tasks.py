@@ -21,11 +21,11 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
-from e2eve.config import check_arguments, instantiate, instantiate_all, located, read_settings
+from e2eve.config import check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor, fitted
-from e2eve.evaluation.evaluator import Evaluator
+from e2eve.evaluation.evaluator import Evaluator, build_metrics
 from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
@@ -96,7 +96,7 @@ class Task(ABC):
             self.simulation,
             self.run.path,
             settings.name,
-            instantiate_all(settings.metrics, "metrics"),
+            build_metrics(settings.metrics),
         )
 
     def evaluated(self, editor: Editor, loggers: Sequence[Logger], step: int) -> Path:
@@ -158,10 +158,12 @@ class EditorTask(Task):
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
+        # What cannot be evaluated is said before hours of training, as far as possible before
+        # networks are loaded.
+        evaluator = self.evaluator if settings.evaluation.enabled and is_rank_zero() else None
         self.editor = build_editor(settings)
-        if settings.evaluation.enabled and is_rank_zero():
-            # What cannot be evaluated is said before hours of training.
-            self.evaluator.prepare(self.editor)
+        if evaluator is not None:
+            evaluator.prepare(self.editor)
         train, val = self.simulated(self.simulation)
         if settings.token_cache:
             looked_at = min(len(val), settings.loader.val_length or len(val))
@@ -234,8 +236,9 @@ class EvaluationTask(Task):
                 "nodes: give trainer.devices=1 trainer.num_nodes=1."
             )
         super().__init__(settings, run)
+        evaluator = self.evaluator  # which refuses what it can before networks are loaded
         self.editor = Editor.from_pretrained(settings.init_from)
-        self.evaluator.prepare(self.editor)
+        evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
         return self.evaluated(self.editor.to(device), loggers, step)

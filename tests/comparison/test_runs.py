@@ -1,6 +1,7 @@
 """Run folders in every state are read, and what is missing or half written is said."""
 
 import json
+import os
 
 import pytest
 
@@ -88,7 +89,22 @@ def test_an_interrupted_run_says_by_what(tmp_path):
 def test_a_run_that_was_not_evaluated_says_so(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     (folder / "metrics.json").unlink()
-    assert "was not evaluated" in read_run(folder).remark
+    told = read_run(folder).remark
+    assert told == f"was not evaluated: python -m e2eve.evaluate run={folder}"
+
+
+def test_a_run_without_an_evaluation_of_its_own_shows_the_newest_of_the_later_ones(tmp_path):
+    folder = write_run(tmp_path / "run", Made(inputs=3))
+    evaluated_again(folder, "older", num_samples=2)
+    evaluated_again(folder, "newer", num_samples=3)
+    os.utime(folder / "evaluation/older/metrics.json", (1, 1))
+    assert read_run(folder).results.folder == folder  # type: ignore[union-attr]
+    (folder / "metrics.json").unlink()
+    (folder / "evaluation/newer/report.html").touch()
+    run = read_run(folder)
+    assert (run.results.folder.name, run.remark) == ("newer", "")  # type: ignore[union-attr]
+    assert run.report == folder / "evaluation/newer/report.html"
+    assert len(compare([tmp_path]).configurations[0].finished) == 1
 
 
 def evaluated_again(folder, name, **changes):

@@ -1,6 +1,7 @@
 """Edits of toy faces with a right answer."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_what_is_cut_out_of_the_answer_and_put_in_its_place_is_the_answer(edit):
 
 def test_a_box_lands_on_the_same_box_of_a_face_in_another_pose():
     a = FACES.attributes(0)
-    pose = dict(zip(RANGES, (52.0, 50.0, 0.9, 5.0), strict=False))
+    pose: dict[str, Any] = dict(zip(RANGES, (52.0, 50.0, 0.9, 5.0), strict=False))
     one, other = (Placed(face, "eyes", 512) for face in (a, replace(a, **pose)))
     moved = one.onto(other)
     assert np.allclose(moved.centre, other.square.centre, atol=2)
@@ -140,8 +141,8 @@ def plain_face(**changes: str) -> FaceAttributes:
     """A face without optional features, and then with these."""
     plain = {name: "none" for name, kinds in CHOICES.items() if "none" in kinds}
     colours = {"background_colour": "mint", "clothes_colour": "navy", "hat_colour": "red"}
-    changes = {**plain, **colours, "accent_colour": "teal", "hair": "buzz", **changes}
-    return replace(FACES.attributes(0), **changes)
+    all_changes: dict[str, Any] = {**plain, **colours, "accent_colour": "teal", "hair": "buzz"}
+    return replace(FACES.attributes(0), **(all_changes | changes))
 
 
 @pytest.mark.parametrize(

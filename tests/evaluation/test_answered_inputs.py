@@ -106,6 +106,7 @@ def test_a_set_with_answers_is_opened_as_it_was_saved(answered, tmp_path):
     opened = ValidationSet.load(answered.save(tmp_path / "set"))
     assert opened.inputs == answered.inputs
     assert opened.content_hash == answered.content_hash
+    assert opened.answers is not None
     for one, other in zip(opened.answers, answered.answers, strict=True):
         assert np.array_equal(one, other)
 

@@ -13,9 +13,11 @@ from torch import nn
 
 from e2eve.conditioning import region_cells
 from e2eve.editor import Editor
-from e2eve.evaluation.evaluator import evaluate
+from e2eve.evaluation.evaluator import evaluate, networks_for
 from e2eve.evaluation.settings import DrawingSettings
 from e2eve.evaluation.systems import mismatch_shift, systems_of
+from e2eve.features import Preprocessing, build_perceptual
+from e2eve.metrics.base import EditMetric, MetricInfo
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import EditTokens, SamplingSettings, TokenNLL
 from tests.factories import tiny_editor
@@ -150,6 +152,30 @@ def test_batches_change_nothing(make_editor, validation, extractor, perceptual):
     assert (one.images.int() - many.images.int()).abs().max() <= 1
 
 
+def wanting(measure) -> EditMetric:
+    info = MetricInfo("mine", "Mine")
+    return type("Mine", (EditMetric,), {"info": info, "measure": lambda _, batch: measure(batch)})()
+
+
+@pytest.mark.parametrize(
+    ("measure", "reason"),
+    [
+        (lambda batch: batch.regions, "AttributeError: 'EvaluatedBatch' object has no attribute"),
+        (lambda batch: batch.nll()["matched"].inside, "TypeError: 'NoneType' object is not call"),
+        (lambda batch: batch.edits.mean(), "mine gives values of shape"),
+        (lambda batch: 0.5, "AttributeError: 'float' object has no attribute 'shape'"),
+    ],
+)
+def test_a_metric_that_fails_does_so_before_anything_is_drawn(
+    measure, reason, validation, extractor, monkeypatch
+):
+    metric = wanting(measure)
+    metric.per = "input" if "NoneType" in reason else "sample"
+    monkeypatch.setattr(FakeEditor, "draw", None)
+    with pytest.raises(ValueError, match=f"^The metric mine cannot measure edits: {reason}"):
+        evaluate(FakeEditor(), validation, extractor, None, settings=SETTINGS, metrics=[metric])
+
+
 def test_every_system_is_measured_on_as_many_pictures(tiny_evaluation, validation):
     systems = systems_of(validation)
     rows = tiny_evaluation.rows()
@@ -221,6 +247,17 @@ def test_drivers_are_found_by_the_features_of_the_validation_set(by_maps, extrac
     assert systems["paste"]["recall_1"] > systems["source"]["recall_1"]
 
 
+def test_the_validation_set_names_the_network_that_finds_drivers(
+    build_validation, extractor, perceptual
+):
+    other = build_validation(perceptual=build_perceptual("efficientnet_lite0"))
+    editor = FakeEditor()
+    assert other.manifest["retrieval"] == "efficientnet_lite0_maps"
+    for given in (perceptual, None):
+        found = networks_for(editor, other, extractor, given)
+        assert found.retrieval.name == "efficientnet_lite0_maps"
+
+
 def test_what_does_not_fit_is_refused(validation, by_maps, extractor, perceptual):
     def run(editor: FakeEditor) -> None:
         evaluate(editor, validation, extractor, perceptual, settings=SETTINGS)
@@ -229,8 +266,12 @@ def test_what_does_not_fit_is_refused(validation, by_maps, extractor, perceptual
         run(LargeEditor())
     with pytest.raises(ValueError, match="driver_size is 8 and the validation set's is 16"):
         run(FakeEditor(driver_size=8))
-    with pytest.raises(ValueError, match=r'features of "squares_maps" .* distance is none'):
+    with pytest.raises(ValueError, match="no feature extractor named 'squares_maps'"):
         evaluate(FakeEditor(), by_maps, extractor, None, settings=SETTINGS)
+    extractor.preprocessing = Preprocessing(8)
+    with pytest.raises(ValueError, match=r"prepared as .*'side': None.* as .*'side': 8.* again"):
+        run(FakeEditor())
+    del extractor.preprocessing
     extractor.scale.fill_(1.5)
     with pytest.raises(ValueError, match="differ from those in the validation set by 50%"):
         run(FakeEditor())

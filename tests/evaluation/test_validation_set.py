@@ -13,9 +13,9 @@ from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import draw_plan, read_masks
-from e2eve.features.frozen import features_of
+from e2eve.features.frozen import Preprocessing, features_of
 from e2eve.geometry import Box
-from tests.evaluation.conftest import build
+from tests.evaluation.conftest import Thumbnail, build
 
 
 def test_the_same_seed_builds_the_same_set_and_another_seed_another(build_validation):
@@ -127,6 +127,31 @@ def test_changes_to_the_folder_are_noticed(tmp_path, build_validation):
         ValidationSet.load(folder)
 
 
+def test_another_preprocessing_is_another_validation_set(tmp_path, build_validation, monkeypatch):
+    first = build_validation()
+    assert first.manifest["preprocessing"]["thumbnail"]["side"] is None
+    monkeypatch.setattr(Thumbnail, "preprocessing", Preprocessing(interpolation="bicubic"))
+    other = build_validation()
+    assert other.files() == first.files() and other.content_hash != first.content_hash
+    path = other.save(tmp_path / "set") / "manifest.json"
+    path.write_text(path.read_text().replace("bicubic", "bilinear"))
+    with pytest.raises(ValueError, match=r"manifest\.json was changed"):
+        ValidationSet.load(tmp_path / "set")
+
+
+def test_a_set_of_format_1_has_the_hash_of_its_files_alone(tmp_path, build_validation):
+    validation = build_validation()
+    kept = {key: v for key, v in validation.manifest.items() if key != "preprocessing"}
+    older = replace(validation, manifest=kept | {"format": 1}).hashed()
+    assert older.content_hash != validation.content_hash
+    again = ValidationSet.load(older.save(tmp_path / "set"))
+    assert (again.content_hash, again.manifest) == (older.content_hash, older.manifest)
+    path = tmp_path / "set" / "manifest.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 3'))
+    with pytest.raises(ValueError, match="has the format 3 and 2 is read here"):
+        ValidationSet.load(tmp_path / "set")
+
+
 def test_a_page_beside_the_files_does_not_matter(tmp_path, build_validation):
     folder = build_validation().save(tmp_path / "set")
     (folder / "index.html").write_text("for people")
@@ -136,11 +161,17 @@ def test_a_page_beside_the_files_does_not_matter(tmp_path, build_validation):
 def test_wrong_folders_and_sizes_are_refused(tmp_path, build_validation):
     with pytest.raises(ValueError, match=r"holds no manifest\.json"):
         ValidationSet.load(tmp_path)
+    with pytest.raises(ValueError, match="absent does not exist: give a folder that python"):
+        ValidationSet.load(tmp_path / "absent")
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="is not empty"):
         build_validation().save(tmp_path)
-    with pytest.raises(ValueError, match="num_inputs is 13 and the data set has 12 images"):
+    with pytest.raises(
+        ValueError, match=r"^evaluation\.num_inputs is 13 and the data set has 12 im"
+    ):
         build_validation(num_inputs=13)
+    with pytest.raises(ValueError, match="num_distractors is 11, which takes 2 images more, and"):
+        build_validation(num_distractors=11)
     with pytest.raises(ValueError, match="too small"):
         build_validation(num_inputs=1)
 

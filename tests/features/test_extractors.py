@@ -22,7 +22,10 @@ def inception_weights(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["efficientnet_lite0", "inception_v3"])
+JUDGES = ["efficientnet_lite0", "efficientnet_lite2", "inception_v3", "efficientnet_lite2_maps"]
+
+
+@pytest.fixture(scope="module", params=JUDGES)
 def extractor(request, inception_weights):
     weights = inception_weights if request.param == "inception_v3" else None
     return build_extractor(request.param, weights)
@@ -58,5 +61,7 @@ def test_efficientnet_at_another_side_is_a_coarser_look_at_the_same_picture():
 
 
 def test_unknown_extractors_are_refused():
-    with pytest.raises(ValueError, match=r"'clip'.*efficientnet_lite0, inception_v3"):
-        build_extractor("clip")
+    with pytest.raises(
+        ValueError, match=r"'blip'.*efficientnet_lite0, efficientnet_lite2, inception_v3"
+    ):
+        build_extractor("blip")

@@ -27,7 +27,7 @@ def vgg_weights(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["efficientnet_lite0", "lpips_vgg"])
+@pytest.fixture(scope="module", params=["efficientnet_lite0", "efficientnet_lite2", "lpips_vgg"])
 def distance(request, vgg_weights):
     return build_perceptual(request.param, vgg_weights if request.param == "lpips_vgg" else None)
 
@@ -133,5 +133,7 @@ def test_lpips_refuses_pictures_below_its_poolings(vgg_weights):
 
 def test_none_is_no_distance_and_unknown_names_are_refused():
     assert build_perceptual("none") is None
-    with pytest.raises(ValueError, match=r"'alex'.*efficientnet_lite0, lpips_vgg, none"):
+    with pytest.raises(
+        ValueError, match=r"'alex'.*efficientnet_lite0, efficientnet_lite2, lpips_vgg, none"
+    ):
         build_perceptual("alex")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from e2eve.evaluation.evaluator import by_key, standard_metrics
+from e2eve.evaluation.evaluator import build_metrics, by_key, standard_metrics
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, margin
 
 
@@ -79,7 +79,15 @@ def test_keys_are_names_and_unique():
         by_key([Given(), Given()])
 
 
+def test_what_is_no_metric_is_named():
+    with pytest.raises(ValueError, match="Fraction is no metric: derive it from e2eve"):
+        build_metrics({"mine": {"_target_": "fractions.Fraction"}})
+    unnamed = type("Unnamed", (Given,), {"info": None})
+    with pytest.raises(ValueError, match=r"Unnamed has no info: give it one, such as info = Metr"):
+        unnamed()
+
+
 def test_every_standard_metric_has_a_note_and_a_format():
     infos = [metric.info for metric in standard_metrics()]
-    assert len({info.key for info in infos}) == len(infos) == 22
+    assert len({info.key for info in infos}) == len(infos) == 37
     assert all(info.note and format(0.5, info.spec) for info in infos)

@@ -159,7 +159,7 @@ def test_what_a_user_can_get_wrong_is_one_sentence(tmp_path, overrides, message)
     [
         ("+callbacks.mine._target_=e2eve.edit_simulation.Block", "callbacks names .*Block, give a"),
         ("+callbacks.mine._target_=e2eve.nothing", "mine._target_ .* cannot be imported"),
-        ("callbacks.last.every_n_step=1", "no setting: did you mean callbacks.last.every_n_steps"),
+        ("+callbacks.last.every_n_step=1", "no setting: did you mean callbacks.last.every_n_steps"),
         ("+logger.mine._target_=e2eve.edit_simulation.Block", "logger names .*Block, give a"),
     ],
 )

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
-from e2eve.config import RENAMED
 from e2eve.editor import Editor
+from e2eve.naming import RENAMED
 from e2eve.runs import RunFolder, read_curves
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Complex, UInt8
@@ -102,9 +102,11 @@ def answered(group: str, a: FaceAttributes, b: FaceAttributes, keep_skin: bool) 
 
 
 def _composed(face: FaceAttributes, group: str) -> FaceAttributes:
-    allowed = _ALLOWED | GROUPS[group].allowed
-    left_out = {name for name, kinds in allowed.items() if getattr(face, name) not in kinds}
-    return replace(face, **dict.fromkeys(left_out, "none"))
+    allowed = {**_ALLOWED, **GROUPS[group].allowed}
+    left_out: dict[str, Any] = {
+        name: "none" for name, kinds in allowed.items() if getattr(face, name) not in kinds
+    }
+    return replace(face, **left_out)
 
 
 def _with_fields(
@@ -210,7 +212,8 @@ def _alternatives(edit: Answered) -> Iterator[FaceAttributes]:
         known = getattr(edit.answer, name)
         others = [value for value in values if value != known]
         for value in others[: 1 if name in _COLOURS else None] if name not in own else ():
-            yield replace(edit.answer, **{name: value})
+            change: dict[str, Any] = {name: value}
+            yield replace(edit.answer, **change)
 
 
 def _region(edit: Answered, size: int) -> Bool[np.ndarray, "size size"]:
