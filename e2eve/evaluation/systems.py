@@ -120,7 +120,7 @@ def evaluated_batches(
         seed: input n is drawn with seed + n, and so the same in any batch.
     """
     reconstructions, answers = tokenized(editor, inputs.sources), inputs.answers
-    blends = None if answers is None else tokenized(editor, inputs.blends)
+    blends = None if answers is None else tokenized(editor, inputs.blends).float()
     given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
     single: dict[str, Callable[[], Any]] = {
         "paste": lambda: inputs.pastes,
@@ -171,7 +171,14 @@ def try_metrics(
     inputs = input_batch(validation, range(TRIED), shift, device)
     edits, zeros = inputs.sources[:, None], torch.zeros(TRIED, device=device)
     nll = dict.fromkeys(("matched", "mismatched"), InputNLL(zeros, zeros))
-    other = EvaluatedBatch(edits, inputs, inputs.sources, validation.features, networks)
+    other = EvaluatedBatch(
+        edits,
+        inputs,
+        inputs.sources,
+        validation.features,
+        networks,
+        tokenized_blends=inputs.blends,
+    )
     editor = replace(other, edits=edits.repeat(1, 2, 1, 1, 1), nll=lambda: nll, shared={})
     for key, metric in metrics.items():
         try:
