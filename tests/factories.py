@@ -9,8 +9,6 @@ from omegaconf import DictConfig
 
 from e2eve.config import conf_dir
 from e2eve.editor import Editor
-from e2eve.features import PerceptualDistance
-from e2eve.features.frozen import Weight
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.transformer import GPT, GPTConfig
 
@@ -62,14 +60,3 @@ def compose(*overrides: str, config_name: str = "train") -> DictConfig:
     """The config that these overrides on the command line give."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         return compose_config(config_name, overrides=list(overrides))
-
-
-class SquaredDistance(PerceptualDistance):
-    """Squared differences of maps as they are, so that its value can be seen."""
-
-    def weighted_maps(self, images: torch.Tensor) -> list[tuple[torch.Tensor, Weight]]:
-        raise NotImplementedError
-
-    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        pairs = zip(self.maps(a), self.maps(b), strict=True)
-        return torch.stack([(x - y).square().sum(1).mean((1, 2)) for x, y in pairs]).sum(0)

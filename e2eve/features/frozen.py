@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from e2eve.data.images import to_tensor
 from e2eve.geometry import Box
 
 Network = TypeVar("Network", bound=nn.Module)
-Weight: TypeAlias = float | Float[Tensor, "channels 1 1"]  # of a map's channels
 
 GRID, SIDE = 2, 32  # of PooledMaps: parts per side, and pixels per side of what it reads
 FEATURES_AT_ONCE = 16  # images an extractor reads: with 64, a CPU takes twice as long for each
@@ -102,80 +101,27 @@ class PerceptualDistance(Frozen):
     preprocessing: Preprocessing = Preprocessing()
 
     @abstractmethod
-    def weighted_maps(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[tuple[Float[Tensor, "batch _channels _height _width"], Weight]]:
-        """Maps of images in [-1, 1] as they are, each with the weight of its channels.
-
-        The maps get smaller in height and width from first to last.
-        """
-
     def maps(
         self, images: Float[Tensor, "batch 3 height width"]
     ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         """Maps whose squared difference is the distance; images are in [-1, 1].
 
         Channels have unit length at each position and are then scaled by the square root of their
-        weight.
+        weight. The maps get smaller in height and width from first to last.
         """
-        return [unit_channels(maps, weight) for maps, weight in self.weighted_maps(images)]
 
     def forward(
         self, a: Float[Tensor, "batch 3 height width"], b: Float[Tensor, "batch 3 height width"]
     ) -> Float[Tensor, " batch"]:
         """Sum over maps of mean over positions of squared distance; differentiable."""
-        pairs = zip(self.weighted_maps(a), self.weighted_maps(b), strict=True)
-        return torch.stack([UnitDistance.apply(x, y, weight) for (x, weight), (y, _) in pairs]).sum(
-            0
-        )
-
-
-class UnitDistance(torch.autograd.Function):
-    """Mean over positions of the squared distance of two maps' channels, at unit length, weighted.
-
-    The same as of `unit_channels`, with gradients in as few passes over memory as they need: at
-    full resolution these maps are the largest tensors of a tokenizer's training step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Weight) -> Tensor:
-        x, y = x.float(), y.float()
-        of_x, of_y = (_inverse_length(maps) for maps in (x, y))
-        difference = (x * of_x).sub_(y * of_y)  # both rounded alike: zero for equal maps
-        ctx.save_for_backward(x, y, of_x, of_y, difference)
-        ctx.weight = weight
-        weighted = difference if isinstance(weight, float) else difference * weight
-        squares = torch.linalg.vecdot(difference, weighted, dim=1).mean((1, 2))
-        return squares * weight if isinstance(weight, float) else squares
-
-    @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, y, of_x, of_y, difference = ctx.saved_tensors
-        scale = (outputs[0] * (2 / x[0, 0].numel())).view(-1, 1, 1, 1)
-        change = difference * (scale * ctx.weight)
-
-        def through(maps: Tensor, inverse: Tensor, sign: int) -> Tensor:
-            # Of change along the maps nothing is left, since their length is one.
-            along = torch.linalg.vecdot(change, maps, dim=1).unsqueeze(1) * inverse.square()
-            return torch.addcmul(change, maps, along, value=-1).mul_(sign * inverse)
-
-        wanted = ctx.needs_input_grad
-        return (
-            through(x, of_x, 1) if wanted[0] else None,
-            through(y, of_y, -1) if wanted[1] else None,
-            None,
-        )
-
-
-def _inverse_length(
-    maps: Float[Tensor, "batch channels height width"],
-) -> Float[Tensor, "batch 1 height width"]:
-    return torch.linalg.vecdot(maps, maps, dim=1).add_(1e-20).rsqrt_().unsqueeze(1)
+        pairs = zip(self.maps(a), self.maps(b), strict=True)
+        squares = (functional.mse_loss(x, y, reduction="none") for x, y in pairs)
+        return torch.stack([square.sum(1).mean((1, 2)) for square in squares]).sum(0)
 
 
 def unit_channels(
     maps: Float[Tensor, "batch channels height width"],
-    weight: Weight,
+    weight: float | Float[Tensor, "channels 1 1"],
 ) -> Float[Tensor, "batch channels height width"]:
     """Unit length at each position, then times √weight; in float32, and zero stays zero."""
     maps = maps.float()

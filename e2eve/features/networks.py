@@ -23,7 +23,6 @@ from e2eve.features.frozen import (
     PerceptualDistance,
     PooledMaps,
     Preprocessing,
-    Weight,
     freeze,
     load_strictly,
     read_weights,
@@ -100,16 +99,16 @@ class EfficientNetDistance(PerceptualDistance):
         self.stem, self.blocks = network._conv_stem, network._blocks[: last[-1] + 1]
         self.weights = dict(zip(last, WEIGHTS_OF_BLOCKS, strict=True))
 
-    def weighted_maps(
+    def maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[tuple[Float[Tensor, "batch _channels _height _width"], Weight]]:
+    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         hidden = self._dense_stem(images)
-        maps: list[tuple[Tensor, Weight]] = [(hidden, WEIGHT_OF_STEM)]
+        maps = [unit_channels(hidden, WEIGHT_OF_STEM)]
         hidden = hidden[..., ::2, ::2]
         for number, block in enumerate(self.blocks):
             hidden = block(hidden)
             if weight := self.weights.get(number):
-                maps.append((hidden, weight))
+                maps.append(unit_channels(hidden, weight))
         return maps
 
     def _dense_stem(
@@ -225,20 +224,20 @@ class LpipsVgg(PerceptualDistance):
         for name, values in buffers.items():
             self.register_buffer(name, values, persistent=False)
 
-    def weighted_maps(
+    def maps(
         self, images: Float[Tensor, "batch 3 height width"]
-    ) -> list[tuple[Float[Tensor, "batch _channels _height _width"], Weight]]:
+    ) -> list[Float[Tensor, "batch _channels _height _width"]]:
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"LPIPS needs images of {SMALLEST_SIDE} pixels or more per side, these have "
                 f"{min(images.shape[-2:])}: enlarge them or use efficientnet_lite0."
             )
-        maps: list[tuple[Tensor, Weight]] = []
+        maps: list[Tensor] = []
         hidden = (images - self.shift) / self.spread
         for number, layer in enumerate(self.layers):
             hidden = layer(hidden)
             if number in LAST_LAYERS:
-                maps.append((hidden, getattr(self, f"weight{len(maps)}")))
+                maps.append(unit_channels(hidden, getattr(self, f"weight{len(maps)}")))
         return maps
 
 

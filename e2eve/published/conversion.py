@@ -1,7 +1,7 @@
 """Published checkpoints to editors and tokenizers of ours, and back."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -256,11 +256,7 @@ class Published:
         prefix, key = ("driver_", "driver_size") if role == "driver" else ("", "image_size")
         side, attention = getattr(self.sizes, key), getattr(self.sizes, f"{prefix}attention")
         shape = tokenizer_shape(weights, side, where)
-        found = (
-            side >> shape.attends(shape.attention_levels).index(True)
-            if shape.attention_levels
-            else 0
-        )
+        found = side >> shape.attends().index(True) if shape.attention_levels else 0
         if found != attention:
             seen, wanted = (
                 f"at grids of {n} cells per side" if n else "nowhere" for n in (found, attention)
@@ -335,11 +331,6 @@ def check_counterpart(tokenizer: Tokenizer, what: str) -> None:
         "middle=false": not config.middle,
         "normalised=true": tokenizer.quantizer.normalised,
         f"pixel_channels={config.pixel_channels}": config.pixel_channels != 0,
-        **{
-            f"{name}={value}": value is not None
-            for name, value in asdict(config).items()
-            if name.startswith("decoder_")
-        },
     }
     found = [setting for setting, obstructs in obstacles.items() if obstructs]
     if found:

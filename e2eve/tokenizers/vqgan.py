@@ -8,8 +8,6 @@ additions for networks that must be small, local and sharp, all off in the publi
 * `norm="channel"` normalises each position by itself. GroupNorm takes its statistics over the whole
   image, so that filling a region changes the codes of every cell; with "channel" and without
   attention a code depends on its neighbourhood only;
-* `decoder_channels`, `decoder_blocks` and `decoder_attention` give the decoder another width, depth
-  and attention than the encoder: it may look everywhere while ids stay local;
 * `pixel_channels` > 0 ends the decoder with a 3 × 3 convolution between single pixels, across the
   borders of folded ones.
 """
@@ -42,9 +40,6 @@ class VQGANConfig:
     latent_channels: int = 256  # channels between encoder and code
     code_dim: int = 256  # length of a code
     codebook_size: int = 1024
-    decoder_channels: int | None = None  # width of the decoder's finest level; None: `channels`
-    decoder_blocks: int | None = None  # per level; None: one more than the encoder
-    decoder_attention: int | None = None  # as attention_levels; None: as the encoder
     pixel_channels: int = 0  # channels at full resolution after unfolding; 0: no such layer
 
     def __post_init__(self) -> None:
@@ -72,10 +67,10 @@ class VQGANConfig:
     def tokens(self) -> int:
         return self.grid**2
 
-    def attends(self, attention_levels: int) -> list[bool]:
+    def attends(self) -> list[bool]:
         """Which levels have self-attention, finest first."""
         coarseness = reversed(range(len(self.multipliers)))
-        return [level < attention_levels for level in coarseness]
+        return [level < self.attention_levels for level in coarseness]
 
 
 WINOGRAD_ROWS = 66  # computed at once: tiles of 6 × 6 outputs whose transforms fit the cache
@@ -260,10 +255,7 @@ class Encoder(nn.Module):
         self.patch = config.patch
         self.stem = nn.Conv2d(3 * config.patch**2, config.channels, 3, padding=1)
         self.levels = pyramid(
-            [config.channels, *widths],
-            config.residual_blocks,
-            config.attends(config.attention_levels),
-            config.norm,
+            [config.channels, *widths], config.residual_blocks, config.attends(), config.norm
         )
         self.downsamples = nn.ModuleList(Downsample(width) for width in widths[:-1])
         self.middle = middle(widths[-1], config)
@@ -284,15 +276,13 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
-        finest = config.decoder_channels or config.channels
-        widths = [finest * m for m in config.multipliers][::-1]
-        blocks = config.decoder_blocks or config.residual_blocks + 1
-        levels = config.decoder_attention
-        attends = config.attends(config.attention_levels if levels is None else levels)
+        widths = [config.channels * m for m in config.multipliers][::-1]
         self.patch = config.patch
         self.stem = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.middle = middle(widths[0], config)
-        self.levels = pyramid([widths[0], *widths], blocks, attends[::-1], config.norm)
+        self.levels = pyramid(
+            [widths[0], *widths], config.residual_blocks + 1, config.attends()[::-1], config.norm
+        )
         self.upsamples = nn.ModuleList(Upsample(width) for width in widths[:-1])
         self.norm = normalisation(config.norm, widths[-1])
         colours = config.pixel_channels or 3

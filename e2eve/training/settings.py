@@ -97,6 +97,12 @@ class TrainSettings:
         )
 
     @property
+    def channels_last(self) -> bool:
+        """Whether convolutions are laid out so."""
+        chosen = self.compute.channels_last
+        return self.on_gpu if chosen is None else chosen
+
+    @property
     def device_batch(self) -> int:
         """Images that a device takes at once."""
         return min(self.batch_size, self.loader.batch_limit or self.batch_size)

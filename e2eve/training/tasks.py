@@ -134,7 +134,7 @@ class TokenizerTask(Task):
             settings.device_batch,
             accumulate=trainer["accumulate_grad_batches"],
             clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
-            channels_last=settings.compute.channels_last is not False,
+            channels_last=settings.channels_last,
         )
         self.data = self.resumable(train, val, settings.workers)
 
@@ -180,7 +180,7 @@ class EditorTask(Task):
             settings.optimizer,
             settings.device_batch,
             compile=on_gpu if compute.compile is None else compute.compile,
-            channels_last=on_gpu if compute.channels_last is None else compute.channels_last,
+            channels_last=settings.channels_last,
         )
 
     def callbacks(self) -> list[Callback]:

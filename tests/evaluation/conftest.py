@@ -10,8 +10,7 @@ from torch.nn import functional
 from e2eve.edit_simulation import Block, CentreView, DriverCrop, EditSimulation
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.evaluation.validation_building import build_validation_set
-from e2eve.features import FeatureExtractor
-from tests.factories import SquaredDistance
+from e2eve.features import FeatureExtractor, PerceptualDistance
 
 
 class Noise:
@@ -45,7 +44,7 @@ class Thumbnail(FeatureExtractor):
         return self.scale * functional.adaptive_avg_pool2d(images, 3).flatten(1)
 
 
-class Squares(SquaredDistance):
+class Squares(PerceptualDistance):
     """Squared differences of pixels."""
 
     name = "squares"

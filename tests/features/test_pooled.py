@@ -4,12 +4,11 @@ import pytest
 import torch
 from einops import repeat
 
-from e2eve.features import build_perceptual
+from e2eve.features import PerceptualDistance, build_perceptual
 from e2eve.features.frozen import GRID, SIDE, PooledMaps
-from tests.factories import SquaredDistance
 
 
-class Pixels(SquaredDistance):
+class Pixels(PerceptualDistance):
     """Squared differences of pixels."""
 
     name = "pixels"

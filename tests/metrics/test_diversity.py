@@ -9,10 +9,9 @@ from torch.nn import functional
 from e2eve.features import PerceptualDistance
 from e2eve.features.networks import EfficientNetDistance
 from e2eve.metrics.diversity import diversity
-from tests.factories import SquaredDistance
 
 
-class Pixels(SquaredDistance):
+class Pixels(PerceptualDistance):
     """The image itself, and at half its size: a distance whose value can be seen."""
 
     name = "pixels"
