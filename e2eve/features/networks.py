@@ -26,6 +26,7 @@ from e2eve.features.frozen import (
     freeze,
     load_strictly,
     read_weights,
+    unit_channels,
     weights_path,
 )
 from e2eve.features.vision_transformers import (
