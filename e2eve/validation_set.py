@@ -50,11 +50,7 @@ def build(config: DictConfig) -> Path:
 
     folder, asked = check_is_new(settings.out), settings.evaluation
     images = getattr(build_splits(settings.dataset), settings.split)
-    check_counts(len(images), asked.num_inputs, asked.num_distractors, asked.num_references)
     device = device_of(settings.device)
-    perceptual = None
-    if settings.retrieval == "perceptual":
-        perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
     if settings.kind == "attributes":
         if settings.regions:
             raise ValueError(
@@ -63,8 +59,12 @@ def build(config: DictConfig) -> Path:
             )
         draw: Callable[..., ValidationSet] = build_answered_set
     else:
+        check_counts(len(images), asked.num_inputs, asked.num_distractors, asked.num_references)
         masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
         draw = partial(build_validation_set, same_place=settings.same_place, masks=masks)
+    perceptual = None
+    if settings.retrieval == "perceptual":
+        perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
     with progress_bars() as report:
         validation = draw(
             images,

@@ -320,7 +320,7 @@ class TokenizerLoss(nn.Module):
     """L1 + L2 + perceptual + codebook, and from `adversarial_start` on a hinge PatchGAN.
 
     Args:
-        l2_weight: of the mean squared error, 0 as published.
+        l2_weight: of the mean squared error; None, as published: it is left out.
         perceptual: a distance from `e2eve.features`, or None to go without.
         discriminator: None trains without an adversarial term.
         adversarial_weight: times the adaptive weight.
@@ -332,7 +332,7 @@ class TokenizerLoss(nn.Module):
         perceptual: nn.Module | None,
         discriminator: nn.Module | None,
         *,
-        l2_weight: float = 0.0,
+        l2_weight: float | None = None,
         perceptual_weight: float = 1.0,
         codebook_weight: float = 1.0,
         adversarial_weight: float = 0.8,
@@ -340,7 +340,7 @@ class TokenizerLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.perceptual, self.discriminator = perceptual, discriminator
-        self.l2_weight = l2_weight
+        self.l2_weight = l2_weight or 0.0
         self.perceptual_weight, self.codebook_weight = perceptual_weight, codebook_weight
         self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
 
