@@ -159,12 +159,10 @@ def tokenizer_step(setting: Setting) -> Part:
     The roofline counts the backward pass as two forward passes, as of convolutions.
     """
     network, images = copy.deepcopy(setting.network.source_tokenizer), edits_for(setting).targets
-    network.requires_grad_(True).train().to(memory_format=torch.channels_last)
-    images = images.contiguous(memory_format=torch.channels_last)
+    network.requires_grad_(True).train()
     perceptual = build_perceptual("efficientnet_lite0")
     assert perceptual is not None
     loss = TokenizerLoss(perceptual, None).to(setting.device)
-    loss = loss.to(memory_format=torch.channels_last)
     optimizer = OptimizerSettings().build(network, setting.batch)
 
     def step(loss: TokenizerLoss) -> float:

@@ -356,7 +356,7 @@ class TokenizerLoss(nn.Module):
     ) -> TokenizerTerms:
         """The tokenizer's side of the loss at a training step."""
         zero = images.new_zeros(())
-        l1 = F.l1_loss(output.images, images)
+        l1 = (images - output.images).abs().mean()
         l2 = F.mse_loss(output.images, images) if self.l2_weight else zero
         perceptual = zero
         if self.perceptual is not None:

@@ -222,23 +222,13 @@ def draw_body(pen: Pen, face: FaceAttributes) -> None:
     )
 
 
+_SPOTS = ((-30, 50), (-20, 44), (-18, 55), (-7, 50), (5, 55), (7, 46), (18, 51), (30, 55))
+
 _PATTERNS: dict[str, Marks] = {
     "stripes": [
         ("fill", [(-50, y), (50, y), (50, y + 4), (-50, y + 4)], "accent") for y in (43, 51, 59)
     ],
-    "dots": [
-        ("disc", x, y, 2.3, "accent")
-        for x, y in (
-            (-30, 50),
-            (-20, 44),
-            (-18, 55),
-            (-7, 50),
-            (5, 55),
-            (7, 46),
-            (18, 51),
-            (30, 55),
-        )
-    ],
+    "dots": [("disc", x, y, 2.3, "accent") for x, y in _SPOTS],
     "dungarees": [
         *(
             mark
