@@ -37,7 +37,7 @@ from e2eve.comparison.comparison import (
 from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
-from e2eve.evaluation.results import METRICS
+from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import (
     PALETTE,
@@ -50,7 +50,8 @@ from e2eve.reporting.progress import Report, silent
 
 log = logging.getLogger(__name__)
 
-WATCHED = ("status.json", "config.yaml", "metrics.csv", METRICS)
+RESULTS = METRICS, SAMPLES_FOLDER  # the folder changes with each sample written into it
+WATCHED = "status.json", "config.yaml", "metrics.csv", *RESULTS
 LOCAL = ("127.0.0.1", "localhost", "::1")
 TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
@@ -277,9 +278,9 @@ class LiveDashboard:
 
     def state(self) -> str:
         """A text that changes when a run does."""
-        later = f"evaluation/{self.settings.evaluation or '*'}/{METRICS}"
+        later = [f"evaluation/{self.settings.evaluation or '*'}/{name}" for name in RESULTS]
         runs = find_runs(self.settings.places)
-        paths = [path for run in runs for name in (*WATCHED, later) for path in run.glob(name)]
+        paths = [path for run in runs for name in (*WATCHED, *later) for path in run.glob(name)]
         found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths]
         return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 

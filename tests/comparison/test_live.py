@@ -135,3 +135,20 @@ def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, wat
     header = page.locator("#results-table thead [data-column=recall_5]")
     assert header.get_attribute("aria-sort") == "descending"
     assert page.locator("#cards .card").count() == 2  # b still runs
+
+
+def test_an_input_that_is_gone_for_a_moment_is_chosen_again(port, runs, watched):
+    page = watched.page
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.wait_for_selector("body[data-ready]")
+    page.locator("#input-00001").check()
+    late = write_run(runs.parent / "c", Made({"tokenizer": "c"}, saved=2)) / "samples" / "inputs"
+    (late / "00001.png").rename(runs.parent / "00001.png")
+    (runs.parent / "c").rename(runs / "c")  # saves its samples one by one, as evaluations do
+    page.wait_for_selector("#input-00001", state="detached")
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator("#input-00000").is_checked()
+    (runs.parent / "00001.png").rename(runs / "c" / "samples" / "inputs" / "00001.png")
+    page.wait_for_selector("#input-00001", state="attached")
+    page.wait_for_selector("body[data-ready]")
+    assert page.locator("#input-00001").is_checked()

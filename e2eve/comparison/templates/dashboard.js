@@ -259,18 +259,30 @@ function recall() {
   }
 }
 
+function keyOf(control) {
+  return control.type === "radio" ? control.name : control.id;
+}
+
+// Only what a person changed: a page whose runs lack the chosen input for a moment does not forget it.
+document.addEventListener("change", ({target}) => {
+  const value = target.type === "checkbox" ? target.checked : target.value;
+  remembered.values = {...remembered.values, [keyOf(target)]: value};
+});
+
 function remember() {
   const sorted = document.querySelector("#results-table thead :not([aria-sort=none])[aria-sort]");
   const index = sorted ? [...sorted.parentNode.children].indexOf(sorted) : -1;
-  const values = Object.fromEntries(controls().map((one) => [one.id, [one.value, one.checked]]));
-  sessionStorage.setItem("chosen", JSON.stringify({values, index, order: sorted && sorted.ariaSort}));
+  sessionStorage.setItem("chosen", JSON.stringify({...remembered, index, order: sorted && sorted.ariaSort}));
 }
 
 function restore() {
   for (const one of controls()) {
-    const [value, checked] = (remembered.values || {})[one.id] || [one.value, one.checked];
-    if (one.type === "checkbox" || one.type === "radio") one.checked = checked;
-    else if (one.tagName !== "SELECT" || [...one.options].some((option) => option.value === value)) one.value = value;
+    const value = (remembered.values || {})[keyOf(one)];
+    if (value !== undefined) {
+      if (one.type === "radio") one.checked ||= one.value === value;
+      else if (one.type === "checkbox") one.checked = value;
+      else if (one.tagName !== "SELECT" || [...one.options].some((option) => option.value === value)) one.value = value;
+    }
     if (one.dataset.shows) showColumn(one);
   }
   const header = remembered.index >= 0 && document.querySelector("#results-table thead tr").children[remembered.index];
