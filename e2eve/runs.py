@@ -9,6 +9,7 @@ import secrets
 import socket
 import subprocess
 import traceback
+import zipfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ FORMAT = 2
 FREE = frozenset(
     "trainer loader compute callbacks evaluation sampling metrics logger tags steps validate_every "
     "checkpoint_every ckpt_path export optimizer.decay_steps source_tokenizer driver_tokenizer "
-    "tokenizer.allow_untrained".split()
+    "tokenizer.allow_untrained run_dir".split()
 )
 # But images of a step, which have been seen, and what gradients become, follow from these.
 FIXED = frozenset(
@@ -67,11 +68,19 @@ class RunFolder:
 
     @property
     def last_checkpoint(self) -> Path | None:
-        """The link to it or, where a process was killed before it could renew that, the newest."""
-        if (self.checkpoints / "last.ckpt").exists():
-            return self.checkpoints / "last.ckpt"
-        steps = sorted(self.checkpoints.glob("step_*.ckpt"), key=lambda path: path.stat().st_mtime)
-        return steps[-1] if steps else None
+        """The newest one that is complete; None without any.
+
+        Raises:
+            ValueError: when there are some and none is complete.
+        """
+        found = checkpoints_in(self.checkpoints)
+        complete = [path for path in found if zipfile.is_zipfile(path)]  # as PyTorch saves them
+        if found and not complete:
+            raise ValueError(
+                f"No checkpoint in {self.checkpoints} is complete: remove that folder to train "
+                "from the start."
+            )
+        return complete[-1] if complete else None
 
     def open(self, settings: Mapping[str, Any], unrelated: Collection[str] = ()) -> "RunFolder":
         """Create the folder, or resume in it.
@@ -118,10 +127,10 @@ class RunFolder:
     def check_length(self, max_steps: int) -> None:
         """Raises ValueError if more optimiser steps have been trained; -1: as many as may be."""
         last = self.last_checkpoint
-        steps = re.fullmatch(r"step_(\d+)", last.resolve().stem) if last else None
-        if steps and 0 <= max_steps < int(steps[1]):
+        steps = int(last.stem.removeprefix("step_")) if last else 0
+        if 0 <= max_steps < steps:
             raise ValueError(
-                f"{self.path} was trained for {int(steps[1])} steps and trainer.max_steps is "
+                f"{self.path} was trained for {steps} steps and trainer.max_steps is "
                 f"{max_steps}: give the shorter run another name=… or remove that folder."
             )
 
@@ -141,7 +150,13 @@ class RunFolder:
 
     def status(self) -> dict[str, Any]:
         path = self / "status.json"
-        return json.loads(path.read_text()) if path.exists() else {"state": "new"}
+        if not path.exists():
+            return {"state": "new"}
+        try:
+            status = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged ({error}): remove that file.") from error
+        return status
 
     def mark(self, state: str, **facts: object) -> None:
         """Note `new`, `running`, `done`, `failed` or `interrupted`, with the time and any facts."""
@@ -172,6 +187,12 @@ class RunFolder:
         partial = self / f".{name}.partial"
         partial.write_text(text, encoding="utf-8")
         partial.replace(self / name)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Those of optimiser steps, the last one at the end, complete or not."""
+    found = (path for path in folder.glob("step_*.ckpt") if path.stem[len("step_") :].isdecimal())
+    return sorted(found, key=lambda path: int(path.stem.removeprefix("step_")))
 
 
 def run_settings(config: DictConfig) -> dict[str, Any]:

@@ -10,21 +10,23 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from e2eve.config import command
+from e2eve.training.signals import listening
 
 log = logging.getLogger(__name__)
 
 
 @command("train")
 def main(config: DictConfig) -> float | None:
-    # Heavy imports wait until here, so that --help and a typo answer at once.
-    from e2eve.training.run import train
+    with listening():
+        # Heavy imports wait until here, so that --help and a typo answer at once.
+        from e2eve.training.run import train
 
-    if HydraConfig.get().mode == RunMode.MULTIRUN:  # a cell that a stock launcher runs
-        from e2eve.sweeps.hooks import train_cell
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # a cell that a stock launcher runs
+            from e2eve.sweeps.hooks import train_cell
 
-        return train_cell(config, train)
-    log.info("%s", train(config))
-    return None
+            return train_cell(config, train)
+        log.info("%s", train(config))
+        return None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import zipfile
 
 import pytest
 from omegaconf import OmegaConf
@@ -96,8 +97,7 @@ def test_a_longer_run_is_not_taken_for_a_shorter_one(tmp_path):
     run = RunFolder(tmp_path)
     run.check_length(5)
     run.checkpoints.mkdir()
-    (run.checkpoints / "step_000009.ckpt").touch()
-    (run.checkpoints / "last.ckpt").symlink_to("step_000009.ckpt")
+    zipfile.ZipFile(run.checkpoints / "step_000009.ckpt", "w").close()
     run.check_length(9)
     run.check_length(-1)
     with pytest.raises(ValueError, match=r"for 9 steps and trainer\.max_steps is 5: give"):
@@ -108,7 +108,8 @@ def test_a_longer_run_is_not_taken_for_a_shorter_one(tmp_path):
 def test_an_evaluation_of_weights_that_were_trained_further_goes(tmp_path, older):
     run = RunFolder(tmp_path)
     run.checkpoints.mkdir()
-    for path in (run / "metrics.json", run.report, run.checkpoints / "step_000009.ckpt"):
+    zipfile.ZipFile(run.checkpoints / "step_000009.ckpt", "w").close()
+    for path in (run / "metrics.json", run.report):
         path.touch()
     moment = (run.checkpoints / "step_000009.ckpt").stat().st_mtime
     os.utime(run / "metrics.json", (moment, moment - 9 if older else moment + 9))
@@ -151,3 +152,9 @@ def test_a_package_that_is_installed_in_another_checkout_has_none(package):
 def test_outside_a_checkout_there_is_none(tmp_path):
     (tmp_path / "__init__.py").touch()
     assert git_revision(tmp_path) is None
+
+
+def test_a_damaged_status_is_named(tmp_path):
+    (tmp_path / "status.json").write_text('{"state": "do')
+    with pytest.raises(ValueError, match=r"status\.json is damaged .*: remove that file"):
+        RunFolder(tmp_path).status()

@@ -34,24 +34,24 @@ class KeyedSampler(Sampler[Key]):
 
     Args:
         length: items in the data set.
-        consumed: items that an interrupted run has already used; iteration starts there.
+        start: the first iteration's epoch, and how many of its items an interrupted run has used.
         rank, ranks: this process's share of every epoch, cut to equal lengths.
     """
 
     def __init__(
-        self, length: int, seed: int, *, consumed: int = 0, rank: int = 0, ranks: int = 1
+        self, length: int, seed: int, *, start: Key = (0, 0), rank: int = 0, ranks: int = 1
     ) -> None:
         if length < ranks:
             raise ValueError(f"{length} images cannot be shared by {ranks} processes, add some.")
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
-        self.consumed = consumed
+        self.start = start
 
     def __len__(self) -> int:
         return self.length // self.ranks
 
     def __iter__(self) -> Iterator[Key]:
-        epoch, offset = divmod(self.consumed, len(self))
-        self.consumed = (epoch + 1) * len(self)  # where the next iteration starts
+        epoch, used = self.start
+        self.start = (epoch + 1, 0)
         order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
         mine = order[self.rank :: self.ranks][: len(self)]
-        return iter([(epoch, int(index)) for index in mine[offset:]])
+        return iter([(epoch, int(index)) for index in mine[used:]])

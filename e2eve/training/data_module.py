@@ -28,6 +28,7 @@ from e2eve.data.splits import Images
 from e2eve.edit_simulation import SimulatedEdit
 from e2eve.editor import Editor
 from e2eve.reporting.progress import progress_bars
+from e2eve.training.signals import held_back, leave_with_main_process
 from e2eve.transformer import EditTokens
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,14 @@ class Simulated(KeyedDataset):
         if isinstance(items[0], SimulatedEdit):
             return EditBatch.collate(items)
         return super().collate(items)
+
+
+class Loader(DataLoader):
+    """Batches; loader processes leave signals to the main one, from their first moment on."""
+
+    def __iter__(self) -> Any:
+        with held_back():
+            return super().__iter__()
 
 
 class FirstEpoch(SequentialSampler):
@@ -116,9 +125,11 @@ class ResumableData(pl.LightningDataModule):
         self.epoch, self.batch = 0, 0  # where the next batch is
 
     def state_dict(self) -> dict[str, int]:
-        """The place of the next batch: how often the loader was asked, and for how many batches."""
+        """Where the first loader of a resumed run starts: its epoch, and batches of that."""
         loop, batches = self.trainer.fit_loop.epoch_loop, int(self.trainer.num_training_batches)
         epoch, batch = divmod(loop.total_batch_idx + 1, batches)
+        if self.trainer.validating and not batch:  # Lightning goes through the rest of that epoch
+            epoch, batch = epoch - 1, batches
         return {"epoch": epoch, "batch": batch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -131,7 +142,7 @@ class ResumableData(pl.LightningDataModule):
         sampler = KeyedSampler(
             len(self.train),
             self.seed,
-            consumed=self.epoch * (len(self.train) // ranks) + self.batch * self.batch_size,
+            start=(self.epoch, self.batch * self.batch_size),
             rank=rank,
             ranks=ranks,
         )
@@ -141,13 +152,14 @@ class ResumableData(pl.LightningDataModule):
         return self._loader(self.val, FirstEpoch(self.val_length))
 
     def _loader(self, dataset: KeyedDataset, sampler: Any, drop_last: bool = False) -> DataLoader:
-        return DataLoader(
+        return Loader(
             dataset,
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=drop_last,
             num_workers=self.workers,
             collate_fn=dataset.collate,
+            worker_init_fn=leave_with_main_process,
         )
 
 
@@ -213,11 +225,44 @@ class CachedTokens(KeyedDataset):
             self.count,
             megabytes,
         )
-        tokens = encode_all(editor, self.edits, self.count, workers)
+        parts = self._begun()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
+        try:
+            for tokens in encode_all(editor, self.edits, self.count, workers, len(parts)):
+                parts.append(tokens)
+        except BaseException:  # a signal above all
+            if parts:
+                self._save(parts, self.begun)
+            raise
+        self._save(parts, self.path)
+        self.begun.unlink(missing_ok=True)
+
+    @property
+    def begun(self) -> Path:
+        """The file of what was encoded when an encoding was interrupted."""
+        return self.path.with_suffix(".begun.safetensors")
+
+    def _begun(self) -> list[EditTokens]:
+        """Batches of an interrupted encoding of the same edits."""
+        try:
+            with safe_open(self.begun, framework="pt") as file:
+                if file.metadata() != self.parts:
+                    return []
+                tokens = EditTokens(*(file.get_tensor(name) for name in EditTokens._fields))
+        except (OSError, SafetensorError):
+            return []
+        return [
+            EditTokens(*part) for part in zip(*(ids.split(BATCH) for ids in tokens), strict=True)
+        ]
+
+    def _save(self, parts: list[EditTokens], path: Path) -> None:
+        """In one piece: nobody reads half a file."""
+        columns = list(zip(*parts, strict=True))
+        ids = [torch.cat(column).to(torch.uint16) for column in columns[:3]]
+        tokens = EditTokens._make((*ids, torch.cat(columns[3])))
+        partial = path.with_suffix(".partial")
         save_file(tokens._asdict(), partial, metadata=self.parts)
-        partial.replace(self.path)
+        partial.replace(path)
 
     @functools.cached_property
     def tokens(self) -> EditTokens:
@@ -236,20 +281,27 @@ class CachedTokens(KeyedDataset):
         return EditTokens._make((*ids, self.tokens.region_cells[rows]))
 
 
-def encode_all(editor: Editor, edits: KeyedDataset, count: int, workers: int) -> EditTokens:
-    """The first `count` edits, from epoch to epoch where there are fewer in one."""
+def encode_all(
+    editor: Editor, edits: KeyedDataset, count: int, workers: int, done: int = 0
+) -> Iterator[EditTokens]:
+    """Batches of the first `count` edits, from epoch to epoch where there are fewer in one.
+
+    Args:
+        done: batches of them that are there.
+    """
     keys = [(n // len(edits), n % len(edits)) for n in range(count)]
-    batches = DataLoader(
-        edits, batch_size=BATCH, sampler=keys, num_workers=workers, collate_fn=edits.collate
+    batches = Loader(
+        edits,
+        batch_size=BATCH,
+        sampler=keys[done * BATCH :],
+        num_workers=workers,
+        collate_fn=edits.collate,
+        worker_init_fn=leave_with_main_process,
     )
-    parts: list[EditTokens] = []
     with progress_bars() as report:
-        for batch in batches:
-            parts.append(editor.tokenize(batch))
-            report("encoding batches of edits", len(parts), len(batches))
-    columns = list(zip(*parts, strict=True))
-    ids = (torch.cat(column).to(torch.uint16) for column in columns[:3])
-    return EditTokens._make((*ids, torch.cat(columns[3])))
+        for number, batch in enumerate(batches, start=done + 1):
+            yield editor.tokenize(batch)
+            report("encoding batches of edits", number, done + len(batches))
 
 
 def weights_hash(network: nn.Module) -> str:

@@ -1,90 +1,142 @@
 """Training runs that are interrupted are saved at the very step, to be resumed exactly.
 
-| where | signal | what follows the checkpoint |
-|---|---|---|
-| submitit, SLURM or local | USR2: a time limit or preemption | submitit puts the job back in line |
-| SLURM | TERM: cancelled, requeued by an administrator, or preempted | SLURM decides |
-| elsewhere | TERM | the process exits with 143 |
+Handlers of signals only take a note (`signals`), since nothing may be saved in the middle of a
+step. Between two steps the processes of a run agree on what was noted, since signals reach them at
+different steps, and act together.
 
-Handlers only take a note, since nothing may be saved in the middle of a step. Between two steps the
-processes of a run agree on what was noted, since signals reach them at different steps, and act
-together.
+A step after which there is a validation is over when that is: Lightning does not validate again
+when it resumes. What a step logs is written after its checkpoint, and therefore in that too.
 
-Private names of Lightning, seen in 2.6: `_should_skip_saving_checkpoint`, `_monitor_candidates`,
-`_save_topk_checkpoint` and `_save_last_checkpoint` of ModelCheckpoint. Of submitit, seen in 1.5:
-`JobEnvironment._usr_sig`.
+Private names of Lightning, seen in 2.6: `_should_check_val_fx`, `_data_fetcher`,
+`_batches_that_stepped` and `_logger_connector`, with `should_update_logs` and `metrics`.
 """
 
-import enum
 import logging
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.plugins.environments import SLURMEnvironment
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
 from torch import distributed
 
-from e2eve.runs import RunFolder
+from e2eve.runs import RunFolder, checkpoints_in
 from e2eve.training.loggers import finish
+from e2eve.training.signals import Listener, SignalAction, exit_code, listener
 
 log = logging.getLogger(__name__)
 
-# Exit code of a process that SIGTERM ended.
-TERMINATED = 128 + signal.SIGTERM
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A checkpoint is complete or not there, whenever the process or the machine ends."""
+
+    def save_checkpoint(
+        self, checkpoint: Mapping[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")  # on the same file system
+        with partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
 
 
-class SignalAction(enum.IntEnum):
-    """What a signal asks for; of several, the greatest counts."""
+class Between(Checkpoint):
+    """Acts between two optimiser steps: after all that belongs to the first.
 
-    NOTHING = 0
-    SAVE = 1
-    STOP = 2
-    REQUEUE = 3
+    A `Checkpoint`, since Lightning calls those last.
+    """
+
+    step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
+        loop = trainer.fit_loop
+        assert loop._data_fetcher is not None  # batches come from it
+        if not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+            self._between(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not trainer.sanity_checking:
+            self._between(trainer)
+
+    def _between(self, trainer: pl.Trainer) -> None:
+        if trainer.global_step != self.step:  # else gradients that still accumulate would be lost
+            self.step = trainer.global_step
+            self.after_step(trainer)
+
+    def after_step(self, trainer: pl.Trainer) -> None:
+        """Called once for each optimiser step, in all processes."""
 
 
-class Checkpoints(ModelCheckpoint):
-    """The last state of a run: every so many steps, at the last one, and whenever it is asked for.
+class Checkpoints(Between):
+    """The last states of a run: every so many steps, at the last one, and whenever it is asked for.
+
+    The last two are kept, so that one remains whatever happens to the other.
 
     Args:
         folder: of the checkpoints.
         every_n_steps: optimiser steps between two of them.
     """
 
+    KEPT = 2
+
     def __init__(self, folder: str, every_n_steps: int) -> None:
-        super().__init__(
-            dirpath=folder,
-            filename="step_{step:06d}",
-            auto_insert_metric_name=False,
-            every_n_train_steps=every_n_steps,
-            save_last="link",  # to the newest, so that nothing is stored twice
-            save_top_k=1,
-            save_on_train_epoch_end=False,
-        )
+        self.folder, self.every_n_steps = Path(folder), every_n_steps
+        self.saved = 0  # the step that is saved
+        self.row: dict[str, Any] | None = None
+
+    def after_step(self, trainer: pl.Trainer) -> None:
+        # At the last one: what is interrupted afterwards need not repeat any of the training.
+        if self.step % self.every_n_steps == 0 or self.step >= trainer.max_steps > 0:
+            self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
         """Save now, unless this step has been saved; all processes at the same step."""
-        if not self._should_skip_saving_checkpoint(trainer):
-            candidates = self._monitor_candidates(trainer)
-            self._save_topk_checkpoint(trainer, candidates)
-            self._save_last_checkpoint(trainer, candidates)
+        if trainer.global_step == self.saved:
+            return
+        self.saved = trainer.global_step
+        trainer.save_checkpoint(self.folder / f"step_{self.saved:06d}.ckpt")
+        if trainer.is_global_zero:
+            for old in checkpoints_in(self.folder)[: -self.KEPT]:
+                old.unlink(missing_ok=True)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """The last step too: what is interrupted afterwards need not repeat any of the training."""
-        super().on_train_batch_end(trainer, *args)
-        if trainer.global_step >= trainer.max_steps > 0:
-            self.save(trainer)
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        connector = trainer._logger_connector
+        if not trainer.validating and connector.should_update_logs:
+            values = {name: float(value) for name, value in connector.metrics["log"].items()}
+            checkpoint["row"] = {
+                "step": trainer.fit_loop.epoch_loop._batches_that_stepped,
+                "values": values,
+            }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        self.row = checkpoint.get("row")
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        super().on_train_start(trainer, module)
+        self.saved = self.step
+        if self.row is not None:
+            for logger in trainer.loggers:
+                logger.log_metrics(self.row["values"], step=self.row["step"])
+                logger.save()
 
 
-class Interruptions(pl.Callback):
-    """Listens while a run trains.
+class Interruptions(Between):
+    """Acts on the signals that were noted.
 
     Args:
         run_dir: folder whose status says why the run ends before it is done.
@@ -93,39 +145,30 @@ class Interruptions(pl.Callback):
 
     def __init__(self, run_dir: str, wait: float = 120.0) -> None:
         self.run, self.wait = RunFolder(run_dir), wait
-        self.wanted = SignalAction.NOTHING
-        self.actions = actions_of_signals()
-        self.before: dict[int, Any] = {}
+        self.listener: Listener | None = None
         self.group: Any = None  # of all processes of a run that has several
-        self.step = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Lightning has installed its own handlers by now, which these replace."""
-        self.step = trainer.global_step
+        super().on_train_start(trainer, module)
         if trainer.world_size > 1:  # on the CPU: agreeing does not wait for the GPU
             self.group = distributed.new_group(backend="gloo")
-        if threading.current_thread() is threading.main_thread():
-            self.before = {one: signal.signal(one, self._note) for one in self.actions}
+        self.listener = listener()
+        if self.listener is not None:
+            self.listener.training = True
+            if signal.SIGTERM in self.listener.actions:  # Lightning has put its own before it
+                signal.signal(signal.SIGTERM, self.listener.handle)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
-        for one, handler in self.before.items():
-            signal.signal(one, handler)
-        self.before = {}
+        if self.listener is not None:
+            self.listener.training = False
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
-        """Who leaves is not told again: Lightning's handler talks to processes that are gone."""
-        if self.before and isinstance(exception, SystemExit):
-            self.before[signal.SIGTERM] = signal.SIG_IGN
-        self.on_train_end(trainer, module)
+        """Who leaves is not told again: Lightning still tidies up."""
+        if not isinstance(exception, SystemExit):
+            self.on_train_end(trainer, module)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.wanted = max(self.wanted, self.actions[number])
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
-        if trainer.global_step == self.step:
-            return  # gradients that still accumulate would be lost
-        self.step = trainer.global_step
-        wanted, self.wanted = self._agreed(), SignalAction.NOTHING
+    def after_step(self, trainer: pl.Trainer) -> None:
+        wanted = self._agreed()
         if wanted == SignalAction.NOTHING:
             return
         for callback in trainer.checkpoint_callbacks:
@@ -135,61 +178,34 @@ class Interruptions(pl.Callback):
         if trainer.is_global_zero:
             finish(trainer.loggers)
         if wanted == SignalAction.SAVE:
+            if self.listener:
+                self.listener.number = 0
             return
+        number = (self.listener and self.listener.number) or signal.SIGTERM
         if trainer.is_global_zero:
             requeued = wanted == SignalAction.REQUEUE
-            self.run.mark("interrupted", reason="requeued" if requeued else "SIGTERM")
+            self.run.mark(
+                "interrupted", reason="requeued" if requeued else signal.Signals(number).name
+            )
         if wanted == SignalAction.REQUEUE:
             self._requeue(trainer)
         trainer.strategy.barrier()  # nobody leaves while the first process still writes
-        raise SystemExit(TERMINATED)
+        raise SystemExit(exit_code(number))
 
     def _agreed(self) -> SignalAction:
         """The greatest action that a process was asked for."""
+        own = self.listener.wanted if self.listener else SignalAction.NOTHING
         if self.group is None:
-            return self.wanted
-        action = torch.tensor(int(self.wanted))
+            return own
+        action = torch.tensor(int(own))
         distributed.all_reduce(action, op=distributed.ReduceOp.MAX, group=self.group)
         return SignalAction(int(action))
 
     def _requeue(self, trainer: pl.Trainer) -> None:
-        """submitit's own handler puts the job back in line and exits, in the first process."""
-        number = next(n for n, action in self.actions.items() if action == SignalAction.REQUEUE)
+        """The first process puts the job back in line; the others end with the job step."""
         if trainer.is_global_zero:
-            self.before[number](number, None)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the others end with the job step
+            assert self.listener is not None
+            self.listener.requeue()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         time.sleep(self.wait)
-        raise SystemExit(TERMINATED)
-
-
-def actions_of_signals() -> dict[int, SignalAction]:
-    """What is listened to here."""
-    stop = SignalAction.SAVE if under_slurm() else SignalAction.STOP
-    actions: dict[int, SignalAction] = {signal.SIGTERM: stop}
-    if "SUBMITIT_EXECUTOR" in os.environ:
-        import submitit
-
-        actions[submitit.JobEnvironment._usr_sig()] = SignalAction.REQUEUE
-    return actions
-
-
-def under_slurm() -> bool:
-    """Whether SLURM started this process as a task of a job."""
-    return SLURMEnvironment.detect()
-
-
-@contextmanager
-def termination_exits() -> Iterator[None]:
-    """Outside SLURM, SIGTERM ends whatever is under way as an exit that can be tidied up after."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
-
-    if under_slurm() or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        raise SystemExit(exit_code(signal.SIGTERM))

@@ -1,6 +1,9 @@
 """One training run from start to report, resumable at any point."""
 
 import logging
+import shlex
+import signal
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -30,11 +33,12 @@ from e2eve.config import (
     read_settings,
 )
 from e2eve.naming import unknown_key
-from e2eve.runs import RunFolder, lock_run_dir, run_metadata, run_settings
+from e2eve.runs import RunFolder, checkpoints_in, lock_run_dir, run_metadata, run_settings
 from e2eve.training.callbacks import RandomState
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
-from e2eve.training.resuming import termination_exits, under_slurm
+from e2eve.training.resuming import AtomicCheckpointIO
 from e2eve.training.settings import TrainSettings
+from e2eve.training.signals import exit_code, listening, under_slurm
 from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
 
 log = logging.getLogger(__name__)
@@ -91,7 +95,7 @@ def train(config: DictConfig) -> Path:
             run.open(kept, task_class.unrelated)
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
-        with termination_exits(), recorded(run, loggers):
+        with listening(), recorded(run, loggers):
             # What a user can get wrong in a moment comes before what takes minutes.
             loggers += build_loggers(settings, run)
             made = instantiate_all(settings.callbacks, "callbacks")
@@ -137,12 +141,28 @@ def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
             run.note_failure(error)
         finish(loggers, failed=True)
         raise
-    except BaseException as stop:  # Ctrl-C, a signal, a requeue
-        if is_rank_zero() and run.status()["state"] == "running":
-            run.mark("interrupted", reason=type(stop).__name__)
+    except BaseException as stop:  # a signal, a requeue, or Ctrl-C where nobody listens
+        if is_rank_zero():
+            if run.status()["state"] == "running":
+                run.mark("interrupted", reason=_reason(stop))
+            log.info("%s", resumption(run))
         finish(loggers)
         raise
     finish(loggers)
+
+
+def _reason(stop: BaseException) -> str:
+    """The signal's name; that of the exception where it was none."""
+    numbers = {exit_code(number): number.name for number in signal.Signals}
+    code = stop.code if isinstance(stop, SystemExit) else None
+    return numbers.get(code, type(stop).__name__) if isinstance(code, int) else type(stop).__name__
+
+
+def resumption(run: RunFolder) -> str:
+    """What is kept of an interrupted run, and how it is resumed."""
+    last = run.last_checkpoint
+    kept = f"{last} is kept" if last else "No step was trained yet"
+    return f"Interrupted. {kept}; resume with: python -m e2eve.train {shlex.join(sys.argv[1:])}"
 
 
 def fit(
@@ -162,7 +182,11 @@ def fit(
     trainer = build_trainer(settings, task, run, loggers, callbacks)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
-        log.info("Resuming from %s.", Path(last).resolve())  # the step, not the link
+        for damaged in checkpoints_in(run.checkpoints)[::-1]:
+            if damaged == last:
+                break
+            log.warning("%s is incomplete: the one before it is used.", damaged)
+        log.info("Resuming from %s.", last)
     trainer.fit(task.module, datamodule=task.data, ckpt_path=last, weights_only=True)
     if trainer.interrupted:
         raise KeyboardInterrupt
@@ -213,8 +237,10 @@ def build_trainer(
     if values["strategy"] == "ddp":
         turns = settings.task != "editor"  # so that no backward pass reaches all weights
         values["strategy"] = DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)
+    own: list[Any] = [AtomicCheckpointIO()]
     if under_slurm():
-        values["plugins"] = values["plugins"] or [SLURMEnvironment(auto_requeue=False)]
+        own.append(SLURMEnvironment(auto_requeue=False))
+    values["plugins"] = values["plugins"] or own
     if isinstance(values["profiler"], str):  # what Lightning would only log
         profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
         values["profiler"] = profiler(dirpath=run.path, filename="profile")

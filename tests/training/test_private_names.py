@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import EMAWeightAveraging
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -15,12 +15,6 @@ from pytorch_lightning.utilities import rank_zero_only
 @pytest.mark.parametrize(
     ("owner", "names", "module"),
     [
-        (
-            ModelCheckpoint,
-            "_should_skip_saving_checkpoint _monitor_candidates _save_topk_checkpoint "
-            "_save_last_checkpoint",
-            "e2eve.training.resuming",
-        ),
         (EMAWeightAveraging, "_copy_average_to_current _swap_models", "e2eve.training.callbacks"),
         (WandbLogger, "_experiment _wandb_init _offline", "e2eve.training.loggers"),
     ],
@@ -35,6 +29,11 @@ def test_a_trainer_has_what_the_data_module_and_checkpoints_ask():
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     assert trainer.fit_loop.epoch_loop.total_batch_idx == -1
     assert isinstance(trainer.enable_validation, bool)
+    assert trainer.fit_loop.epoch_loop._batches_that_stepped == 0
+    assert hasattr(trainer.fit_loop, "_data_fetcher")
+    assert callable(trainer.fit_loop.epoch_loop._should_check_val_fx)
+    assert isinstance(trainer._logger_connector.should_update_logs, bool)
+    assert isinstance(inspect.getattr_static(trainer._logger_connector, "metrics"), property)
     assert rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 

@@ -3,18 +3,27 @@
 import json
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import Dataset
 
 from e2eve.editor import Editor
-from e2eve.runs import RunFolder, is_locked, lock_run_dir, read_curves
+from e2eve.runs import RunFolder, checkpoints_in, is_locked, lock_run_dir, read_curves
 from e2eve.tokenizers import Tokenizer
-from e2eve.training import tasks
+from e2eve.training import resuming, tasks
+from e2eve.training.data_module import Loader
 from e2eve.training.modules import EditorModule
-from e2eve.training.resuming import TERMINATED, SignalAction, actions_of_signals
 from e2eve.training.run import train
+from e2eve.training.signals import (
+    Listener,
+    SignalAction,
+    actions_of_signals,
+    leave_with_main_process,
+)
 from tests.factories import TINY, UNTRAINED, compose
 
 SIX = (
@@ -62,22 +71,58 @@ def saved_step(path) -> int:
     return torch.load(last, weights_only=True)["global_step"]
 
 
-def test_sigterm_saves_ends_and_goes_on_to_the_same_weights(tmp_path, signalled, monkeypatch):
-    train(config(tmp_path / "whole"))
-    signalled(signal.SIGTERM, 2)
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    """A run that nothing interrupted."""
+    path = tmp_path_factory.mktemp("whole") / "run"
+    train(config(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(signal.SIGTERM, step) for step in range(1, 6)] + [(signal.SIGINT, 2), (signal.SIGHUP, 2)],
+)
+def test_a_signal_at_any_step_changes_neither_weights_nor_curves(
+    whole_run, tmp_path, signalled, monkeypatch, number, step
+):
+    """Within an epoch of four batches, at its end, before a validation."""
+    signalled(number, step - 1)
     with pytest.raises(SystemExit) as ending:
-        train(config(tmp_path / "broken"))
-    assert ending.value.code == TERMINATED == 143
-    assert status(tmp_path / "broken")["state"] == "interrupted"
-    assert saved_step(tmp_path / "broken") == 3
+        train(config(tmp_path))
+    assert ending.value.code == 128 + number
+    assert status(tmp_path)["reason"] == signal.Signals(number).name
+    assert saved_step(tmp_path) == step
     monkeypatch.undo()
-    train(config(tmp_path / "broken"))
-    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    train(config(tmp_path))
+    whole, broken = weights(whole_run), weights(tmp_path)
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    assert (tmp_path / "metrics.csv").read_text() == (whole_run / "metrics.csv").read_text()
+
+
+def test_a_second_interrupt_ends_at_once():
+    heard = Listener({signal.SIGINT: SignalAction.STOP})
+    heard.training = True
+    heard.handle(signal.SIGINT, None)
+    with pytest.raises(SystemExit) as ending:
+        heard.handle(signal.SIGINT, None)
+    assert ending.value.code == 130
+
+
+def test_before_steps_a_signal_ends_the_process_at_once_but_a_rank_that_waits_for_the_first():
+    before = []
+    for first in (True, False):
+        heard = Listener({1: SignalAction.STOP, 2: SignalAction.REQUEUE}, first_rank=first)
+        heard.before = {2: lambda number, frame: before.append(number)}
+        heard.handle(2, None)
+        assert heard.wanted == SignalAction.REQUEUE
+    assert before == [2]
+    with pytest.raises(SystemExit):
+        Listener({1: SignalAction.STOP}).handle(1, None)
 
 
 def test_under_slurm_sigterm_saves_and_goes_on(tmp_path, signalled, monkeypatch):
-    monkeypatch.setattr("e2eve.training.resuming.under_slurm", lambda: True)
+    monkeypatch.setattr("e2eve.training.signals.under_slurm", lambda: True)
     signalled(signal.SIGTERM, 2)
     train(config(tmp_path))
     assert status(tmp_path)["state"] == "done"
@@ -157,14 +202,58 @@ def test_handlers_are_those_from_before_when_a_training_is_over(tmp_path):
 def test_a_requeue_outweighs_an_end_and_an_end_a_checkpoint(monkeypatch):
     assert SignalAction.NOTHING < SignalAction.SAVE < SignalAction.STOP < SignalAction.REQUEUE
     monkeypatch.delenv("SUBMITIT_EXECUTOR", raising=False)
-    assert actions_of_signals() == {signal.SIGTERM: SignalAction.STOP}
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    assert actions_of_signals() == dict.fromkeys(ending, SignalAction.STOP)
 
 
-def test_a_link_that_was_lost_does_not_lose_the_checkpoint(tmp_path):
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn"])
+def test_a_torn_checkpoint_gives_way_to_the_one_before_it(tmp_path, damage, caplog):
+    every = "callbacks.last.every_n_steps=2"
+    train(compose(*TINY, *UNTRAINED, *SIX, every, f"run_dir={tmp_path / 'whole'}"))
+    broken = compose(*TINY, *UNTRAINED, *SIX, every, f"run_dir={tmp_path / 'broken'}")
+    train(broken)
+    run = RunFolder(tmp_path / "broken")
+    kept = checkpoints_in(run.checkpoints)
+    assert [path.name for path in kept] == ["step_000004.ckpt", "step_000006.ckpt"]
+    kept[-1].write_bytes(damage)
+    run.mark("interrupted")
+    train(broken)
+    assert "step_000006.ckpt is incomplete" in caplog.text
+    assert saved_step(tmp_path / "broken") == 6
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    for path in checkpoints_in(run.checkpoints):
+        path.write_bytes(damage)
+    run.mark("interrupted")
+    with pytest.raises(ValueError, match=r"No checkpoint in .* is complete: remove that folder"):
+        train(broken)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path, monkeypatch):
+    """As on a full disk."""
+
+    def full(checkpoint, file):
+        file.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
     train(config(tmp_path))
-    run = RunFolder(tmp_path)
-    (run.checkpoints / "last.ckpt").unlink()
-    assert saved_step(tmp_path) == 6
+    before = RunFolder(tmp_path).last_checkpoint
+    monkeypatch.setattr(resuming.torch, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(compose(*TINY, *UNTRAINED, *SIX, "trainer.max_steps=8", f"run_dir={tmp_path}"))
+    assert RunFolder(tmp_path).last_checkpoint == before
+    assert status(tmp_path)["state"] == "failed"
+
+
+def test_a_run_folder_that_was_moved_goes_on_from_its_last_step(tmp_path):
+    train(config(tmp_path / "whole"))
+    train(compose(*TINY, *UNTRAINED, *SIX, "trainer.max_steps=3", f"run_dir={tmp_path / 'here'}"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    train(config(tmp_path / "there"))
+    kept = sorted(path.name for path in (tmp_path / "there/checkpoints").iterdir())
+    assert kept == ["best.ckpt", "step_000003.ckpt", "step_000006.ckpt"]
+    whole, moved = weights(tmp_path / "whole"), weights(tmp_path / "there")
+    assert all(torch.equal(whole[name], moved[name]) for name in whole)
 
 
 def test_one_training_at_a_time_in_a_folder(tmp_path):
@@ -250,7 +339,30 @@ def test_a_run_starts_from_a_checkpoint_of_another(tmp_path):
     train(compose(*TINY, *UNTRAINED, *SIX, f"run_dir={tmp_path / 'whole'}"))
     first = [*SIX, "trainer.max_steps=3", f"run_dir={tmp_path / 'first'}"]
     train(compose(*TINY, *UNTRAINED, *first))
-    start = f"ckpt_path={tmp_path / 'first/checkpoints/last.ckpt'}"
+    start = f"ckpt_path={tmp_path / 'first/checkpoints/step_000003.ckpt'}"
     train(compose(*TINY, *UNTRAINED, *SIX, start, f"run_dir={tmp_path / 'second'}"))
     whole, second = weights(tmp_path / "whole"), weights(tmp_path / "second")
     assert all(torch.equal(whole[name], second[name]) for name in whole)
+
+
+class Numbers(Dataset):
+    """Says in which process each item was read."""
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(0.01)
+        return os.getpid()
+
+
+def test_loaders_outlive_signals_of_others_and_end_with_the_main_process():
+    batches = iter(Loader(Numbers(), num_workers=1, worker_init_fn=leave_with_main_process))
+    worker = int(next(batches))
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        subprocess.run(["kill", f"-{int(number)}", str(worker)], check=True)  # another process
+    assert [int(next(batches)) for _ in range(20)] == [worker] * 20
+    os.kill(worker, signal.SIGTERM)
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        for _ in batches:
+            pass

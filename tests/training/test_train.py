@@ -73,7 +73,9 @@ def test_averages_of_weights_are_what_a_finished_run_exports_again(tmp_path):
     run(tmp_path, *settings, "trainer.log_every_n_steps=2")  # other settings: it is opened again
     again = weights(tmp_path)
     assert all(torch.equal(averages[name], again[name]) for name in averages)
-    last = torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)
+    checkpoint = RunFolder(tmp_path).last_checkpoint
+    assert checkpoint is not None
+    last = torch.load(checkpoint, weights_only=True)
     name = "editor.transformer.head.weight"
     assert torch.equal(last["state_dict"][name], averages["transformer.head.weight"])
     assert not torch.equal(last["current_model_state"][name], averages["transformer.head.weight"])
@@ -88,7 +90,12 @@ def test_the_weights_depend_on_the_seed(tmp_path):
 
 def test_a_run_folder_holds_what_it_should(tmp_path):
     run(tmp_path / "run")
-    for name in ("config.yaml", "metrics.csv", "checkpoints/last.ckpt", "bundle/config.yaml"):
+    for name in (
+        "config.yaml",
+        "metrics.csv",
+        "checkpoints/step_000002.ckpt",
+        "bundle/config.yaml",
+    ):
         assert (tmp_path / "run" / name).is_file(), name
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     assert status["state"] == "done"
