@@ -37,7 +37,7 @@ class Bundle:
 def check_weights(
     expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str
 ) -> None:
-    """Raises ValueError that names what is missing, unexpected, or of another shape."""
+    """Raises ValueError that names what is missing, unexpected, of another shape or not finite."""
     kinds = {
         "missing": expected.keys() - weights.keys(),
         "unexpected": weights.keys() - expected.keys(),
@@ -46,6 +46,7 @@ def check_weights(
             for name in expected.keys() & weights.keys()
             if weights[name].shape != expected[name].shape
         },
+        "not finite": {name for name, value in weights.items() if not value.isfinite().all()},
     }
     found = [
         f"{len(names)} {kind} ({', '.join(sorted(names)[:3])}{', …' if len(names) > 3 else ''})"

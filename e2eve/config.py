@@ -86,7 +86,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
 
                     Console().print(str(found), soft_wrap=True, highlight=False)
                 return found
-            except (ValueError, OmegaConfBaseException) as error:
+            except (ValueError, OSError, OmegaConfBaseException) as error:
                 if full_error == "1" or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise  # a launcher decides what one cell's failure means
                 _exit_with(error)
@@ -103,7 +103,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
                 hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(
                     task
                 )()
-            except (ValueError, CompactHydraException, OmegaConfBaseException) as error:
+            except (ValueError, OSError, CompactHydraException, OmegaConfBaseException) as error:
                 if full_error == "1":
                     raise
                 _exit_with(error, config_name)
@@ -121,6 +121,8 @@ def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:
 def _sentence_of(error: Exception, config_name: str) -> str:
     """The message as one sentence; Hydra's with the nearest of the names that there are."""
     message = str(error)
+    if isinstance(error, OSError) and error.strerror:  # a full disk, a folder that is gone
+        return f"{error.filename or 'A file'}: {error.strerror}."
     if found := re.search(r"Missing mandatory value: (\S+)", message):
         return f"{found[1]} is missing: give {found[1]}=…."
     if isinstance(error, OverrideParseException):

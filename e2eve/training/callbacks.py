@@ -85,6 +85,42 @@ class LearningRate(pl.Callback):
             module.log("train/learning_rate", self.rate)
 
 
+class StopNotFinite(pl.Callback):
+    """Ends a run whose loss, gradients or weights are NaN or infinite, before anything is saved.
+
+    Steps that a gradient scaler skips (half precision) are none of these.
+    """
+
+    def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise ValueError(self._sentence(trainer, f"The loss is {loss.item()}"))
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer
+    ) -> None:
+        if getattr(trainer.precision_plugin, "scaler", None) is None:
+            groups = optimizer.param_groups
+            given = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+            if not torch.isfinite(torch.nn.utils.get_total_norm(given)):
+                raise ValueError(self._sentence(trainer, "A gradient is not finite"))
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for name, value in module.named_parameters():
+            if not torch.isfinite(value).all():
+                raise ValueError(self._sentence(trainer, f"{name} is not finite"))
+
+    @staticmethod
+    def _sentence(trainer: Any, what: str) -> str:
+        names = ", ".join(trainer.datamodule.names()) or "unknown"
+        return (
+            f"{what} at step {trainer.global_step} (images: {names}): lower "
+            "optimizer.base_learning_rate or look at these images, and start again; the last "
+            "checkpoint is from before that."
+        )
+
+
 class RandomState(pl.Callback):
     """Keeps PyTorch's random state, of every process, in checkpoints.
 

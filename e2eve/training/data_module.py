@@ -135,18 +135,34 @@ class ResumableData(pl.LightningDataModule):
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.epoch, self.batch = state["epoch"], state["batch"]
 
-    def train_dataloader(self) -> DataLoader:
+    def names(self, most: int = 8) -> list[str]:
+        """Images of the batch under way in this process, the first of them where there are more."""
+        loop, batches = self.trainer.fit_loop.epoch_loop, int(self.trainer.num_training_batches)
+        epoch, batch = divmod(max(0, loop.total_batch_idx), batches)
+        keys = list(self._sampler(epoch, batch))[: self.batch_size]
+        source = self.train.edits if isinstance(self.train, CachedTokens) else self.train
+        if not isinstance(source, Simulated):
+            return []
+        indices = [index % len(source) for _, index in keys]
+        more = [f"and {len(indices) - most} more"] if len(indices) > most else []
+        return [source.images.name(index) for index in indices[:most]] + more
+
+    def _sampler(self, epoch: int, batch: int) -> KeyedSampler | FirstEpoch:
+        """Keys of this process from that batch on."""
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
         if self.trainer.overfit_batches:  # type: ignore[attr-defined]
-            return self._loader(self.train, FirstEpoch(len(self.train), rank, ranks))
-        sampler = KeyedSampler(
+            return FirstEpoch(len(self.train), rank, ranks)
+        return KeyedSampler(
             len(self.train),
             self.seed,
-            start=(self.epoch, self.batch * self.batch_size),
+            start=(epoch, batch * self.batch_size),
             rank=rank,
             ranks=ranks,
         )
-        return self._loader(self.train, sampler, drop_last=True)
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = self._sampler(self.epoch, self.batch)
+        return self._loader(self.train, sampler, drop_last=isinstance(sampler, KeyedSampler))
 
     def val_dataloader(self) -> DataLoader:
         return self._loader(self.val, FirstEpoch(self.val_length))

@@ -6,7 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from e2eve.config import (
 )
 from e2eve.naming import unknown_key
 from e2eve.runs import RunFolder, checkpoints_in, lock_run_dir, run_metadata, run_settings
-from e2eve.training.callbacks import RandomState
+from e2eve.training.callbacks import RandomState, StopNotFinite
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
 from e2eve.training.resuming import AtomicCheckpointIO
 from e2eve.training.settings import TrainSettings
@@ -138,7 +138,8 @@ def recorded(run: RunFolder, loggers: list[Logger]) -> Iterator[None]:
         yield
     except Exception as error:
         if is_rank_zero() or run.status()["state"] == "running":  # not what follows another failure
-            run.note_failure(error)
+            with suppress(OSError):  # where nothing can be written any more
+                run.note_failure(error)
         finish(loggers, failed=True)
         raise
     except BaseException as stop:  # a signal, a requeue, or Ctrl-C where nobody listens
@@ -245,7 +246,7 @@ def build_trainer(
         profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
         values["profiler"] = profiler(dirpath=run.path, filename="profile")
     values["default_root_dir"] = values["default_root_dir"] or run.path
-    callbacks = [*task.callbacks(), RandomState(), *callbacks]
+    callbacks = [*task.callbacks(), RandomState(), StopNotFinite(), *callbacks]
     if values["enable_checkpointing"] is False or values["fast_dev_run"]:
         callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]
     try:

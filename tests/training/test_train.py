@@ -2,14 +2,16 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from e2eve.config import read_settings
 from e2eve.editor import Editor
-from e2eve.runs import lock_run_dir
+from e2eve.runs import RunFolder, lock_run_dir
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.run import train
 from e2eve.training.settings import TrainSettings
@@ -228,3 +230,26 @@ def test_who_comes_second_to_a_folder_changes_nothing_there(tmp_path):
         run(tmp_path, "trainer.max_steps=9")
     assert (tmp_path / "config.yaml").read_text() == before
     assert json.loads((tmp_path / "status.json").read_text())["state"] == "done"
+
+
+@pytest.mark.parametrize("cached", [0, 8])
+def test_a_run_that_diverges_names_its_images_and_saves_nothing_of_it(tmp_path, cached):
+    wild = "optimizer.base_learning_rate=1e30 callbacks.last.every_n_steps=1".split()
+    with pytest.raises(ValueError, match=r"finite|nan|inf") as error:
+        run(tmp_path, *SIX, *wild, f"token_cache={cached}")
+    assert re.search(r" at step \d+ \(images: train-\d+, train-\d+\): lower", str(error.value))
+    assert json.loads((tmp_path / "status.json").read_text())["state"] == "failed"
+    for path in (tmp_path / "checkpoints").glob("step_*.ckpt"):
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        assert all(value.isfinite().all() for value in weights.values())
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "bundle/transformer.safetensors"
+    broken = load_file(path)
+    broken["head.weight"][0, 0] = torch.nan
+    save_file(broken, path)
+    with pytest.raises(ValueError, match=r"1 not finite \(head\.weight\)"):
+        Editor.from_pretrained(tmp_path)
