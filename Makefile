@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install train test quick lint smoke slurm-test
+.PHONY: help install train test quick lint smoke slurm-test crash-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -37,3 +37,6 @@ smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
 
 slurm-test: install  ## Bring up SLURM here and pass the tests that need it; skipped where it can't be had.
 	scripts/slurm_test.sh
+
+crash-test: install  ## Interrupt tiny runs at random moments and compare; TRIALS=200 takes an hour and more.
+	$(BIN)/python scripts/crash_test.py --trials $(or $(TRIALS),12)
