@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from e2eve.checks import is_inside, read_yaml
 
 PACKAGED = Path(__file__).parent / "pretrained"
 
@@ -26,6 +27,8 @@ class Bundle:
             ValueError: when the file is unreadable or its names or shapes differ.
         """
         path = self.folder / f"{name}.safetensors"
+        if not is_inside(path, self.folder):
+            raise ValueError(f"{path} is a link out of the bundle: copy the file there.")
         try:
             weights = load_file(path)
         except (OSError, SafetensorError) as error:
@@ -78,8 +81,8 @@ def locate(path: str | Path) -> Path:
 def read_bundle(path: str | Path, kind: str) -> Bundle:
     """Find and check a bundle; its weights are read later."""
     folder = locate(path)
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    found = config.get("kind") if isinstance(config, dict) else None
+    config = read_yaml(folder / "config.yaml")
+    found = config.get("kind")
     if found != kind:
         raise ValueError(f'{folder} holds a bundle of kind "{found}" where "{kind}" is needed.')
     return Bundle(folder, config)

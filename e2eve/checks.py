@@ -1,7 +1,10 @@
-"""What a user's class gave, checked where it is called: one sentence instead of a traceback."""
+"""What a user's class gave or a file holds, checked where it comes in: a sentence, no traceback."""
 
 import inspect
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 
 def full_name(thing: object) -> str:
@@ -41,3 +44,29 @@ def require_call(function: Any, *names: str) -> None:
         raise ValueError(
             f"{full_name(function)} cannot be called with ({', '.join(names)}): {error}."
         ) from error
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of plain values; a few lines of nested aliases, which would fill the memory, and
+    which nothing of ours writes, are refused.
+
+    Raises:
+        ValueError: when it cannot be read or holds something else.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = path.read_text(encoding="utf-8")
+        aliases = any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, Loader=loader))
+        found = {} if aliases else yaml.load(text, Loader=loader) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read ({said}): restore or remove it.") from error
+    if aliases or not isinstance(found, dict):
+        what = "YAML aliases" if aliases else f"a {type(found).__name__}"
+        raise ValueError(f"{path} holds {what}, and names with plain values are needed.")
+    return found
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())

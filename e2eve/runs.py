@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from e2eve.checks import read_yaml
 from e2eve.config import plain
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,7 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says."""
-        settings: Any = OmegaConf.to_container(OmegaConf.load(self / "config.yaml"))
-        assert isinstance(settings, dict)  # as `open` has written
-        return settings
+        return read_yaml(self / "config.yaml")
 
     def check_length(self, max_steps: int) -> None:
         """Raises ValueError if more optimiser steps have been trained; -1: as many as may be."""

@@ -21,6 +21,7 @@ import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
+from e2eve.checks import is_inside
 from e2eve.comparison import plots
 from e2eve.comparison.comparison import (
     ASPECTS,
@@ -293,6 +294,10 @@ class LiveDashboard:
                 self._page, self._state = html.encode(), state
             return self._page
 
+    def is_of_a_run(self, path: Path) -> bool:
+        """Whether it lies in a run, and is no link that leads out of it."""
+        return any(is_inside(path, run) for run in find_runs(self.settings.places))
+
     def link(self, path: Path) -> str:
         name = f"files/{hashlib.sha256(str(path.parent).encode()).hexdigest()[:12]}/{path.name}"
         self.files[name] = path
@@ -321,7 +326,7 @@ class LiveDashboard:
                 return HTTPStatus.OK, TEXT, self.state().encode()
         except ValueError as error:  # the runs have gone since
             return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, str(error).encode()
-        if path is None or not path.is_file():
+        if path is None or not path.is_file() or not self.is_of_a_run(path):
             return HTTPStatus.NOT_FOUND, TEXT, b"no such page"
         return HTTPStatus.OK, TYPES[path.suffix], path.read_bytes()
 

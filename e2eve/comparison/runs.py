@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
+from e2eve.checks import read_yaml
 from e2eve.evaluation.results import METRICS, Results, read_results
 from e2eve.runs import Curve, RunFolder, read_curves
 
@@ -150,26 +150,34 @@ def find_runs(places: Sequence[str | Path]) -> list[Path]:
 
 
 def read_run(folder: Path, evaluation: str | None = None) -> Run:
-    """What the folder says; nothing that it lacks or that is half written raises.
+    """What the folder says; nothing that it lacks, that is half written or damaged raises.
 
     Args:
         evaluation: name of an evaluation in the folder that is read; None: the one that was part of
             the training run, or without one the newest.
     """
+    try:
+        return _read_run(folder, evaluation)
+    except Exception as error:  # a damaged file may hold anything, and costs this run alone
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return Run(folder, {}, {}, (), "unknown", "", "", None, f"a file is damaged ({said})")
+
+
+def _read_run(folder: Path, evaluation: str | None) -> Run:
     status, problem = _status(folder)
     trained = (folder / "status.json").exists()
     place = folder / "evaluation" / evaluation if evaluation else _evaluated_last(folder)
-    config = _kept(_yaml, folder / "config.yaml") or _config_above(folder)
+    config = _kept(read_yaml, folder / "config.yaml") or _config_above(folder)
     results = None
     if (place / METRICS).exists() and (evaluation or not trained or status["state"] == "done"):
         try:
-            results = read_results(place)
+            results = read_results(place).with_tables()
         except ValueError as error:
             problem = str(error)
     if results and not trained:
         config = _merged(config or {"evaluated_in": folder.as_posix()}, results.about)
         status["state"] = "done"
-    hydra = _kept(_yaml, folder / ".hydra/hydra.yaml").get("hydra", {})
+    hydra = _kept(read_yaml, folder / ".hydra/hydra.yaml").get("hydra", {})
     choices = hydra.get("runtime", {}).get("choices", {})
     overrides = hydra.get("overrides", {}).get("task", [])
     return Run(
@@ -203,15 +211,15 @@ def _runs_below(top: Path) -> Iterator[Path]:
 def _status(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         return RunFolder(folder).status(), ""
-    except json.JSONDecodeError:
-        return {"state": "unknown"}, "status.json cannot be read"
+    except ValueError as error:
+        return {"state": "unknown"}, str(error)
 
 
 # The config of the run that an evaluation's folder lies in.
 def _config_above(folder: Path) -> dict[str, Any]:
     for above in folder.resolve().parents:
         if (above / "status.json").exists():
-            return _kept(_yaml, above / "config.yaml")
+            return _kept(read_yaml, above / "config.yaml")
     return {}
 
 
@@ -228,12 +236,6 @@ def _text(value: Any) -> str:
     if value is None:
         return ABSENT
     return json.dumps(value) if isinstance(value, dict | list | bool) else str(value)
-
-
-# With the parser that is written in C: OmegaConf takes ten times as long.
-def _yaml(path: Path) -> dict[str, Any]:
-    with path.open(encoding="utf-8") as file:
-        return yaml.load(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
 
 
 # What is read from a file, empty without one.

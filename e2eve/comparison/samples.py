@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from einops import rearrange
+from einops import EinopsError, rearrange
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -79,7 +79,13 @@ def side_by_side(
     strips: dict[Path, dict[str, Strip]] = {folder: {} for folder in ids}
     used, kept = 0, 0
     for id in wanted:
-        row = {f: _strip(finished[f], id, link, side) for f, saved in ids.items() if id in saved}
+        row = {}
+        for folder, saved in ids.items():
+            try:
+                if id in saved and folder not in missing:
+                    row[folder] = _strip(finished[folder], id, link, side)
+            except (OSError, ValueError, KeyError, EinopsError) as error:
+                missing[folder] = f"an image or a table of its samples is damaged ({error})"
         used += sum(len(address) for strip in row.values() for address, _ in strip.samples)
         if kept and used > BUDGET:
             break
@@ -87,6 +93,7 @@ def side_by_side(
         for folder, strip in row.items():
             strips[folder][id] = strip
         progress("thumbnails", kept, len(wanted))
+    missing = {folder: " ".join(text.split()) for folder, text in missing.items()}
     folders = (validation_folder(run, common) for run in runs if run.results)
     inputs = tuple(_inputs(next(filter(None, folders), None), wanted[:kept], side))
     return SideBySide(inputs, strips, missing, len(wanted) - kept)

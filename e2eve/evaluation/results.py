@@ -85,6 +85,21 @@ class Results:
             found = {name: {**row, **means.get(name, {})} for name, row in found.items()}
         return found
 
+    def with_tables(self) -> "Results":
+        """With the tables read that are otherwise read when they are asked for.
+
+        Raises:
+            ValueError: when one is damaged.
+        """
+        for name in (SAMPLES, INPUTS):
+            try:
+                _records(self.table(name))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(
+                    f"{self.folder / name} is damaged ({error}): evaluate the run again."
+                ) from error
+        return self
+
     def column(self, key: str) -> dict[str, float]:
         """The metric of each input, where it is defined; empty for a metric of sets."""
         known = {name: row[key] for name, row in self.per_input.items() if key in row}

@@ -20,6 +20,7 @@ not, and such sets keep theirs.
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from PIL import Image
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from e2eve.checks import is_inside
 from e2eve.data.images import read_image, resize
 from e2eve.editing.compositing import cut
 from e2eve.evaluation.settings import check_validation_set
@@ -171,6 +173,7 @@ class ValidationSet:
         manifest = _read_manifest(folder)
         content_hash, files = manifest.pop("content_hash"), manifest.pop("files")
         inputs = tuple(_input(json.loads(line)) for line in _lines(folder / "inputs.jsonl"))
+        _check_files(folder, [item.id for item in inputs], files)
 
         def images(kind: str) -> np.ndarray:
             return np.stack([read_image(folder / kind / f"{item.id}.png") for item in inputs])
@@ -221,7 +224,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             "the validation set again."
         )
     for name, digest in manifest["files"].items():
-        if not (folder / name).is_file():
+        if not is_inside(folder / name, folder):
+            problems.append(f"{name} lies outside")
+        elif not (folder / name).is_file():
             problems.append(f"{name} is missing")
         elif _digest((folder / name).read_bytes()) != digest:
             problems.append(f"{name} was changed")
@@ -234,6 +239,24 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             "folder or build it again."
         )
     return manifest
+
+
+# Ids become names of files, here and in reports; what the manifest does not name is unchecked.
+def _check_files(folder: Path, ids: list[str], files: Mapping[str, str]) -> None:
+    wild = [id for id in ids if not re.fullmatch(r"\w[\w.-]*", id)]
+    if wild or len(set(ids)) < len(ids):
+        raise ValueError(
+            f"{folder} has an input called {wild[0] if wild else 'like another one'}: ids are "
+            "different words of letters, digits, points and hyphens, build the set again."
+        )
+    folders = ["sources", "regions", "drivers", "paired_drivers"]
+    needed = {f"{kind}/{id}.png" for kind in folders for id in ids}
+    needed |= {"inputs.jsonl", "distractors.txt", "references.txt", "reference.safetensors"}
+    if unnamed := sorted(needed - files.keys()):
+        raise ValueError(
+            f"{folder}/manifest.json does not name {unnamed[0]}, so that nobody can tell whether "
+            "it was changed: restore the folder or build it again."
+        )
 
 
 # Without what an input does not have.

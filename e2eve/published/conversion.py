@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from e2eve.bundle import check_weights, locate
@@ -129,7 +128,7 @@ def open_bundle(path: str | Path) -> Editor | Tokenizer:
     Raises:
         ValueError: when there is none, or its weights do not fit.
     """
-    config: Any = OmegaConf.to_container(OmegaConf.load(locate(path) / "config.yaml"))
+    config = read_yaml(locate(path) / "config.yaml")
     kind = config.get("kind") if isinstance(config, dict) else None
     kinds = {"editor": Editor, "tokenizer": Tokenizer}
     return choose(str(kind), kinds, f"The kind of bundle in {path}").from_pretrained(path)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,3 +153,13 @@ def test_an_input_that_is_gone_for_a_moment_is_chosen_again(port, runs, watched)
     page.wait_for_selector("#input-00001", state="attached")
     page.wait_for_selector("body[data-ready]")
     assert page.locator("#input-00001").is_checked()
+
+
+def test_a_link_out_of_a_run_is_not_followed(port, runs, tmp_path):
+    (tmp_path / "secret.html").write_text("secret")
+    link = runs / "a" / "report.html"
+    link.unlink()
+    link.symlink_to(tmp_path / "secret.html")
+    page = get(port, "/")[2].decode()
+    (address,) = {found for found in re.findall(r"files/\w+/report\.html", page)}
+    assert get(port, f"/{address}")[0] == 404

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+from e2eve.checks import read_yaml
 from e2eve.comparison.comparison import compare
+from e2eve.comparison.dashboard_page import DashboardSettings, dashboard_html
 from e2eve.comparison.runs import find_runs, read_run
 from e2eve.comparison.samples import side_by_side
 from e2eve.evaluation.evaluator import evaluate
@@ -60,7 +62,7 @@ def test_a_half_written_status_is_named(tmp_path):
     folder = write_run(tmp_path / "run", Made(inputs=3))
     (folder / "status.json").write_text("{")
     run = read_run(folder)
-    assert (run.state, run.problem) == ("unknown", "status.json cannot be read")
+    assert run.state == "unknown" and "status.json is damaged" in run.problem
 
 
 def test_tokenizers_are_named_and_not_compared(tmp_path):
@@ -165,3 +167,26 @@ def test_evaluations_without_a_run_are_configurations_of_their_own(tmp_path):
     labels = [one.label for one in comparison.configurations]
     assert [label.rpartition("/")[2] for label in labels] == ["a", "b"]
     assert all(one.finished for one in comparison.configurations)
+
+
+@pytest.mark.parametrize(
+    "name",
+    "config.yaml metrics.csv metrics.json inputs.csv samples.csv status.json "
+    "samples/inputs/00000.png .hydra/hydra.yaml".split(),
+)
+@pytest.mark.parametrize("content", [b"", b"\x00\xff torn", b"[1, 2]", b"step,a\n0,x\n"])
+def test_a_damaged_file_costs_its_run_and_not_the_page(tmp_path, name, content):
+    for run in ("a", "b", "c"):
+        write_run(tmp_path / run, Made({"tokenizer": run}, saved=2))
+    (tmp_path / "c" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "c" / name).write_bytes(content)
+    page = dashboard_html(compare([tmp_path], None), DashboardSettings(str(tmp_path)), str)
+    assert "tokenizer=a" in page and "tokenizer=b" in page
+
+
+def test_nested_aliases_are_refused_at_once(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (tmp_path / "config.yaml").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="holds YAML aliases"):
+        read_yaml(tmp_path / "config.yaml")

@@ -1,5 +1,6 @@
 """Validation sets: fixed by their seed, truly unpaired, and checked when they are read."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from PIL import Image
 from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square
 from e2eve.edit_simulation import Flip, RandomView
-from e2eve.evaluation.validation import ValidationSet
+from e2eve.evaluation.validation import ValidationSet, _content_hash
 from e2eve.evaluation.validation_building import draw_plan, read_masks
 from e2eve.features.frozen import Preprocessing, features_of
 from e2eve.geometry import Box
@@ -124,6 +125,43 @@ def test_changes_to_the_folder_are_noticed(tmp_path, build_validation):
         ValidationSet.load(folder)
     (folder / "drivers" / "00002.png").unlink()
     with pytest.raises(ValueError, match=r"drivers/00002\.png is missing and 1 more file"):
+        ValidationSet.load(folder)
+
+
+def rehashed(folder, **changes: object) -> None:
+    """The set with a manifest that fits its files again, as somebody hostile would write it."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) | changes
+    files = manifest["files"]
+    manifest["content_hash"] = _content_hash(files, manifest)
+    path.write_text(json.dumps(manifest))
+
+
+def test_a_set_reaches_for_nothing_outside_its_folder(tmp_path, build_validation):
+    folder = build_validation().save(tmp_path / "set")
+    rehashed(folder)
+    assert len(ValidationSet.load(folder)) == 5
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    rehashed(folder, files={name: files[name] for name in list(files)[:1]})
+    with pytest.raises(ValueError, match=r"manifest\.json does not name"):
+        ValidationSet.load(folder)
+    (tmp_path / "inputs.jsonl").write_bytes((folder / "inputs.jsonl").read_bytes())
+    (folder / "inputs.jsonl").unlink()
+    (folder / "inputs.jsonl").symlink_to(tmp_path / "inputs.jsonl")
+    rehashed(folder, files=files)
+    with pytest.raises(ValueError, match=r"inputs\.jsonl lies outside"):
+        ValidationSet.load(folder)
+
+
+@pytest.mark.parametrize("wild", ["../../x", "/x", "a/b", "", "..", "00001"])
+def test_ids_that_are_no_names_of_their_own_are_refused(tmp_path, build_validation, wild):
+    folder = build_validation().save(tmp_path / "set")
+    text = (folder / "inputs.jsonl").read_text().replace('"id": "00002"', f'"id": "{wild}"')
+    (folder / "inputs.jsonl").write_text(text)
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    rehashed(folder, files=files | {"inputs.jsonl": digest})
+    with pytest.raises(ValueError, match="has an input called"):
         ValidationSet.load(folder)
 
 
