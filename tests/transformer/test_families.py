@@ -24,12 +24,12 @@ from e2eve.transformer import (
     register,
 )
 from tests.factories import CODES, DRIVER_SIDE, SIDE, random_images, tiny_editor, tiny_tokenizer
-from tests.transformer.masked_family import Masked, MaskedConfig, MaskedSampling
+from tests.transformer.outside_family import Outside, OutsideConfig, OutsideSampling
 
 
-def masked_editor() -> Editor:
+def outside_editor() -> Editor:
     source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
-    return Editor(source, driver, MaskedConfig(), DRIVER_SIDE).eval()
+    return Editor(source, driver, OutsideConfig(), DRIVER_SIDE).eval()
 
 
 def inputs(count: int = 3) -> EditInputs:
@@ -43,7 +43,7 @@ def batch(count: int = 3) -> EditBatch:
     return EditBatch(*inputs(count), boxes, boxes)
 
 
-@pytest.fixture(params=[tiny_editor, masked_editor])
+@pytest.fixture(params=[tiny_editor, outside_editor])
 def editor(request: pytest.FixtureRequest) -> Editor:
     torch.manual_seed(0)
     return request.param()
@@ -117,27 +117,27 @@ def test_a_bundle_says_the_family_and_opens_as_it_was(editor, tmp_path):
 
 
 def test_settings_of_one_family_are_refused_by_another():
-    gpt, masked = tiny_editor(), masked_editor()
-    with pytest.raises(ValueError, match=r'draft is source, and .* "masked" has no such sampling'):
-        masked.settings({"draft": "source"})
+    gpt, outside = tiny_editor(), outside_editor()
+    with pytest.raises(ValueError, match=r'draft is source, and .* "outside" has no such sampling'):
+        outside.settings({"draft": "source"})
     with pytest.raises(ValueError, match=r'passes is 2, and .* "gpt" has no such sampling'):
         gpt.settings({"passes": 2})
     both = {"draft": None, "precision": None, "passes": 2}
-    assert masked.settings(both) == MaskedSampling(passes=2)
+    assert outside.settings(both) == OutsideSampling(passes=2)
     assert gpt.settings({"precision": None}) == GPTSampling(precision="full")
-    assert masked.settings(SamplingSettings(top_k=3)).top_k == 3
+    assert outside.settings(SamplingSettings(top_k=3)).top_k == 3
 
 
 def test_a_family_without_logits_says_so():
-    editor = masked_editor()
+    editor = outside_editor()
     tokens = editor.tokenize(inputs())
-    with pytest.raises(ValueError, match='"masked" have no logits of given targets'):
+    with pytest.raises(ValueError, match='"outside" have no logits of given targets'):
         editor.logits(*tokens[:3])
 
 
 def test_the_codebook_is_the_larger_one_of_the_tokenizers():
     small, large = tiny_tokenizer(codebook_size=8), tiny_tokenizer(DRIVER_SIDE)
-    for config in (GPTConfig(layers=1, heads=1, width=8), MaskedConfig()):
+    for config in (GPTConfig(layers=1, heads=1, width=8), OutsideConfig()):
         editor = Editor(small, large, config, DRIVER_SIDE)
         assert editor.transformer.config.codebook_size == CODES
 
@@ -149,25 +149,25 @@ def test_bundles_from_before_there_were_families_are_gpts():
 
 def test_an_unknown_family_is_one_sentence(tmp_path):
     """In a process that has not imported it."""
-    masked_editor().save_pretrained(tmp_path)
+    outside_editor().save_pretrained(tmp_path)
     code = f"from e2eve import Editor; Editor.from_pretrained({str(tmp_path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     message = done.stderr.splitlines()[-1]
-    assert message.startswith('ValueError: The transformer is of the family "masked", and only gpt')
+    assert message.startswith('ValueError: The transformer is of the family "outside", and only gpt')
     assert "import the package that registers it" in message
     assert "--config-dir" in message
 
 
 FAR_FAMILY = """
 from dataclasses import dataclass
-from tests.transformer.masked_family import Masked
+from tests.transformer.outside_family import Outside
 from e2eve.transformer import register
 @dataclass(frozen=True)
 class FarConfig:
     width: int = 16
     codebook_size: int | None = None
 @register("far", FarConfig)
-class Far(Masked): ...
+class Far(Outside): ...
 """
 
 
@@ -177,7 +177,7 @@ def test_commands_know_the_families_of_their_search_path(tmp_path):
     (tmp_path / "conf/transformer").mkdir(parents=True)
     (tmp_path / "conf/transformer/far.yaml").write_text("_target_: far_family.FarConfig\n")
     (tmp_path / "conf/transformer/wide.yaml").write_text("defaults: [far]\nwidth: 32\n")
-    editor = masked_editor()
+    editor = outside_editor()
     editor.transformer.__dict__["family"] = "far"
     editor.save_pretrained(tmp_path / "bundle")
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "a.png")
@@ -204,8 +204,8 @@ def test_commands_know_the_families_of_their_search_path(tmp_path):
 
 def test_two_families_cannot_share_a_name():
     with pytest.raises(ValueError, match='Two transformer families are called "gpt"'):
-        register("gpt", MaskedConfig)(Masked)
-    assert Masked.family == "masked"
+        register("gpt", OutsideConfig)(Outside)
+    assert Outside.family == "outside"
 
 
 def test_a_config_of_no_family_is_refused():
@@ -229,6 +229,6 @@ def test_a_family_s_file_stands_beside_the_group(tmp_path: Path):
     from e2eve.config import instantiate
 
     node = OmegaConf.create(
-        {"_target_": "tests.transformer.masked_family.MaskedConfig", "width": 8}
+        {"_target_": "tests.transformer.outside_family.OutsideConfig", "width": 8}
     )
-    assert instantiate(node) == MaskedConfig(width=8)
+    assert instantiate(node) == OutsideConfig(width=8)

@@ -27,7 +27,7 @@ class GPT(CausalTransformer, TokenModel):
     """Next-token prediction over [driver | masked source | target]."""
 
     sampling = GPTSampling
-    initial: ClassVar = ("positions", "position_init", "token_init")
+    initial: ClassVar = ("positions", *CausalTransformer.initial)
 
     def forward(self, tokens: EditTokens) -> Float[Tensor, "batch target codebook"]:
         return self.target_logits(*tokens[:3])
@@ -75,22 +75,6 @@ class GPT(CausalTransformer, TokenModel):
             draft=draft_of(conditioning),
             progress=progress,
         )
-
-    @torch.no_grad()
-    def start_from_codebook(self, codes: Float[Tensor, "codes dim"]) -> None:
-        """With `token_init="codebook"`: embed ids by a random projection of their codes.
-
-        The head starts as the same projection: what is learned about a code holds at once for its
-        neighbours. A third of each embedding is its own.
-        """
-        if self.config.token_init != "codebook":
-            return
-        directions = F.normalize(codes, dim=1)
-        projection = torch.randn(codes.shape[1], self.config.width, device=codes.device)
-        own = self.tokens.weight[: len(codes)]
-        shared = 0.02 * directions @ projection
-        self.tokens.weight[: len(codes)] = (8 / 9) ** 0.5 * shared + own / 3
-        self.head.weight.copy_(self.tokens.weight)
 
     def train(self, mode: bool = True) -> "GPT":
         """A training run needs the memory of what the last sampling has packed."""

@@ -6,43 +6,28 @@ that is not tied to the token embedding.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from e2eve.transformer.blocks import Transformer, TransformerConfig
 from e2eve.transformer.model import SequenceLayout, cell_code
 
 
 @dataclass(frozen=True)
-class GPTConfig:
-    """Shape of the network; the defaults are the published setting."""
+class GPTConfig(TransformerConfig):
+    """As of every transformer, and:
 
-    layers: int = 24
-    heads: int = 16
-    width: int = 1024
-    codebook_size: int | None = None  # None: the larger one of the tokenizers' codebooks
-    positions: int | None = None  # learned positions; None: as many as the sequence is long
-    position_init: str = "normal"  # "normal" (published) or "grid": cells share a code at start
-    token_init: str = "normal"  # "normal" (published) or "codebook": like codes start alike
+    positions: learned ones; None: as many as the sequence is long.
+    """
 
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(
-                f"width {self.width} cannot be shared by {self.heads} heads: choose a multiple."
-            )
-        for name, other in (("position_init", "grid"), ("token_init", "codebook")):
-            if (value := getattr(self, name)) not in ("normal", other):
-                raise ValueError(f'{name} is "{value}": use "normal" or "{other}".')
-
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Mixes values by queries and keys, all (…, heads, tokens, width of a head)."""
+    positions: int | None = None
 
 
 def causal(
@@ -54,38 +39,7 @@ def causal(
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
-
-    def forward(
-        self, x: Float[Tensor, "*batch n width"], attend: Attend
-    ) -> Float[Tensor, "*batch n width"]:
-        split = "... n (three h d) -> three ... h n d"
-        q, k, v = rearrange(self.qkv(x), split, three=3, h=self.heads)
-        return self.out(rearrange(attend(q, k, v), "... h n d -> ... n (h d)"))
-
-
-class TransformerBlock(nn.Module):
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.width)
-        self.attention = SelfAttention(config)
-        self.norm2 = nn.LayerNorm(config.width)
-        self.expand = nn.Linear(config.width, 4 * config.width)
-        self.contract = nn.Linear(4 * config.width, config.width)
-
-    def forward(
-        self, x: Float[Tensor, "*batch n width"], attend: Attend = causal
-    ) -> Float[Tensor, "*batch n width"]:
-        x = x + self.attention(self.norm1(x), attend)
-        return x + self.contract(F.gelu(self.expand(self.norm2(x))))
-
-
-class CausalTransformer(nn.Module):
+class CausalTransformer(Transformer):
     """Next-token logits over the sequence that a layout describes.
 
     Raises:
@@ -95,9 +49,6 @@ class CausalTransformer(nn.Module):
     kinds: Tensor
 
     def __init__(self, config: GPTConfig, layout: SequenceLayout) -> None:
-        super().__init__()
-        if config.codebook_size is None:
-            raise ValueError("codebook_size is None: give the number of ids that are embedded.")
         positions = config.positions or layout.length
         if positions < layout.length:
             raise ValueError(
@@ -105,32 +56,10 @@ class CausalTransformer(nn.Module):
                 f"need {layout.length} positions and transformer.positions is {positions}: raise "
                 "it or lower image_size or driver_size."
             )
-        self.config, self.layout = config, layout
-        self.tokens = nn.Embedding(config.codebook_size, config.width)
-        self.positions = nn.Parameter(torch.zeros(positions, config.width))
-        self.conditions = nn.Embedding(2, config.width)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.codebook_size, bias=False)
+        code = partial(grid_code, layout, config.width)
+        super().__init__(config, layout, code, positions, kinds=2)
         kinds = torch.tensor([0] * layout.driver + [1] * layout.source)  # driver, masked source
         self.register_buffer("kinds", kinds, persistent=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Normal(0, 0.02), biases 0; the head starts as the token embedding's copy."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-        with torch.no_grad():
-            self.head.weight.copy_(self.tokens.weight)
-            nn.init.normal_(self.positions, 0.0, 0.02)
-            if self.config.position_init == "grid":
-                code = grid_code(self.layout, self.config.width)
-                # As long as a token's embedding, so that attention finds cells early.
-                code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
-                self.positions[: len(code)] += code
 
     def places(self) -> Float[Tensor, "length width"]:
         """What is added to a token's embedding at each place of the sequence."""
@@ -141,7 +70,7 @@ class CausalTransformer(nn.Module):
         """Features of the first n tokens of a sequence."""
         x = self.tokens(ids) + self.places()[: ids.shape[1]]
         for block in self.blocks:
-            x = block(x)
+            x = block(x, causal)
         return self.norm(x)
 
     def target_logits(
