@@ -35,6 +35,7 @@ from e2eve.transformer.sampling import (
     generator_of,
     guided,
     gumbel,
+    whole_number,
 )
 
 ORDERS = ("confidence", "halton", "fixed")
@@ -51,6 +52,10 @@ class MaskedConfig(TransformerConfig):
 
     driver_dropout: float = 0.1
     rim: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole_number("rim", self.rim, "use 0 or more cells", 0)
 
 
 @dataclass(frozen=True)
@@ -218,7 +223,7 @@ class Masked(Transformer, TokenModel):
         by_confidence = settings.order == "confidence"
         wanted = hidden if by_confidence else first(hidden, ORDERED[settings.order](hidden), counts)
         logits = self._guided_logits(given, ids, region, wanted, settings.guidance)
-        logits[:, given.codebook_size :] = -torch.inf
+        logits[:, given.codebook_size or self.hidden_id :] = -torch.inf
         each = wanted.sum(1).tolist()
         noise = [gumbel(g, n, logits.shape[1]) for g, n in zip(generators, each, strict=True)]
         drawn = draw(logits, torch.cat(noise).to(logits), settings)

@@ -153,7 +153,9 @@ def test_an_unknown_family_is_one_sentence(tmp_path):
     code = f"from e2eve import Editor; Editor.from_pretrained({str(tmp_path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     message = done.stderr.splitlines()[-1]
-    assert message.startswith('ValueError: The transformer is of the family "outside", and only gpt')
+    assert message.startswith(
+        'ValueError: The transformer is of the family "outside", and only gpt'
+    )
     assert "import the package that registers it" in message
     assert "--config-dir" in message
 
