@@ -66,14 +66,15 @@ class EditorModule(pl.LightningModule):
 
     def training_step(self, batch: EditBatch | EditTokens, index: int) -> Tensor:
         tokens = batch if isinstance(batch, EditTokens) else self.editor.tokenize(batch)
-        nll = self.editor.nll(self._with_some_drivers_dropped(tokens))
+        nll = self.editor.nll(self.with_some_drivers_dropped(tokens))
         loss = nll.loss
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log("train/nll_inside", nll.inside, prog_bar=True)
         self.log("train/nll_outside", nll.outside)
         return loss
 
-    def _with_some_drivers_dropped(self, tokens: EditTokens) -> EditTokens:
+    def with_some_drivers_dropped(self, tokens: EditTokens) -> EditTokens:
+        """Edits of which a random share, as the transformer says, have an empty driver."""
         share, ids = self.editor.transformer.driver_dropout, tokens.driver_ids
         if share == 0:
             return tokens

@@ -17,6 +17,7 @@ from e2eve.editor import Editor
 from e2eve.transformer import (
     GPTConfig,
     GPTSampling,
+    MaskedConfig,
     SamplingSettings,
     SequenceLayout,
     build_token_model,
@@ -32,6 +33,16 @@ def outside_editor() -> Editor:
     return Editor(source, driver, OutsideConfig(), DRIVER_SIDE).eval()
 
 
+def region_editor() -> Editor:
+    return tiny_editor(targets="region")
+
+
+def masked_editor() -> Editor:
+    source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
+    config = MaskedConfig(layers=2, heads=2, width=32)
+    return Editor(source, driver, config, DRIVER_SIDE).eval()
+
+
 def inputs(count: int = 3) -> EditInputs:
     regions = torch.zeros(count, 1, SIDE, SIDE, dtype=torch.bool)
     regions[:, :, 9:25, 9:23] = True  # cells 1 and 2 of rows 1 to 3
@@ -43,7 +54,7 @@ def batch(count: int = 3) -> EditBatch:
     return EditBatch(*inputs(count), boxes, boxes)
 
 
-@pytest.fixture(params=[tiny_editor, outside_editor])
+@pytest.fixture(params=[tiny_editor, region_editor, masked_editor, outside_editor])
 def editor(request: pytest.FixtureRequest) -> Editor:
     torch.manual_seed(0)
     return request.param()
@@ -94,6 +105,21 @@ def test_preserved_cells_keep_the_tokens_of_the_source(editor):
     outside = ~conditioning.region_cells
     for sample in ids.unbind(1):
         assert torch.equal(sample[outside], source_ids[outside])
+
+
+def test_what_lies_inside_the_region_changes_nothing(editor):
+    """No logit of given targets, and no edit: token models read masked sources."""
+    before = inputs()
+    noise = torch.where(before.regions, random_images(3), before.sources)
+    after = before._replace(sources=noise)
+    drawn = (editor.draw(each, num_samples=2, seeds=[1, 2, 3]) for each in (before, after))
+    assert torch.equal(*drawn)
+    tokens, others = editor.tokenize(before), editor.tokenize(after)
+    assert not torch.equal(tokens.target_ids, others.target_ids)
+    fixed = others._replace(target_ids=tokens.target_ids)
+    with torch.no_grad():
+        nll = (editor.nll(each).per_token for each in (tokens, fixed))
+        assert torch.equal(*nll)
 
 
 def test_progress_ends_at_all_tokens(editor):
