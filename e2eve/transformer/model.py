@@ -202,8 +202,10 @@ class TokenModel(nn.Module, ABC):
 
     @property
     def driver_dropout(self) -> float:
-        """Share of training edits whose driver is replaced by an empty one, so that guidance is
-        learnt: the config's field of that name, where it has one."""
+        """Share of training edits that get an empty driver, so that guidance is learnt.
+
+        The config's field of that name, where it has one.
+        """
         return getattr(self.config, "driver_dropout", 0.0)
 
     @abstractmethod
