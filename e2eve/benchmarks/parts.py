@@ -49,7 +49,7 @@ from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.tokenizer import TokenizerLoss
 from e2eve.training.data_module import Simulated
 from e2eve.training.optimizers import OptimizerSettings
-from e2eve.transformer import GPT, EditTokens
+from e2eve.transformer import GPT
 
 # Read and written for a parameter by AdamW in float32: it, its gradient, two moments.
 OPTIMIZER_BYTES = 28
@@ -137,18 +137,17 @@ def training_step(
 
 
 def training_work(setting: Setting) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The transformer's forward and backward pass, and the encodings, of edits without numbers."""
-    editor, edits = setting.network, EditBatch._make(e.to("meta") for e in edits_for(setting))
-    transformer, layout = on_meta(editor.transformer), editor.transformer.layout
+    """The transformer's forward and backward pass of a batch, and encodings without numbers.
+
+    What a transformer computes may depend on the region, so that its passes are really made.
+    """
+    editor, edits = setting.network, edits_for(setting)
     source, driver = on_meta(editor.source_tokenizer), on_meta(editor.driver_tokenizer)
-    parts = (layout.driver, layout.source, layout.target, layout.target)
-    zeros = partial(torch.zeros, dtype=torch.long, device="meta")
-    drivers, sources, targets, cells = (zeros(setting.batch, n) for n in parts)
-    both = torch.cat([edits.targets, edits.targets])  # target and masked source
-    tokens = EditTokens(drivers, sources, targets, cells > 0)
+    tokens, shapes = editor.tokenize(edits), EditBatch._make(e.to("meta") for e in edits)
+    both = torch.cat([shapes.targets, shapes.targets])  # target and masked source
     return (
-        lambda: transformer.nll(tokens).loss.backward(),
-        lambda: (source.latent(both), driver.latent(edits.drivers)),
+        lambda: editor.nll(tokens).loss.backward(),
+        lambda: (source.latent(both), driver.latent(shapes.drivers)),
     )
 
 
@@ -206,7 +205,7 @@ def sample(setting: Setting) -> Part:
         prefix = 2 * matrix_numbers(gpt) * gpt.layout.conditioning
         roofline = {
             **setting.computing(prefix, "the prefix,"),
-            **reading_weights(setting, gpt, gpt.layout.target),
+            **reading_weights(setting, gpt, int(gpt.region_of(subject[1].region_cells).sum())),
         }
     return Part(variants, roofline, subject=subject)
 

@@ -5,7 +5,7 @@ Also as files for other programs: CSV per configuration and per run, and LaTeX.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,12 @@ class Comparison:
     def unranked(self) -> dict[str, str]:
         """Metrics that are not ranked although the configurations are, and why."""
         compared = [self.configurations[n] for n in self.ranked]
-        return {
-            metric.key: f"not ranked: {metric.needs} differs"
-            for metric in self.metrics
-            if metric.needs and len({_needed(one, metric.needs) for one in compared}) > 1
-        }
+        found = {}
+        for metric in self.metrics:
+            for name in (metric.needs or "").split():
+                if len({_needed(one, name) for one in compared}) > 1:
+                    found.setdefault(metric.key, f"not ranked: {name} differs")
+        return found
 
     @cached_property
     def means(self) -> pd.DataFrame:
@@ -159,7 +160,11 @@ def compare(places: Sequence[str | Path], evaluation: str | None = None) -> Comp
     runs = tuple(read_run(folder, evaluation) for folder in find_runs(places))
     configurations, repeated = grouped([run for run in runs if run.is_editor])
     finished = [results for one in configurations for results in one.results]
-    known = {info.key: info for results in reversed(finished) for info in results.infos}
+    known: dict[str, MetricInfo] = {}
+    for info in [info for results in reversed(finished) for info in results.infos]:
+        # What any of them needs: results from before knew fewer reasons not to compare.
+        needs = f"{known.get(info.key, info).needs or ''} {info.needs or ''}".split()
+        known[info.key] = replace(info, needs=" ".join(dict.fromkeys(needs)) or None)
     order = dict.fromkeys(info.key for results in finished for info in results.infos)
     found = {key for results in finished for key in results.means}
     metrics = tuple(known[key] for key in order if key in found)

@@ -20,7 +20,7 @@ class MetricInfo:
             word of your own; reports have a section for each.
         note: one sentence that explains the label.
         needs: what two runs must share for the number to be comparable, beside the validation set:
-            a key of the run's config, or `num_samples`.
+            keys of the run's config with spaces between them, or `num_samples`.
         shown: whether pages show its column from the start.
     """
 

@@ -7,7 +7,9 @@ from torch import Tensor
 
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 
-COMMON: dict[str, Any] = {"unit": "nats per token", "aspect": "fit", "needs": "tokenizer.source"}
+# Families of token models, and what they predict, differ in what a token is predicted from.
+NEEDS = "tokenizer.source transformer._target_ transformer.targets transformer.rim"
+COMMON: dict[str, Any] = {"unit": "nats per token", "aspect": "fit", "needs": NEEDS}
 
 
 class NLL(EditMetric):

@@ -290,6 +290,11 @@ def write_published(network: Editor | Tokenizer, path: Path) -> Path:
                 f'The transformer is of the family "{network.transformer.family}" and published '
                 "editors have GPTs: no published checkpoint can hold it."
             )
+        if network.transformer.region_only:
+            raise ValueError(
+                "The transformer predicts the region only (targets=region) and published ones "
+                "predict all cells: no published checkpoint can hold it."
+            )
         check_counterpart(network.source_tokenizer, "source tokenizer")
         check_counterpart(network.driver_tokenizer, "driver tokenizer")
         state = editor_state(network)

@@ -4,6 +4,7 @@ A tokenizer and its discriminator take turns, so that they are optimised by hand
 leaves accumulation and clipping to the module.
 """
 
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -64,12 +65,25 @@ class EditorModule(pl.LightningModule):
         return self
 
     def training_step(self, batch: EditBatch | EditTokens, index: int) -> Tensor:
-        nll = self.editor.nll(batch)
+        tokens = batch if isinstance(batch, EditTokens) else self.editor.tokenize(batch)
+        nll = self.editor.nll(self.with_some_drivers_dropped(tokens))
         loss = nll.loss
         self.log("train/loss", loss.detach(), prog_bar=True)
         self.log("train/nll_inside", nll.inside, prog_bar=True)
         self.log("train/nll_outside", nll.outside)
         return loss
+
+    def with_some_drivers_dropped(self, tokens: EditTokens) -> EditTokens:
+        """Edits of which a random share, as the transformer says, have an empty driver."""
+        share, ids = self.editor.transformer.driver_dropout, tokens.driver_ids
+        if share == 0:
+            return tokens
+        dropped = torch.rand(len(ids), 1).to(ids.device) < share
+        return tokens._replace(driver_ids=torch.where(dropped, self._empty_driver, ids))
+
+    @cached_property
+    def _empty_driver(self) -> Int[Tensor, "driver"]:
+        return self.editor.empty_driver()
 
     def validation_step(self, batch: EditBatch | EditTokens, index: int) -> None:
         nll = self.editor.nll(batch)

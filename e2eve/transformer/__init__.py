@@ -3,6 +3,7 @@
 from e2eve.transformer.gpt.family import GPT
 from e2eve.transformer.gpt.network import GPTConfig
 from e2eve.transformer.gpt.speculative import GPTSampling
+from e2eve.transformer.masked import Masked, MaskedConfig, MaskedSampling
 from e2eve.transformer.model import (
     Conditioning,
     EditTokens,
@@ -24,6 +25,9 @@ __all__ = [
     "EditTokens",
     "GPTConfig",
     "GPTSampling",
+    "Masked",
+    "MaskedConfig",
+    "MaskedSampling",
     "Progress",
     "SamplingSettings",
     "SequenceLayout",

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -81,6 +82,13 @@ def cell_code(side: int, width: int) -> Float[Tensor, "cells width"]:
     code = torch.zeros(side * side, width)
     code[:, : 2 * line.shape[1]] = torch.cat([rows, columns], dim=1)[:, :width]
     return code
+
+
+def widened(cells: Bool[Tensor, "batch target"], rim: int) -> Bool[Tensor, "batch target"]:
+    """The cells of a square grid and those within `rim` cells of them, diagonally too."""
+    side = math.isqrt(cells.shape[1])
+    grid = cells.view(-1, 1, side, side).float()
+    return F.max_pool2d(grid, 2 * rim + 1, stride=1, padding=rim).flatten(1) > 0
 
 
 class EditTokens(NamedTuple):
@@ -181,7 +189,7 @@ class TokenModel(nn.Module, ABC):
     or module may have the name of anything below, such as `logits`, `initial` or `sampling`.
 
     sampling: the family's settings, `SamplingSettings` with fields of its own where it has any.
-    initial: fields of the config that say how training starts and no more: weights made with other
+    initial: fields of the config that say how training goes and no more: weights made with other
         values of them still fit.
     """
 
@@ -191,6 +199,14 @@ class TokenModel(nn.Module, ABC):
     layout: SequenceLayout
     sampling: ClassVar[type[SamplingSettings]] = SamplingSettings
     initial: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def driver_dropout(self) -> float:
+        """Share of training edits that get an empty driver, so that guidance is learnt.
+
+        The config's field of that name, where it has one.
+        """
+        return getattr(self.config, "driver_dropout", 0.0)
 
     @abstractmethod
     def nll(self, tokens: EditTokens) -> TokenNLL:

@@ -127,14 +127,23 @@ def _draw_top_p(
     return drawn
 
 
+def generator_of(seed: int, sample: int) -> torch.Generator:
+    """What one sample's random numbers are drawn from, on the CPU, the same on every machine."""
+    state = int(np.random.SeedSequence((seed, sample)).generate_state(1, np.uint64)[0] >> 1)
+    return torch.Generator().manual_seed(state)
+
+
+def gumbel(generator: torch.Generator, *shape: int) -> Float[Tensor, "*shape"]:
+    """Noise of the standard Gumbel distribution."""
+    uniform = torch.rand(*shape, generator=generator)
+    return -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+
+
 def gumbel_noise(
     seed: int, sample: int, tokens: int, codebook_size: int
 ) -> Float[Tensor, "tokens codebook"]:
-    """The noise of one sample, on the CPU, the same on every machine."""
-    state = int(np.random.SeedSequence((seed, sample)).generate_state(1, np.uint64)[0] >> 1)
-    generator = torch.Generator().manual_seed(state)
-    uniform = torch.rand(tokens, codebook_size, generator=generator)
-    return -torch.log(-torch.log(uniform.clamp(1e-20, 1 - 1e-7)))
+    """The noise of one sample, a number for each token and id."""
+    return gumbel(generator_of(seed, sample), tokens, codebook_size)
 
 
 def batch_noise(

@@ -58,6 +58,14 @@ def test_any_family_of_token_models_can_be_timed(monkeypatch):
     assert found["roofline"] is None
 
 
+@pytest.mark.parametrize("transformer", ["masked_small", "small_region"])
+def test_token_models_that_read_the_region_are_timed_beside_their_work(transformer):
+    overrides = (f"transformer={transformer}", "transformer.layers=1", "transformer.width=32")
+    step, drawn = run("parts=[train_step,sample]", *overrides)
+    assert step["above_roofline"] > 0
+    assert {one["name"] for one in drawn["variants"]} >= {"e2eve", "preserve=tokens"}
+
+
 def test_batches_get_a_line_each_and_the_lines_are_kept(tmp_path):
     out = tmp_path / "new" / "lines.jsonl"
     found = run("parts=[mask,encode]", "batch=[1,3]", f"out={out}")

@@ -118,6 +118,17 @@ def test_likelihoods_are_not_ranked_between_source_tokenizers(tmp_path):
     assert marks(comparison, "nll_inside").empty and len(marks(comparison, "recall_5"))
 
 
+@pytest.mark.parametrize("name", ["_target_", "targets", "rim"])
+def test_likelihoods_are_not_ranked_between_what_predicts_other_things(tmp_path, name):
+    """Token models of other families, or of other cells; drivers are shown by all of them."""
+    for value in ("a", "b"):
+        write_run(tmp_path / value, Made(overrides={f"transformer.{name}": value}))
+    comparison = compare([tmp_path])
+    for key in ("nll_inside", "nll_gap"):
+        assert comparison.unranked[key] == f"not ranked: transformer.{name} differs"
+    assert marks(comparison, "nll_inside").empty and len(marks(comparison, "recall_5"))
+
+
 def test_best_samples_are_not_ranked_between_numbers_of_samples(tmp_path):
     for samples in (2, 4):
         overrides = {"evaluation.num_samples": samples}

@@ -13,7 +13,8 @@ from e2eve.published.checkpoints import take_apart
 from e2eve.published.conversion import editor_state
 from e2eve.published.names import tokenizer_to_published
 from e2eve.tokenizers import Tokenizer
-from tests.factories import DRIVER_SIDE, random_ids, tiny_editor, tiny_tokenizer
+from e2eve.transformer import GPTConfig, MaskedConfig, TokenModelConfig
+from tests.factories import DRIVER_SIDE, SIDE, random_ids, tiny_editor, tiny_tokenizer
 from tests.published_files import SIZES, plain_editor, plain_tokenizer
 
 Weights = dict[str, Tensor]
@@ -269,9 +270,22 @@ def test_published_code_would_load_a_file_of_ours_strictly(tmp_path, shared):
     assert file.stat().st_size < 1.2 * 4 * parameters  # shared and fused weights once
 
 
+def other_editor(config: TokenModelConfig) -> Editor:
+    source = plain_tokenizer()
+    return Editor(source, source, config, SIDE)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
+        (
+            lambda: other_editor(MaskedConfig(layers=1, heads=1, width=8)),
+            'of the family "masked" and published editors have GPTs',
+        ),
+        (
+            lambda: other_editor(GPTConfig(layers=1, heads=1, width=8, targets="region")),
+            "predicts the region only .targets=region. and published ones predict all",
+        ),
         (tiny_editor, "source tokenizer has patch=4, channels=8, which published"),
         (lambda: tiny_tokenizer(norm="channel"), "tokenizer has norm=channel, patch=4"),
         (lambda: plain_tokenizer(middle=False), "tokenizer has middle=false"),

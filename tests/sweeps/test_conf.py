@@ -20,7 +20,7 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def test_there_are_the_promised_sweeps_and_launchers():
-    assert {"ablation", "driver", "size", "sampling", "search"} == set(SWEEPS)
+    assert {"ablation", "driver", "families", "size", "sampling", "search"} == set(SWEEPS)
     assert {"e2eve_local", "e2eve_submitit_local", "e2eve_slurm"} == set(LAUNCHERS)
 
 
@@ -46,6 +46,17 @@ def test_the_first_choice_of_each_param_is_one_of_the_config(sweep):
         for key, values in params.items()
     ]
     composed(f"+sweep={sweep}", *(text for text in first if "range(" not in text))
+
+
+def test_families_differ_in_the_token_model_alone():
+    """All drop as many drivers, so that guidance means the same."""
+    names = composed("+sweep=families").hydra.sweeper.params.transformer.split(",")
+    configs = [composed("+sweep=families", f"transformer={name}") for name in names]
+    assert {config.transformer.driver_dropout for config in configs} == {0.1}
+    kinds = {(c.transformer._target_, c.transformer.get("targets")) for c in configs}
+    assert len(kinds) == len(names) == 3
+    sizes = {(c.transformer.layers, c.transformer.heads, c.transformer.width) for c in configs}
+    assert len(sizes) == 1
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

@@ -5,16 +5,21 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from e2eve.config import read_settings
 from e2eve.editor import Editor
+from e2eve.geometry import Box
 from e2eve.runs import RunFolder, lock_run_dir
 from e2eve.tokenizers import Tokenizer
+from e2eve.training.modules import EditorModule
 from e2eve.training.run import train
 from e2eve.training.settings import TrainSettings
+from e2eve.training.tasks import EditorTask
+from e2eve.transformer import EditTokens
 from tests.factories import TINY, UNTRAINED, compose
 
 
@@ -29,6 +34,52 @@ def weights(path) -> dict[str, torch.Tensor]:
 
 
 SIX = ["trainer.max_steps=6", "optimizer.decay_steps=6", "dataset.train.length=8"]
+
+
+KINDS = {
+    "masked": ["transformer=masked_small", "transformer.width=32", "transformer.layers=1"],
+    "region": ["transformer=small_region", "transformer.width=32", "transformer.layers=1"],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hidden_cells_and_dropped_drivers_are_resumed_exactly(tmp_path, kind):
+    """Broken off after a validation, in the second epoch of four batches."""
+    settings = [*SIX, *KINDS[kind], "transformer.driver_dropout=0.5", "seed=3"]
+    run(tmp_path / "whole", *settings)
+    run(tmp_path / "broken", *settings, "trainer.max_steps=5")
+    run(tmp_path / "broken", *settings)
+    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    run(tmp_path / "other", *settings, "transformer.driver_dropout=0")
+    other = weights(tmp_path / "other")
+    assert any(not torch.equal(whole[name], other[name]) for name in whole)
+
+
+def test_a_dropped_driver_is_an_empty_one(tmp_path):
+    settings = read_settings(
+        compose(*TINY, *UNTRAINED, "+transformer.driver_dropout=0.5", f"run_dir={tmp_path}"),
+        TrainSettings,
+    )
+    module = EditorTask(settings, RunFolder(tmp_path)).module
+    assert isinstance(module, EditorModule)
+    ids = torch.randint(32, (200, 4))
+    tokens = EditTokens(ids, ids, ids, ids > 0)
+    found = module.with_some_drivers_dropped(tokens).driver_ids
+    empty = (found == module.editor.empty_driver()).all(1)
+    assert 70 < empty.sum() < 130
+    assert torch.equal(found[~empty], ids[~empty])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_kinds_of_token_models_train_and_edit(tmp_path, kind):
+    run(tmp_path, *KINDS[kind])
+    editor = Editor.from_pretrained(tmp_path)
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    edits = editor.edit(image, image, Box(10, 8, 30, 28), num_samples=2, guidance=2.0)
+    for edit in edits.images:
+        outside = ~Box(10, 8, 30, 28).mask(50, 40)
+        assert np.array_equal(np.asarray(edit)[outside], image[outside])
 
 
 @pytest.mark.parametrize("cached", [0, 8])

@@ -17,6 +17,7 @@ from e2eve.editor import Editor
 from e2eve.transformer import (
     GPTConfig,
     GPTSampling,
+    MaskedConfig,
     SamplingSettings,
     SequenceLayout,
     build_token_model,
@@ -24,12 +25,22 @@ from e2eve.transformer import (
     register,
 )
 from tests.factories import CODES, DRIVER_SIDE, SIDE, random_images, tiny_editor, tiny_tokenizer
-from tests.transformer.masked_family import Masked, MaskedConfig, MaskedSampling
+from tests.transformer.outside_family import Outside, OutsideConfig, OutsideSampling
+
+
+def outside_editor() -> Editor:
+    source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
+    return Editor(source, driver, OutsideConfig(), DRIVER_SIDE).eval()
+
+
+def region_editor() -> Editor:
+    return tiny_editor(targets="region")
 
 
 def masked_editor() -> Editor:
     source, driver = tiny_tokenizer(), tiny_tokenizer(DRIVER_SIDE)
-    return Editor(source, driver, MaskedConfig(), DRIVER_SIDE).eval()
+    config = MaskedConfig(layers=2, heads=2, width=32)
+    return Editor(source, driver, config, DRIVER_SIDE).eval()
 
 
 def inputs(count: int = 3) -> EditInputs:
@@ -43,7 +54,7 @@ def batch(count: int = 3) -> EditBatch:
     return EditBatch(*inputs(count), boxes, boxes)
 
 
-@pytest.fixture(params=[tiny_editor, masked_editor])
+@pytest.fixture(params=[tiny_editor, region_editor, masked_editor, outside_editor])
 def editor(request: pytest.FixtureRequest) -> Editor:
     torch.manual_seed(0)
     return request.param()
@@ -96,6 +107,21 @@ def test_preserved_cells_keep_the_tokens_of_the_source(editor):
         assert torch.equal(sample[outside], source_ids[outside])
 
 
+def test_what_lies_inside_the_region_changes_nothing(editor):
+    """No logit of given targets, and no edit: token models read masked sources."""
+    before = inputs()
+    noise = torch.where(before.regions, random_images(3), before.sources)
+    after = before._replace(sources=noise)
+    drawn = (editor.draw(each, num_samples=2, seeds=[1, 2, 3]) for each in (before, after))
+    assert torch.equal(*drawn)
+    tokens, others = editor.tokenize(before), editor.tokenize(after)
+    assert not torch.equal(tokens.target_ids, others.target_ids)
+    fixed = others._replace(target_ids=tokens.target_ids)
+    with torch.no_grad():
+        nll = (editor.nll(each).per_token for each in (tokens, fixed))
+        assert torch.equal(*nll)
+
+
 def test_progress_ends_at_all_tokens(editor):
     told: list[int] = []
     editor.draw(inputs(1), num_samples=1, seeds=[0], progress=told.append)
@@ -117,27 +143,27 @@ def test_a_bundle_says_the_family_and_opens_as_it_was(editor, tmp_path):
 
 
 def test_settings_of_one_family_are_refused_by_another():
-    gpt, masked = tiny_editor(), masked_editor()
-    with pytest.raises(ValueError, match=r'draft is source, and .* "masked" has no such sampling'):
-        masked.settings({"draft": "source"})
+    gpt, outside = tiny_editor(), outside_editor()
+    with pytest.raises(ValueError, match=r'draft is source, and .* "outside" has no such sampling'):
+        outside.settings({"draft": "source"})
     with pytest.raises(ValueError, match=r'passes is 2, and .* "gpt" has no such sampling'):
         gpt.settings({"passes": 2})
     both = {"draft": None, "precision": None, "passes": 2}
-    assert masked.settings(both) == MaskedSampling(passes=2)
+    assert outside.settings(both) == OutsideSampling(passes=2)
     assert gpt.settings({"precision": None}) == GPTSampling(precision="full")
-    assert masked.settings(SamplingSettings(top_k=3)).top_k == 3
+    assert outside.settings(SamplingSettings(top_k=3)).top_k == 3
 
 
 def test_a_family_without_logits_says_so():
-    editor = masked_editor()
+    editor = outside_editor()
     tokens = editor.tokenize(inputs())
-    with pytest.raises(ValueError, match='"masked" have no logits of given targets'):
+    with pytest.raises(ValueError, match='"outside" have no logits of given targets'):
         editor.logits(*tokens[:3])
 
 
 def test_the_codebook_is_the_larger_one_of_the_tokenizers():
     small, large = tiny_tokenizer(codebook_size=8), tiny_tokenizer(DRIVER_SIDE)
-    for config in (GPTConfig(layers=1, heads=1, width=8), MaskedConfig()):
+    for config in (GPTConfig(layers=1, heads=1, width=8), OutsideConfig()):
         editor = Editor(small, large, config, DRIVER_SIDE)
         assert editor.transformer.config.codebook_size == CODES
 
@@ -149,25 +175,27 @@ def test_bundles_from_before_there_were_families_are_gpts():
 
 def test_an_unknown_family_is_one_sentence(tmp_path):
     """In a process that has not imported it."""
-    masked_editor().save_pretrained(tmp_path)
+    outside_editor().save_pretrained(tmp_path)
     code = f"from e2eve import Editor; Editor.from_pretrained({str(tmp_path)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     message = done.stderr.splitlines()[-1]
-    assert message.startswith('ValueError: The transformer is of the family "masked", and only gpt')
+    assert message.startswith(
+        'ValueError: The transformer is of the family "outside", and only gpt'
+    )
     assert "import the package that registers it" in message
     assert "--config-dir" in message
 
 
 FAR_FAMILY = """
 from dataclasses import dataclass
-from tests.transformer.masked_family import Masked
+from tests.transformer.outside_family import Outside
 from e2eve.transformer import register
 @dataclass(frozen=True)
 class FarConfig:
     width: int = 16
     codebook_size: int | None = None
 @register("far", FarConfig)
-class Far(Masked): ...
+class Far(Outside): ...
 """
 
 
@@ -177,7 +205,7 @@ def test_commands_know_the_families_of_their_search_path(tmp_path):
     (tmp_path / "conf/transformer").mkdir(parents=True)
     (tmp_path / "conf/transformer/far.yaml").write_text("_target_: far_family.FarConfig\n")
     (tmp_path / "conf/transformer/wide.yaml").write_text("defaults: [far]\nwidth: 32\n")
-    editor = masked_editor()
+    editor = outside_editor()
     editor.transformer.__dict__["family"] = "far"
     editor.save_pretrained(tmp_path / "bundle")
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "a.png")
@@ -204,8 +232,8 @@ def test_commands_know_the_families_of_their_search_path(tmp_path):
 
 def test_two_families_cannot_share_a_name():
     with pytest.raises(ValueError, match='Two transformer families are called "gpt"'):
-        register("gpt", MaskedConfig)(Masked)
-    assert Masked.family == "masked"
+        register("gpt", OutsideConfig)(Outside)
+    assert Outside.family == "outside"
 
 
 def test_a_config_of_no_family_is_refused():
@@ -229,6 +257,6 @@ def test_a_family_s_file_stands_beside_the_group(tmp_path: Path):
     from e2eve.config import instantiate
 
     node = OmegaConf.create(
-        {"_target_": "tests.transformer.masked_family.MaskedConfig", "width": 8}
+        {"_target_": "tests.transformer.outside_family.OutsideConfig", "width": 8}
     )
-    assert instantiate(node) == MaskedConfig(width=8)
+    assert instantiate(node) == OutsideConfig(width=8)

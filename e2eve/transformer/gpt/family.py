@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.transformer.gpt.network import CausalTransformer, GPTConfig
+from e2eve.transformer.gpt.network import CausalTransformer, GPTConfig, RegionCells
 from e2eve.transformer.gpt.packed import release
 from e2eve.transformer.gpt.speculative import Draft, GPTSampling, Sampled, sample
 from e2eve.transformer.model import (
@@ -18,29 +18,55 @@ from e2eve.transformer.model import (
     TokenModel,
     TokenNLL,
     register,
+    widened,
 )
 from e2eve.transformer.sampling import SamplingSettings
 
 
 @register("gpt", GPTConfig)
 class GPT(CausalTransformer, TokenModel):
-    """Next-token prediction over [driver | masked source | target]."""
+    """Next-token prediction over [driver | masked source | target], or the region's part of it."""
 
     sampling = GPTSampling
-    initial: ClassVar = ("positions", "position_init", "token_init")
+    initial: ClassVar = ("positions", *CausalTransformer.initial)
 
-    def forward(self, tokens: EditTokens) -> Float[Tensor, "batch target codebook"]:
-        return self.target_logits(*tokens[:3])
+    def forward(
+        self, tokens: EditTokens, cells: Int[Tensor, "batch columns"] | None = None
+    ) -> Float[Tensor, "batch columns codebook"]:
+        """Logits of all cells, or of these where only the region is predicted."""
+        if cells is None:
+            return self.target_logits(*tokens[:3])
+        return self.cell_logits(*tokens[:3], cells)
+
+    def region_of(self, cells: Bool[Tensor, "batch target"]) -> Bool[Tensor, "batch target"]:
+        """The cells that are predicted where these are touched."""
+        return widened(cells, self.config.rim) if self.region_only else torch.ones_like(cells)
 
     def logits(self, tokens: EditTokens) -> Float[Tensor, "batch target codebook"]:
-        """Logits of each target token given all before it."""
-        return self(tokens)
+        """Logits of each target token given all before it; NaN for cells not predicted."""
+        if not self.region_only:
+            return self(tokens)
+        region = self.region_of(tokens.region_cells)
+        cells, real = RegionCells.of(region)
+        found = self(tokens, cells)[real]
+        logits = found.new_full((*region.shape, found.shape[1]), torch.nan)
+        return logits.masked_scatter(region[..., None], found)
 
     def nll(self, tokens: EditTokens) -> TokenNLL:
-        """Likelihoods of all target tokens, each given those before it."""
+        """Likelihoods of all target tokens that are predicted, each given those before it."""
+        if self.region_only:
+            return self._region_nll(tokens)
         logits = self(tokens).transpose(1, 2).float()
         per_token = F.cross_entropy(logits, tokens.target_ids, reduction="none")
         return TokenNLL(per_token, tokens.region_cells)
+
+    def _region_nll(self, tokens: EditTokens) -> TokenNLL:
+        region = self.region_of(tokens.region_cells)
+        cells, real = RegionCells.of(region)
+        logits = self(tokens, cells)[real].float()
+        found = F.cross_entropy(logits, tokens.target_ids[region], reduction="none")
+        per_token = torch.zeros(region.shape, device=found.device).masked_scatter(region, found)
+        return TokenNLL(per_token, tokens.region_cells, predicted=region)
 
     def sample(
         self,
@@ -73,24 +99,9 @@ class GPT(CausalTransformer, TokenModel):
             empty_driver=conditioning.empty_driver_ids,
             codebook_size=conditioning.codebook_size,
             draft=draft_of(conditioning),
+            region=self.region_of(conditioning.region_cells) if self.region_only else None,
             progress=progress,
         )
-
-    @torch.no_grad()
-    def start_from_codebook(self, codes: Float[Tensor, "codes dim"]) -> None:
-        """With `token_init="codebook"`: embed ids by a random projection of their codes.
-
-        The head starts as the same projection: what is learned about a code holds at once for its
-        neighbours. A third of each embedding is its own.
-        """
-        if self.config.token_init != "codebook":
-            return
-        directions = F.normalize(codes, dim=1)
-        projection = torch.randn(codes.shape[1], self.config.width, device=codes.device)
-        own = self.tokens.weight[: len(codes)]
-        shared = 0.02 * directions @ projection
-        self.tokens.weight[: len(codes)] = (8 / 9) ** 0.5 * shared + own / 3
-        self.head.weight.copy_(self.tokens.weight)
 
     def train(self, mode: bool = True) -> "GPT":
         """A training run needs the memory of what the last sampling has packed."""

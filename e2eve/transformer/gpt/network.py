@@ -6,8 +6,8 @@ that is not tied to the token embedding.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -16,33 +16,31 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from e2eve.transformer.blocks import Attend, Transformer, TransformerConfig
 from e2eve.transformer.model import SequenceLayout, cell_code
+from e2eve.transformer.sampling import whole_number
 
 
 @dataclass(frozen=True)
-class GPTConfig:
-    """Shape of the network; the defaults are the published setting."""
+class GPTConfig(TransformerConfig):
+    """As of every transformer, and:
 
-    layers: int = 24
-    heads: int = 16
-    width: int = 1024
-    codebook_size: int | None = None  # None: the larger one of the tokenizers' codebooks
-    positions: int | None = None  # learned positions; None: as many as the sequence is long
-    position_init: str = "normal"  # "normal" (published) or "grid": cells share a code at start
-    token_init: str = "normal"  # "normal" (published) or "codebook": like codes start alike
+    positions: learned ones; None: as many as the sequence is long.
+    targets: the cells that are predicted: "all" (published), or those of the "region", given driver
+        and masked source read in both directions.
+    rim: cells around those that the region touches that are predicted with it, since a tokenizer's
+        ids near the region depend on what lies inside.
+    """
+
+    positions: int | None = None
+    targets: str = "all"
+    rim: int = 1
 
     def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ValueError(
-                f"width {self.width} cannot be shared by {self.heads} heads: choose a multiple."
-            )
-        for name, other in (("position_init", "grid"), ("token_init", "codebook")):
-            if (value := getattr(self, name)) not in ("normal", other):
-                raise ValueError(f'{name} is "{value}": use "normal" or "{other}".')
-
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Mixes values by queries and keys, all (…, heads, tokens, width of a head)."""
+        super().__post_init__()
+        if self.targets not in ("all", "region"):
+            raise ValueError(f'targets is "{self.targets}": use "all" or "region".')
+        whole_number("rim", self.rim, "use 0 or more cells", 0)
 
 
 def causal(
@@ -54,39 +52,27 @@ def causal(
     return F.scaled_dot_product_attention(q, k, v, is_causal=True)
 
 
-class SelfAttention(nn.Module):
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.heads = config.heads
-        self.qkv = nn.Linear(config.width, 3 * config.width)
-        self.out = nn.Linear(config.width, config.width)
+def seen_by_prefix_and_after(prefix: int) -> Attend:
+    """Tokens of the prefix see all of it; each one after it sees it, itself and those between.
 
-    def forward(
-        self, x: Float[Tensor, "*batch n width"], attend: Attend
-    ) -> Float[Tensor, "*batch n width"]:
-        split = "... n (three h d) -> three ... h n d"
-        q, k, v = rearrange(self.qkv(x), split, three=3, h=self.heads)
-        return self.out(rearrange(attend(q, k, v), "... h n d -> ... n (h d)"))
+    Liu et al. 2018 (arXiv 1801.10198), Raffel et al. 2020: "prefix LM".
+    """
 
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        n, parts = q.shape[-2], (q[..., :prefix, :], k[..., :prefix, :], v[..., :prefix, :])
+        visible = torch.ones(n - prefix, n, dtype=torch.bool, device=q.device).tril(prefix)
+        after = F.scaled_dot_product_attention(q[..., prefix:, :], k, v, attn_mask=visible)
+        return torch.cat([F.scaled_dot_product_attention(*parts), after], dim=-2)
 
-class TransformerBlock(nn.Module):
-    def __init__(self, config: GPTConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.width)
-        self.attention = SelfAttention(config)
-        self.norm2 = nn.LayerNorm(config.width)
-        self.expand = nn.Linear(config.width, 4 * config.width)
-        self.contract = nn.Linear(4 * config.width, config.width)
-
-    def forward(
-        self, x: Float[Tensor, "*batch n width"], attend: Attend = causal
-    ) -> Float[Tensor, "*batch n width"]:
-        x = x + self.attention(self.norm1(x), attend)
-        return x + self.contract(F.gelu(self.expand(self.norm2(x))))
+    return attend
 
 
-class CausalTransformer(nn.Module):
+class CausalTransformer(Transformer):
     """Next-token logits over the sequence that a layout describes.
+
+    Where only the region is predicted, a token after the conditioning holds the id of a cell of the
+    region, and its place says which cell that is and which one is next: rows differ in both
+    (Pannatier et al. 2024, "σ-GPTs", section 2.2).
 
     Raises:
         ValueError: when `config.codebook_size` is None, or there are too few positions.
@@ -95,9 +81,6 @@ class CausalTransformer(nn.Module):
     kinds: Tensor
 
     def __init__(self, config: GPTConfig, layout: SequenceLayout) -> None:
-        super().__init__()
-        if config.codebook_size is None:
-            raise ValueError("codebook_size is None: give the number of ids that are embedded.")
         positions = config.positions or layout.length
         if positions < layout.length:
             raise ValueError(
@@ -105,43 +88,37 @@ class CausalTransformer(nn.Module):
                 f"need {layout.length} positions and transformer.positions is {positions}: raise "
                 "it or lower image_size or driver_size."
             )
-        self.config, self.layout = config, layout
-        self.tokens = nn.Embedding(config.codebook_size, config.width)
-        self.positions = nn.Parameter(torch.zeros(positions, config.width))
-        self.conditions = nn.Embedding(2, config.width)
-        self.blocks = nn.ModuleList(TransformerBlock(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.codebook_size, bias=False)
+        shift = int(config.targets == "all")
+        code = partial(grid_code, layout, config.width, shift)
+        super().__init__(config, layout, code, positions, kinds=2)
         kinds = torch.tensor([0] * layout.driver + [1] * layout.source)  # driver, masked source
         self.register_buffer("kinds", kinds, persistent=False)
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Normal(0, 0.02), biases 0; the head starts as the token embedding's copy."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-        with torch.no_grad():
-            self.head.weight.copy_(self.tokens.weight)
-            nn.init.normal_(self.positions, 0.0, 0.02)
-            if self.config.position_init == "grid":
-                code = grid_code(self.layout, self.config.width)
-                # As long as a token's embedding, so that attention finds cells early.
-                code *= 0.02 * self.config.width**0.5 / code.norm(dim=1).max()
-                self.positions[: len(code)] += code
+        self.region_only = config.targets == "region"
+        if self.region_only:
+            self.drawn = nn.Parameter(drawn_code(layout, config))
 
     def places(self) -> Float[Tensor, "length width"]:
         """What is added to a token's embedding at each place of the sequence."""
         conditions = F.pad(self.conditions(self.kinds), (0, 0, 0, self.layout.target))
         return self.positions[: self.layout.length] + conditions
 
+    def target_places(
+        self, cells: Int[Tensor, "batch columns"]
+    ) -> Float[Tensor, "batch columns width"]:
+        """What is added to the embedding of the token that each of these cells is predicted from.
+
+        That token is the cell before it in the row, for the first one the last of the source.
+        """
+        if not self.region_only:
+            return self.places()[self.layout.conditioning - 1 + cells]
+        before = F.pad(cells[:, :-1], (1, 0), value=self.layout.target)  # the last: none drawn yet
+        return self.positions[self.layout.conditioning + cells] + self.drawn[before]
+
     def hidden(self, ids: Int[Tensor, "batch n"]) -> Float[Tensor, "batch n width"]:
         """Features of the first n tokens of a sequence."""
         x = self.tokens(ids) + self.places()[: ids.shape[1]]
         for block in self.blocks:
-            x = block(x)
+            x = block(x, causal)
         return self.norm(x)
 
     def target_logits(
@@ -154,18 +131,63 @@ class CausalTransformer(nn.Module):
         ids = self.layout.join(driver_ids, source_ids, target_ids)
         return self.head(self.hidden(ids[:, :-1])[:, self.layout.conditioning - 1 :])
 
+    def cell_logits(
+        self,
+        driver_ids: Int[Tensor, "batch driver"],
+        source_ids: Int[Tensor, "batch source"],
+        target_ids: Int[Tensor, "batch target"],
+        cells: Int[Tensor, "batch columns"],
+    ) -> Float[Tensor, "batch columns codebook"]:
+        """Logits of these cells, each given the conditioning and the cells before it in its row."""
+        ids, prefix = torch.cat([driver_ids, source_ids], dim=1), self.layout.conditioning
+        before = torch.cat([source_ids[:, -1:], target_ids.gather(1, cells)[:, :-1]], dim=1)
+        places = self.places()[:prefix].expand(len(ids), -1, -1)
+        x = self.tokens(torch.cat([ids, before], dim=1))
+        x = x + torch.cat([places, self.target_places(cells)], dim=1)
+        attend = seen_by_prefix_and_after(prefix)
+        for block in self.blocks:
+            x = block(x, attend)
+        return self.head(self.norm(x[:, prefix:]))
 
-def grid_code(layout: SequenceLayout, width: int) -> Float[Tensor, "length width"]:
+
+class RegionCells(NamedTuple):
+    """Cells in the order in which they are drawn, rows padded to the longest with other cells."""
+
+    cells: Int[Tensor, "rows columns"]
+    real: Bool[Tensor, "rows columns"]
+
+    @classmethod
+    def of(cls, region: Bool[Tensor, "rows target"]) -> "RegionCells":
+        """The region's in raster order."""
+        counts = region.sum(1)
+        columns = torch.arange(int(counts.max()), device=region.device)
+        order = (~region).int().argsort(dim=1, stable=True)
+        return cls(order[:, : len(columns)], columns < counts[:, None])
+
+
+def grid_code(layout: SequenceLayout, width: int, shift: int = 1) -> Float[Tensor, "length width"]:
     """A sinusoidal code of the cell that each position is about.
 
     A source position is about its own cell, a position that predicts a target token about that
     token's cell, so that a cell and its copy in the source share a code from the start. Where the
     driver goes is not known: its positions have no code.
+
+    Args:
+        shift: 1 where the last source position predicts target cell 0 and the last target position
+            none, as in the published sequence; 0 where each cell has a position of its own.
     """
     source = cell_code(math.isqrt(layout.source), width)
     driver = torch.zeros(layout.driver, width)
-    # The last source position predicts target cell 0; the last target position predicts none.
-    return torch.cat([driver, source, source[1:], torch.zeros(1, width)])
+    return torch.cat([driver, source, source[shift:], torch.zeros(shift, width)])
+
+
+def drawn_code(layout: SequenceLayout, config: GPTConfig) -> Float[Tensor, "cells_and_one width"]:
+    """Where the id that was drawn last lies, at the start; the last row: none was drawn yet."""
+    code = 0.02 * torch.randn(layout.target + 1, config.width)
+    if config.position_init == "grid":  # in channels of its own, beside that of the next cell
+        cells = cell_code(math.isqrt(layout.target), config.width).flip(1)
+        code[:-1] += 0.02 * config.width**0.5 / cells.norm(dim=1).max() * cells
+    return code
 
 
 class PassTokens(NamedTuple):
@@ -193,6 +215,7 @@ class KeyValueCache:
         prefix: what the rows of an input have in common.
         samples: rows of each input.
         room: tokens that a row may read after the prefix.
+        cells: that each input's tokens after the prefix predict; None: all, in raster order.
     """
 
     def __init__(
@@ -202,9 +225,12 @@ class KeyValueCache:
         prefix: Int[Tensor, "inputs prefix"],
         samples: int,
         room: int,
+        cells: Int[Tensor, "inputs room"] | None = None,
     ) -> None:
-        self.network, self.places = network, gpt.places()
+        self.network, self.samples = network, samples
         self.rows, self.prefix = len(prefix) * samples, prefix.shape[1]
+        following = gpt.places()[self.prefix :].expand(len(prefix), -1, -1)
+        self.places = following if cells is None else gpt.target_places(cells)  # of each input
         read = self._read_prefix(gpt, prefix)
         # A row that is alone has nothing to share: the prefix goes before its own tokens.
         self.shared = None if samples == 1 else read
@@ -222,16 +248,17 @@ class KeyValueCache:
 
         def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             read.append(torch.stack([k, v]))
-            return causal(q, k, v)
+            return F.scaled_dot_product_attention(q, k, v, is_causal=not gpt.region_only)
 
-        x = gpt.tokens(ids) + self.places[: self.prefix]
+        x = gpt.tokens(ids) + gpt.places()[: self.prefix]
         for block in gpt.blocks:
             x = block(x, attend)
         return torch.stack(read)
 
     def read(self, tokens: PassTokens) -> Float[Tensor, "tokens codebook"]:
         """Logits of what follows each token, which sees all before it in its row."""
-        x = self.network.tokens(tokens.ids) + self.places[self.prefix + tokens.columns]
+        places = self.places[tokens.rows // self.samples, tokens.columns]
+        x = self.network.tokens(tokens.ids) + places
         view = _PaddedRows(tokens, self.rows, self.start)
         for layer, block in enumerate(self.network.blocks):
             x = block(x, lambda q, k, v, layer=layer: self._attend(layer, view, q, k, v))

@@ -19,7 +19,12 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from e2eve.transformer.gpt.network import CausalTransformer, KeyValueCache, PassTokens
+from e2eve.transformer.gpt.network import (
+    CausalTransformer,
+    KeyValueCache,
+    PassTokens,
+    RegionCells,
+)
 from e2eve.transformer.gpt.packed import PRECISIONS, packed
 from e2eve.transformer.model import Progress
 from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw, guided
@@ -87,6 +92,7 @@ def sample(
     empty_driver: Int[Tensor, "driver"] | None = None,
     codebook_size: int | None = None,
     draft: Draft | None = None,
+    region: Bool[Tensor, "inputs target"] | None = None,
     progress: Progress = lambda done: None,
 ) -> Sampled:
     """Draw target ids.
@@ -97,57 +103,78 @@ def sample(
         codebook_size: of the source tokenizer; ids from there on, which the network may know for
             drivers, are not drawn. Without it there are none.
         draft: without one, nothing is known and the source's ids are guessed.
+        region: cells that a network reads that predicts no others, which keep the draft's ids.
         progress: told after each pass how many tokens every row has at least.
     """
     ids, known = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
-    # What every input knows at its beginning is read with the conditioning, once.
-    lead = int(known.long().cumprod(1).sum(1).min())
-    prefix = torch.cat([driver_ids, source_ids, ids[:, :lead]], dim=1)
-    ids, known = ids[:, lead:], known[:, lead:]
+    prefix, cells = torch.cat([driver_ids, source_ids], dim=1), None
+    if region is None:
+        # What every input knows at its beginning is read with the conditioning, once.
+        lead = int(known.long().cumprod(1).sum(1).min())
+        columns = torch.arange(lead, ids.shape[1], device=ids.device).expand(len(ids), -1)
+        prefix = torch.cat([prefix, ids[:, :lead]], dim=1)
+        # The prefix's last token is read with the first pass, which predicts what follows it.
+        prefix, last = prefix[:, :-1], prefix[:, -1:]
+    else:
+        cells, real = RegionCells.of(region)
+        columns, last = cells, prefix[:, -1:]
+        known = known.scatter(1, cells, known.gather(1, cells) | ~real)
     vocabulary = len(gpt.tokens.weight)
     noise = batch_noise(seeds, num_samples, gpt.layout.target, vocabulary)
     network = packed(gpt, settings.precision)
-    # The prefix's last token is read with the first pass, which predicts what follows it.
-    read = functools.partial(KeyValueCache, gpt, network, samples=num_samples, room=ids.shape[1])
+    room = columns.shape[1]
+    read = functools.partial(KeyValueCache, gpt, network, samples=num_samples, room=room)
     if settings.guidance == 1:
-        cache: KeyValueCache | Guided = read(prefix[:, :-1])
+        cache: KeyValueCache | Guided = read(prefix, cells=cells)
     else:
         assert empty_driver is not None
-        cache = Guided(read, prefix[:, :-1], empty_driver, settings.guidance)
-    ends = span_ends(known, speculated(settings, len(noise)))
+        cache = Guided(read, prefix, cells, empty_driver, settings.guidance)
+    drawn = known.gather(1, columns)
+    ends = span_ends(drawn, speculated(settings, len(noise)))
+    each = functools.partial(torch.repeat_interleave, repeats=num_samples, dim=0)
+    columns, rows = each(columns), torch.arange(len(noise))[:, None]
     state = DecodingState(
-        _each(torch.cat([prefix[:, -1:], ids], dim=1), num_samples),
-        _each(known, num_samples),
-        _each(ends, num_samples),
-        noise[:, lead:].to(ids.device),
+        each(torch.cat([last, ids.gather(1, columns[::num_samples])], dim=1)),
+        each(drawn),
+        each(ends),
+        noise[rows, columns.cpu()].to(ids.device),
     )
     while state.counts().any():
         tokens = state.next_tokens()
         logits = cache.read(tokens)
         logits[:, codebook_size or vocabulary :] = -torch.inf
         state.accept(tokens, logits, settings)
-        progress(lead + state.done())
-    return state.result(prefix[:, gpt.layout.conditioning :], num_samples)
+        progress(ids.shape[1] - room + state.done())
+    ids, guessed = each(ids), torch.ones_like(each(known))
+    parts = (
+        ids.scatter(1, columns, state.ids[:, 1:]),
+        guessed.scatter(1, columns, state.guessed),
+        state.passes,
+    )
+    return Sampled(*(rearrange(p, "(b n) ... -> b n ...", n=num_samples) for p in parts))
 
 
 class Guided:
     """Reads every row with its driver and with an empty one, and goes beyond their difference.
 
     Args:
-        read: makes the cache of prefixes.
+        read: makes the cache of prefixes and of the cells that follow them.
         prefix: of inputs with their drivers, which come first.
     """
 
     def __init__(
         self,
-        read: Callable[[Int[Tensor, "inputs prefix"]], KeyValueCache],
+        read: Callable[..., KeyValueCache],
         prefix: Int[Tensor, "inputs prefix"],
+        cells: Int[Tensor, "inputs columns"] | None,
         empty_driver: Int[Tensor, "driver"],
         guidance: float,
     ) -> None:
         without = prefix.clone()
         without[:, : len(empty_driver)] = empty_driver
-        self.cache, self.guidance = read(torch.cat([prefix, without])), guidance
+        both = torch.cat([prefix, without])
+        self.cache = read(both, cells=None if cells is None else cells.repeat(2, 1))
+        self.guidance = guidance
 
     def read(self, tokens: PassTokens) -> Float[Tensor, "tokens codebook"]:
         """Logits of what follows each token; both readings share a pass over the weights."""
@@ -155,10 +182,6 @@ class Guided:
         rows[len(tokens.rows) :] += self.cache.rows // 2
         given, empty = self.cache.read(PassTokens(ids, rows, columns, offsets)).chunk(2)
         return guided(given, empty, self.guidance)
-
-
-def _each(of_inputs: Tensor, num_samples: int) -> Tensor:
-    return of_inputs.repeat_interleave(num_samples, dim=0)
 
 
 def speculated(settings: GPTSampling, rows: int) -> int:
@@ -237,10 +260,3 @@ class DecodingState:
         # The first token after the right guesses is exact too: it was drawn from right ones.
         self.accepted += torch.minimum(right.long().cumprod(1).sum(1) + 1, counts)
         self.passes += counts > 0
-
-    def result(self, lead: Int[Tensor, "inputs lead"], num_samples: int) -> Sampled:
-        """Args: lead: known tokens of each input that were read as part of the prefix."""
-        ids = torch.cat([_each(lead, num_samples), self.ids[:, 1:]], dim=1)
-        guessed = F.pad(self.guessed, (lead.shape[1], 0), value=True)
-        parts = (ids, guessed, self.passes)
-        return Sampled(*(rearrange(p, "(b n) ... -> b n ...", n=num_samples) for p in parts))

@@ -14,13 +14,13 @@ from e2eve.transformer.sampling import batch_noise, check_count, draw, guided
 
 
 @dataclass(frozen=True)
-class MaskedConfig:
+class OutsideConfig:
     width: int = 16
     codebook_size: int | None = None
 
 
 @dataclass(frozen=True)
-class MaskedSampling(SamplingSettings):
+class OutsideSampling(SamplingSettings):
     passes: int = 4
 
     def __post_init__(self) -> None:
@@ -28,9 +28,9 @@ class MaskedSampling(SamplingSettings):
         check_count(self, "passes", "decode in at least 1 pass")
 
 
-@register("masked", MaskedConfig)
-class Masked(TokenModel):
-    sampling = MaskedSampling
+@register("outside", OutsideConfig)
+class Outside(TokenModel):
+    sampling = OutsideSampling
 
     def __init__(self, config, layout):
         super().__init__()
