@@ -72,10 +72,8 @@ def command(
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
     with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
-    to see where they came from. Packages in the working directory can be imported.
-
-    Args:
-        verbatim: keys whose values are texts that Hydra would take apart, such as a,b.
+    to see where they came from. Packages in the working directory can be imported. Values of the
+    keys `verbatim` are texts that need no quotes, though Hydra would take them apart: a,b.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -120,7 +118,6 @@ def command(
 
 
 def _quoted(argument: str, verbatim: Collection[str]) -> str:
-    """An argument as Hydra reads it, its value in quotes where the key is one of `verbatim`."""
     key, _, value = argument.partition("=")
     if key not in verbatim or value in ("", "null") or value[0] in "'\"":
         return argument

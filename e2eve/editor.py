@@ -30,7 +30,7 @@ from e2eve.transformer import (
     build_token_model,
     config_from_description,
 )
-from e2eve.transformer.sampling import check_number, whole_number
+from e2eve.transformer.sampling import whole_number
 
 RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
 
@@ -313,8 +313,7 @@ class Editor(nn.Module):
         seed = whole_number("seed", seed, "use 0 or more", 0)
         if keep is not None:
             remedy = f"keep 1 to {num_samples}, which is num_samples"
-            keep = whole_number("keep", keep, remedy)
-            check_number("keep", keep, remedy, most=num_samples)
+            keep = whole_number("keep", keep, remedy, most=num_samples)
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         where = (self.device, self.dtype)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from e2eve.config import device_of, read_settings
 from e2eve.data.images import read_image
-from e2eve.edit import Centre, EditInput, EditSettings, edit, find_inputs
 from e2eve.data.toyfaces.example import example_edit
+from e2eve.edit import Centre, EditInput, EditSettings, edit, find_inputs
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from tests.factories import compose, tiny_editor
@@ -295,7 +295,9 @@ def test_without_inputs_an_example_is_edited_offline_in_seconds(folder, monkeypa
     assert time.process_time() - began < 15
     assert {path.name for path in Path("edits").iterdir()} == FILES
     found = example_edit(32)  # the tiny editor's size
-    edits = Editor.from_pretrained("run").edit(found.source, found.driver, found.region, num_samples=2)
+    edits = Editor.from_pretrained("run").edit(
+        found.source, found.driver, found.region, num_samples=2
+    )
     assert np.array_equal(read_image("edits/edit_01.png"), np.asarray(edits.images[0]))
     facts = json.loads(Path("edits/edit.json").read_text())
     assert facts["source"] == facts["driver"] == "the example's toy face"

@@ -239,7 +239,7 @@ def test_what_is_kept_are_the_best_of_all(editor):
 
 @pytest.mark.parametrize("last", [5, 16])  # tokens: while drawing, and when all are drawn
 def test_another_thread_cancels_and_the_same_call_draws_the_same_afterwards(editor, last):
-    class Cancelled(Exception):
+    class CancelledError(Exception):
         """Any exception will do."""
 
     reached, cancelled = threading.Event(), threading.Event()
@@ -253,11 +253,11 @@ def test_another_thread_cancels_and_the_same_call_draws_the_same_afterwards(edit
             reached.set()
             assert cancelled.wait(60)
         if cancelled.is_set():
-            raise Cancelled
+            raise CancelledError
 
     call = {"num_samples": 2, "draft": "none"}
     expected = editor.edit(noise(), noise(seed=1), BOX, **call)
-    with pytest.raises(Cancelled):
+    with pytest.raises(CancelledError):
         editor.edit(noise(), noise(seed=1), BOX, **call, progress=progress)
     other.join()
     assert told == list(range(1, last + 1))

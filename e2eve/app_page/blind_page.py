@@ -1,4 +1,4 @@
-"""The page on which people say which of two systems' edits they like better, without their names."""
+"""The page on which people say which of two systems' edits is better, without their names."""
 
 import json
 import secrets
@@ -23,7 +23,7 @@ from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri, script_safe
 
 
-class System(NamedTuple):
+class ComparedRun(NamedTuple):
     """A run whose edits are compared, and the folder of the inputs they were made of."""
 
     run: Run
@@ -34,7 +34,7 @@ class System(NamedTuple):
         return str(self.run.folder)
 
 
-class Pair(NamedTuple):
+class Ballot(NamedTuple):
     """What one vote is about: sample number `sample` of both, `left` being the system's index."""
 
     input: str
@@ -51,7 +51,7 @@ class Vote:
     voter: str
 
 
-def read_systems(folders: Sequence[str]) -> list[System]:
+def read_systems(folders: Sequence[str]) -> list[ComparedRun]:
     """The two runs of these folders.
 
     Raises:
@@ -75,7 +75,7 @@ def read_systems(folders: Sequence[str]) -> list[System]:
         inputs = validation_folder(run, content_hash)
         if inputs is None:
             raise ValueError(f"The validation set of {folder} is not at hand: evaluate it again.")
-        found.append((System(run, inputs), content_hash))
+        found.append((ComparedRun(run, inputs), content_hash))
     (one, first), (other, second) = found
     if first != second:
         raise ValueError(
@@ -94,7 +94,7 @@ class BlindSite(Site):
         seed: of the order, the sides and the samples.
     """
 
-    systems: list[System]
+    systems: list[ComparedRun]
     votes: Path
     seed: int
 
@@ -107,7 +107,7 @@ class BlindSite(Site):
         self.wins()  # says at once what is wrong with a file that is there
 
     @cached_property
-    def pairs(self) -> list[Pair]:
+    def ballots(self) -> list[Ballot]:
         """One for each input that both have saved edits of."""
         results = [system.run.results for system in self.systems]
         ids = sorted(set.intersection(*(set(saved_inputs(one)) for one in results if one)))
@@ -115,21 +115,20 @@ class BlindSite(Site):
             raise ValueError("The two runs have saved no edits of the same input.")
         count = min(one.about["num_samples"] for one in results if one)
         rng = np.random.default_rng(self.seed)
-        return [
-            Pair(id, int(rng.integers(count)), int(rng.integers(2))) for id in rng.permutation(ids)
-        ]
+        order = rng.permutation(ids).tolist()
+        return [Ballot(id, int(rng.integers(count)), int(rng.integers(2))) for id in order]
 
     def content(self) -> dict[str, Any]:
-        data = {"pairs": len(self.pairs), "voter": secrets.token_hex(4)}
+        data = {"pairs": len(self.ballots), "voter": secrets.token_hex(4)}
         return {"title": "Which edit is better?", "data": script_safe(data)}
 
     def answer(self, method: str, names: list[str], body: Any) -> Answer | None:
         match method, names:
-            case "GET", ["pairs", n] if n.isdecimal() and int(n) < len(self.pairs):
-                return Answer.of(self.shown(self.pairs[int(n)]))
+            case "GET", ["pairs", n] if n.isdecimal() and int(n) < len(self.ballots):
+                return Answer.of(self.shown(self.ballots[int(n)]))
             case "POST", ["votes"]:
                 vote = read_settings(body if isinstance(body, dict) else {}, Vote)
-                if vote.pair >= len(self.pairs):
+                if vote.pair >= len(self.ballots):
                     raise ValueError(f"There is no pair {vote.pair}.")
                 self.write(vote)
                 return Answer.of({})
@@ -137,7 +136,7 @@ class BlindSite(Site):
                 return Answer.of(self.wins())
         return None
 
-    def shown(self, pair: Pair) -> dict[str, str]:
+    def shown(self, pair: Ballot) -> dict[str, str]:
         """Images of a pair, without a word on what made them."""
         folder, name = self.systems[0].inputs, f"{pair.input}.png"
         region = read_png(folder / "regions" / name)[..., 0] > 127
@@ -153,7 +152,7 @@ class BlindSite(Site):
 
     def write(self, vote: Vote) -> None:
         """Add a vote to the file."""
-        pair = self.pairs[vote.pair]
+        pair = self.ballots[vote.pair]
         sides = {"left": pair.left, "right": 1 - pair.left}
         names = [system.name for system in self.systems]
         winner = names[sides[vote.choice]] if vote.choice in sides else None

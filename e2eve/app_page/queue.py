@@ -1,4 +1,4 @@
-"""Work that visitors wait for: one piece at a time, in the order of asking, each with its limits."""
+"""Work that visitors wait for: one piece at a time, in the order of asking, within limits."""
 
 import logging
 import secrets
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from e2eve.app_page.site import Refused
+from e2eve.app_page.site import RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ Progress = Callable[[int], None]
 Work = Callable[[Progress], Any]
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Ends a piece of work; the text says why."""
 
 
@@ -61,12 +61,12 @@ class WorkQueue:
         """The name of a new job.
 
         Raises:
-            Refused: when too many wait.
+            RefusedError: when too many wait.
         """
         with self._changed:
             waiting = sum(job.state == "waiting" for job in self._jobs.values())
             if waiting >= self.max_waiting:
-                raise Refused(
+                raise RefusedError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"The queue is full, {waiting} edits are waiting: try again in a minute.",
                 )
@@ -79,12 +79,14 @@ class WorkQueue:
         """A job, and how many are to end before it begins.
 
         Raises:
-            Refused: when there is none of that name any more.
+            RefusedError: when there is none of that name any more.
         """
         with self._changed:
             job = self._jobs.get(name)
             if job is None:
-                raise Refused(HTTPStatus.NOT_FOUND, "This edit is no longer kept: ask for it again.")
+                raise RefusedError(
+                    HTTPStatus.NOT_FOUND, "This edit is no longer kept: ask for it again."
+                )
             job.looked_at = time.monotonic()
             before = list(self._jobs.values())
             before = before[: before.index(job)]
@@ -101,28 +103,28 @@ class WorkQueue:
         while True:
             with self._changed:
                 now = time.monotonic()
-                for name, job in list(self._jobs.items()):
-                    if job.state != "running" and now - job.looked_at > self.patience:
+                for name, one in list(self._jobs.items()):
+                    if one.state != "running" and now - one.looked_at > self.patience:
                         del self._jobs[name]
-                waiting = (job for job in self._jobs.values() if job.state == "waiting")
+                waiting = (one for one in self._jobs.values() if one.state == "waiting")
                 job = next(waiting, None)
                 if job is None:
                     self._changed.wait(timeout=1)
                     continue
                 job.state, job.began = "running", now
-            self._run(job)
+            work, job.work = job.work, None  # what was sent is not kept longer than needed
+            assert work is not None  # each runs once
+            self._run(job, work)
 
-    def _run(self, job: Job) -> None:
-        work, job.work = job.work, None  # what was sent is not kept longer than needed
-        assert work is not None  # each runs once
+    def _run(self, job: Job, work: Work) -> None:
 
         def progress(done: int) -> None:
             job.done = done
             now = time.monotonic()
             if job.state == "stopped" or now - job.looked_at > self.patience:
-                raise Stopped("Stopped.")
+                raise StoppedError("Stopped.")
             if now - job.began > self.max_seconds:
-                raise Stopped(
+                raise StoppedError(
                     f"The edit took longer than the limit of {self.max_seconds:.0f} s and was "
                     "stopped: ask for fewer samples."
                 )
@@ -131,7 +133,7 @@ class WorkQueue:
             progress(0)
             job.result = work(progress)
             state = "done"
-        except (ValueError, Stopped) as error:
+        except (ValueError, StoppedError) as error:
             state, job.message = "failed", str(error)
         except Exception as error:  # a device out of memory, say: the next edit may fit
             log.exception("An edit failed.")

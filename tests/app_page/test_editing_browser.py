@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2eve.app_page.editing_page import EditingSite, EditForm, marked
+from e2eve.app_page.editing_page import EditForm, EditingSite, marked
 from e2eve.config import read_settings
 from e2eve.data.images import decode_image, read_image
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.editor import Editor
 from e2eve.geometry import Box
-from tests.app_page.test_editing_site import LIMITS, START, editor, new_site, slow
+from tests.app_page.test_editing_site import START, editor, new_site, slow
 from tests.app_page.test_queue import until
 from tests.browser import Watched, serving
-from tests.factories import DRIVER_SIDE
 
 __all__ = ["editor", "slow"]  # fixtures
 
@@ -144,7 +142,14 @@ def test_painting_erasing_and_undoing_mark_what_the_mouse_went_over(page, files,
     form = edit(page)
     assert [mark.tool for mark in form.marks] == ["box", "brush", "eraser"]
     region = marked(form.marks, WIDTH, HEIGHT)
-    for x, y, there in [(15, 15, 1), (45, 40, 1), (95, 58, 1), (60, 41, 0), (45, 50, 0), (99, 9, 0)]:
+    for x, y, there in [
+        (15, 15, 1),
+        (45, 40, 1),
+        (95, 58, 1),
+        (60, 41, 0),
+        (45, 50, 0),
+        (99, 9, 0),
+    ]:
         assert region[y, x] == there, (x, y)
     options = {"num_samples": START["num_samples"], "seed": START["seed"]}
     expected = editor.edit(files["source"], files["driver"], region, **options)

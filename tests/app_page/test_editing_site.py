@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import re
 import threading
@@ -14,15 +15,14 @@ import pytest
 from PIL import Image
 
 from e2eve.app_page.editing_page import EditingSite, Limits, Mark, marked, png
+from e2eve.app_page.site import Site
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from tests.app_page.test_queue import until
 from tests.factories import tiny_editor
 
-LIMITS = Limits(
-    max_megabytes=2, max_megapixels=0.5, max_samples=8, max_seconds=60, max_waiting=4
-)
+LIMITS = Limits(max_megabytes=2, max_megapixels=0.5, max_samples=8, max_seconds=60, max_waiting=4)
 START = {"num_samples": 2, "seed": 0, "guidance": 1.0, "temperature": 1.0, "top_p": 0.9}
 BOX = Box(10, 8, 50, 40)
 
@@ -41,9 +41,7 @@ def site(editor) -> EditingSite:
     return new_site(editor)
 
 
-def ask(
-    site: EditingSite, method: str, path: str, body: Any = None, **changes: Any
-) -> tuple[int, bytes]:
+def ask(site: Site, method: str, path: str, body: Any = None, **changes: Any) -> tuple[int, bytes]:
     data = b"" if body is None else json.dumps(body).encode()
     request = {
         "REQUEST_METHOD": method,
@@ -199,7 +197,8 @@ def test_a_form_out_of_range_is_refused_at_once(site, form, changes, sentence):
 
 
 def test_what_is_no_form_is_refused(site):
-    for body in ([], "x", None, 3, {}):
+    bodies: list[Any] = [[], "x", None, 3, {}]
+    for body in bodies:
         status, found = ask(site, "POST", "edits", body)
         assert status == 400 and b"Traceback" not in found
 
@@ -243,7 +242,7 @@ def near(points: np.ndarray, width: int, height: int) -> np.ndarray:
     """The slow, obvious way: the distance of each pixel's centre to the line through points."""
     y, x = np.mgrid[:height, :width] + 0.5
     best = np.full((height, width), np.inf)
-    for (a, b), (c, d) in zip(points[:-1], points[1:], strict=True):
+    for (a, b), (c, d) in itertools.pairwise(points):
         length = max((c - a) ** 2 + (d - b) ** 2, 1e-9)
         along = (((x - a) * (c - a) + (y - b) * (d - b)) / length).clip(0, 1)
         best = np.minimum(best, np.hypot(x - a - along * (c - a), y - b - along * (d - b)))
@@ -272,7 +271,8 @@ SPOT = Mark("box", [(0, 0), (2, 2)])  # so that something stays marked
 
 
 def test_a_box_marks_its_very_pixels_from_whichever_corner_it_was_dragged():
-    for corners in ([(3, 4), (9, 12)], [(9, 12), (3, 4)], [(3, 12), (9, 4)]):
-        assert np.array_equal(marked([Mark("box", corners)], 20, 15), Box(3, 4, 9, 12).mask(20, 15))
+    for xs, ys in itertools.product([(3.0, 9.0), (9.0, 3.0)], [(4.0, 12.0), (12.0, 4.0)]):
+        mask = marked([Mark("box", [(xs[0], ys[0]), (xs[1], ys[1])])], 20, 15)
+        assert np.array_equal(mask, Box(3, 4, 9, 12).mask(20, 15))
     mask = marked([Mark("box", [(-5, -5), (4, 99)])], 20, 15)
     assert np.array_equal(mask, Box(0, 0, 4, 15).mask(20, 15))

@@ -39,9 +39,9 @@ def test_lossless_formats_come_back_exactly(tmp_path, ramp, name):
 def test_bytes_are_read_as_the_file_that_holds_them(tmp_path, ramp):
     path = saved(tmp_path, Image.fromarray(ramp), "a.jpg")
     assert np.array_equal(decode_image(path.read_bytes(), "The source"), read_image(path))
-    with pytest.raises(ValueError, match="^The source is in none of the formats"):
+    with pytest.raises(ValueError, match=r"^The source is in none of the formats"):
         decode_image(b"<svg/>", "The source")
-    with pytest.raises(ValueError, match="^The source cannot be read"):
+    with pytest.raises(ValueError, match=r"^The source cannot be read"):
         decode_image(path.read_bytes()[:200], "The source")
 
 
