@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from e2eve.app_page.site import RefusedError
+from e2eve.app_page.site import RequestError
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class WorkQueue:
         """The name of a new job.
 
         Raises:
-            RefusedError: when too many wait.
+            RequestError: when too many wait.
         """
         with self._changed:
             waiting = sum(job.state == "waiting" for job in self._jobs.values())
             if waiting >= self.max_waiting:
-                raise RefusedError(
+                raise RequestError(
                     HTTPStatus.SERVICE_UNAVAILABLE,
                     f"The queue is full, {waiting} edits are waiting: try again in a minute.",
                 )
@@ -79,12 +79,12 @@ class WorkQueue:
         """A job, and how many are to end before it begins.
 
         Raises:
-            RefusedError: when there is none of that name any more.
+            RequestError: when there is none of that name any more.
         """
         with self._changed:
             job = self._jobs.get(name)
             if job is None:
-                raise RefusedError(
+                raise RequestError(
                     HTTPStatus.NOT_FOUND, "This edit is no longer kept: ask for it again."
                 )
             job.looked_at = time.monotonic()

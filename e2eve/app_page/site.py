@@ -34,7 +34,7 @@ class Answer(NamedTuple):
         return cls(JSON, json.dumps(value, ensure_ascii=False).encode())
 
 
-class RefusedError(ValueError):
+class RequestError(ValueError):
     """A sentence for whoever asked, and the status that goes with it."""
 
     def __init__(self, status: HTTPStatus, sentence: str) -> None:
@@ -70,7 +70,7 @@ class Site:
     def __call__(self, request: Mapping[str, Any], start: Callable[..., Any]) -> list[bytes]:
         try:
             answer = self._checked(request)
-        except RefusedError as error:
+        except RequestError as error:
             answer = Answer(TEXT, str(error).encode(), error.status)
         except ValueError as error:
             answer = Answer(TEXT, str(error).encode(), HTTPStatus.BAD_REQUEST)
@@ -85,32 +85,32 @@ class Site:
     def _checked(self, request: Mapping[str, Any]) -> Answer:
         host, origin = request.get("HTTP_HOST", ""), request.get("HTTP_ORIGIN")
         if not self.path and not is_local(host):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This page answers to localhost only.")
+            raise RequestError(HTTPStatus.FORBIDDEN, "This page answers to localhost only.")
         if origin is not None and urlsplit(origin).netloc != host:
-            raise RefusedError(HTTPStatus.FORBIDDEN, "This page answers to itself only.")
+            raise RequestError(HTTPStatus.FORBIDDEN, "This page answers to itself only.")
         path = request["PATH_INFO"].encode("latin-1").decode("utf-8", "replace")
         prefix = f"/{self.path}"
         if not hmac.compare_digest(path[: len(prefix)].encode(), prefix.encode()):
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
+            raise RequestError(HTTPStatus.NOT_FOUND, "There is no such page.")
         method, name = request["REQUEST_METHOD"], path[len(prefix) :]
         if (method, name) == ("GET", ""):
             return Answer(HTML, self.page().encode())
         body = self._body(request) if method == "POST" else None
         found = self.answer(method, name.split("/"), body)
         if found is None:
-            raise RefusedError(HTTPStatus.NOT_FOUND, "There is no such page.")
+            raise RequestError(HTTPStatus.NOT_FOUND, "There is no such page.")
         return found
 
     def _body(self, request: Mapping[str, Any]) -> Any:
         length = request.get("CONTENT_LENGTH") or "0"
         if not length.isdecimal() or int(length) > self.max_bytes:
-            raise RefusedError(
+            raise RequestError(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"More than {self.max_bytes / 1e6:.0f} MB were sent: take smaller images.",
             )
         # No other page can send this type without being asked for leave first.
         if request.get("CONTENT_TYPE") != JSON:
-            raise RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {JSON}.")
+            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"Send {JSON}.")
         try:
             return json.loads(request["wsgi.input"].read(int(length)))
         except (ValueError, RecursionError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from e2eve.app_page.editing_page import EditForm, EditingSite, marked
 from e2eve.config import read_settings
@@ -208,6 +208,21 @@ def test_everything_can_be_done_with_the_keyboard(page, files, editor, tmp_path)
     )
 
 
+def test_a_photo_that_was_taken_sideways_is_marked_as_it_is_seen(page, files, editor, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be turned by a quarter
+    Image.open(files["source"]).save(tmp_path / "photo.jpg", exif=exif)
+    give(page, {**files, "source": tmp_path / "photo.jpg"})
+    page.locator("summary").first.click()
+    for name, value in {"left": 8, "top": 9, "right": HEIGHT, "bottom": WIDTH}.items():
+        page.fill(f"#box-{name}", str(value))
+    page.click("#box-mark")
+    edit(page)
+    region = Box(8, 9, HEIGHT, WIDTH)
+    expected = editor.edit(tmp_path / "photo.jpg", files["driver"], region, num_samples=2)
+    assert np.array_equal(downloaded(page, 0, tmp_path), np.asarray(expected.images[0]))
+
+
 def test_one_goes_on_from_an_edit(page, files, editor, tmp_path):
     give(page, files)
     drag(page, "source", (30, 10), (70, 60))
@@ -323,16 +338,22 @@ def test_what_goes_wrong_is_one_sentence_on_the_page(page, files, tmp_path):
     assert pressed() == "No pixel of the source is marked: drag a box over it, or paint."
 
 
-def test_at_a_phones_width_nothing_sticks_out_and_an_edit_is_made(page, files):
+def test_at_a_phones_width_nothing_sticks_out_and_a_finger_paints(page):
     page.set_viewport_size({"width": 390, "height": 844})
     wide = "document.documentElement.scrollWidth"
     assert page.evaluate(wide) == 390
     page.click("#example")
     page.wait_for_selector("#driver canvas:visible")
+    page.click("text=Brush")
+    box, finger = page.locator("#source canvas").bounding_box(), page.context.new_cdp_session(page)
+    for kind, share in (("touchStart", 0.3), ("touchMove", 0.4), ("touchMove", 0.5)):
+        point = {"x": box["x"] + share * box["width"], "y": box["y"] + share * box["height"]}
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+    finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     for summary in page.locator("summary").all():
         summary.click()
     page.fill("#num_samples", "5")
-    edit(page)
+    assert [mark.tool for mark in edit(page).marks] == ["box", "brush"]
     assert page.evaluate(wide) == 390
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from e2eve.app_page.queue import Job, Progress, WorkQueue
-from e2eve.app_page.site import RefusedError
+from e2eve.app_page.site import RequestError
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -62,7 +62,7 @@ def test_a_full_queue_refuses_with_a_sentence():
     until(lambda: state(queue, first) == "running")
     queue.add(gate)
     with pytest.raises(
-        RefusedError, match=r"The queue is full, 1 edits are waiting: try again"
+        RequestError, match=r"The queue is full, 1 edits are waiting: try again"
     ) as found:
         queue.add(gate)
     assert found.value.status == 503
@@ -78,7 +78,7 @@ def test_what_is_dropped_ends_and_is_forgotten(running):
     name = queue.add(gate)
     until(lambda: state(queue, name) == ("running" if running else "waiting"))
     queue.drop(name)
-    with pytest.raises(RefusedError, match="no longer kept"):
+    with pytest.raises(RequestError, match="no longer kept"):
         queue.look(name)
     until(lambda: gate.ended == running)
     first.opened.set()
