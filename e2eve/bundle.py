@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from e2eve.checks import is_inside, read_yaml
 
 PACKAGED = Path(__file__).parent / "pretrained"
+EDITOR = "toyfaces"  # what the packaged editor is called wherever an editor is asked for
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,34 @@ def check_weights(
 
 
 def locate(path: str | Path) -> Path:
-    """The bundle's folder behind a bundle, a run folder, or `package:<name>`."""
+    """The bundle's folder behind a bundle, a run folder, `package:<name>`, or `EDITOR`.
+
+    A bundle or run folder of that name in the working directory goes first.
+    """
     if str(path).startswith("package:"):
-        name = str(path).removeprefix("package:")
-        known = sorted(folder.parent.name for folder in PACKAGED.glob("*/config.yaml"))
-        if name not in known:
-            raise ValueError(f'No packaged bundle is called "{name}", there are: {known}.')
-        return PACKAGED / name
+        return _packaged(str(path).removeprefix("package:"))
     folder = Path(path)
     for candidate in (folder, folder / "bundle"):
         if (candidate / "config.yaml").is_file() and any(candidate.glob("*.safetensors")):
             return candidate
+    if str(path) == EDITOR:
+        return _packaged(EDITOR)
     raise ValueError(
         f"{folder} is no bundle (a folder with config.yaml and *.safetensors) and no run folder "
         "with one in bundle/: give the folder that a training run wrote."
     )
+
+
+def _packaged(name: str) -> Path:
+    known = sorted(folder.parent.name for folder in PACKAGED.glob("*/config.yaml"))
+    if name in known:
+        return PACKAGED / name
+    if name == EDITOR:
+        raise ValueError(
+            f"The editor {EDITOR} does not come with this version of e2eve: give the folder of a "
+            "training run, such as runs/toyfaces_block, which python -m e2eve.train writes."
+        )
+    raise ValueError(f'No packaged bundle is called "{name}", there are: {known}.')
 
 
 def read_bundle(path: str | Path, kind: str) -> Bundle:

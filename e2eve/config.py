@@ -13,7 +13,7 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -63,14 +63,17 @@ def conf_dir() -> str:
     return str(inside if inside.is_dir() else inside.parents[1] / "conf")
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
+def command(
+    config_name: str, verbatim: Collection[str] = ()
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """Make a command of a function of a config; what it returns is what a Hydra sweeper gets.
 
     A path that it returns, of what it has written, is printed.
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
     with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
-    to see where they came from. Packages in the working directory can be imported.
+    to see where they came from. Packages in the working directory can be imported. Values of the
+    keys `verbatim` are texts that need no quotes, though Hydra would take them apart: a,b.
     """
 
     def decorate(main: Callable[[DictConfig], Any]) -> Callable[[], None]:
@@ -98,6 +101,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
             if not {"", os.getcwd()} & set(sys.path):  # started by its console script
                 sys.path.append(os.getcwd())  # last: a folder here hides no installed package
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands over what it would print otherwise
+            sys.argv[1:] = [_quoted(argument, verbatim) for argument in sys.argv[1:]]
             try:
                 # `version_base` fixes Hydra's own defaults: the working directory stays as it is.
                 hydra.main(version_base="1.3", config_path=conf_dir(), config_name=config_name)(
@@ -111,6 +115,13 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callabl
         return run
 
     return decorate
+
+
+def _quoted(argument: str, verbatim: Collection[str]) -> str:
+    key, _, value = argument.partition("=")
+    if key not in verbatim or value in ("", "null") or value[0] in "'\"":
+        return argument
+    return '{}="{}"'.format(key, value.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:

@@ -288,6 +288,7 @@ class Editor(nn.Module):
         region: RegionInput,
         *,
         num_samples: int = 4,
+        keep: int | None = None,
         seed: int = 0,
         progress: Progress = lambda done: None,
         **sampling: Any,
@@ -298,8 +299,11 @@ class Editor(nn.Module):
             source, driver: a path, a Pillow image or a uint8 array (height, width, 3). Of a
                 driver that is not square the largest centred square is used.
             region: a Box in pixels of the source, or a mask of its size, white where to edit.
+            keep: how many of the samples are kept, the best ones; None keeps all.
             seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
-            progress: told after each pass how many tokens of every sample are drawn.
+            progress: told after each pass how many tokens of every sample are drawn, and once more
+                after each sample that is decoded. What it raises ends the edit and reaches the
+                caller: so another thread cancels, by an event at which this raises.
             sampling: fields of `SamplingSettings`: temperature, top_k, top_p, guidance, …, and
                 those of the transformer's family.
 
@@ -307,6 +311,9 @@ class Editor(nn.Module):
             ValueError: one sentence on what is wrong and what to give instead.
         """
         seed = whole_number("seed", seed, "use 0 or more", 0)
+        if keep is not None:
+            remedy = f"keep 1 to {num_samples}, which is num_samples"
+            keep = whole_number("keep", keep, remedy, most=num_samples)
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         where = (self.device, self.dtype)
@@ -318,8 +325,11 @@ class Editor(nn.Module):
             progress=progress,
         )
         # One at a time: the same pixels and the same memory for any number of samples.
-        painted = [to_uint8(self.decode(part)[0, 0]) for part in ids.split(1, dim=1)]
-        return request.ranked(painted, seed, self.extractor.to(self.device))
+        painted = []
+        for part in ids.split(1, dim=1):
+            painted.append(to_uint8(self.decode(part)[0, 0]))
+            progress(ids.shape[-1])
+        return request.ranked(painted, seed, self.extractor.to(self.device), keep)
 
     @cached_property
     def extractor(self) -> FeatureExtractor:

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 
 from e2eve.config import device_of, read_settings
 from e2eve.data.images import read_image
-from e2eve.edit import EditInput, EditSettings, edit, find_inputs
+from e2eve.data.toyfaces.example import example_edit
+from e2eve.edit import Centre, EditInput, EditSettings, edit, find_inputs
+from e2eve.editor import Editor
 from e2eve.geometry import Box
 from tests.factories import compose, tiny_editor
 
@@ -89,10 +92,10 @@ def test_the_source_that_cannot_be_edited_is_named(folder):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "model is missing: give model=<the bundle or run folder of an editor>"),
-        (("model=run",), "source is missing: give source=<"),
+        ((), "The editor toyfaces does not come with this version of e2eve: give the folder"),
+        (("model=run", "mask=mask.png"), "source is missing: give source=<"),
         (("model=run", "source=a.png"), "driver is missing: give driver=<"),
-        (("model=run", "source=a.png", "driver=b.png"), "Neither box nor mask"),
+        (("model=run", "source=a.png", "driver=b.png"), "No region is given: give one, as "),
         (("model=x", "source=sources/a.png", "driver=mask.png", "box=[0,0,9,9]"), "x is no bundle"),
         (("model=run", "source=a.png", "driver=mask.png", "box=[0,0,9,9]"), "a.png is not a file"),
         (
@@ -221,15 +224,28 @@ def settings(*overrides: str) -> EditSettings:
 
 
 def test_a_region_is_a_box_or_a_mask():
-    assert settings("box=[1,2,5,6]").region == SMALL
-    assert settings("mask=mask.png").region == Path("mask.png")
+    assert settings("box=[1,2,5,6]").place == SMALL
+    assert settings("mask=mask.png").place == Path("mask.png")
+    assert settings("region='box:1,2,5,6'").place == SMALL
+    assert settings("region=mask:mask.png").place == Path("mask.png")
+    assert settings("region=centre:0.5").place == Centre(0.5)
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "Neither box nor mask is given: give the region as"),
-        (("box=[1,2,5,6]", "mask=mask.png"), "Both box and mask are given"),
+        ((), "No region is given: give one, as region=box:"),
+        (("box=[1,2,5,6]", "mask=mask.png"), "box and mask are given together: give one"),
+        (("region=centre:0.5", "mask=mask.png"), "region and mask are given together: give one"),
+        (("region=centre:0",), "region is centre:0: give a share of more than 0 to 1"),
+        (("region=centre:1.5",), "region is centre:1.5: give a share"),
+        (("region=centre:half",), 'region is "centre:half": give region=box:'),
+        (("region=middle",), 'region is "middle": give region=box:'),
+        (("region='box:1,2,5'",), 'region is "box:1,2,5": give region=box:'),
+        (("region='box:1,2,5,6.5'",), 'region is "box:1,2,5,6.5": give region=box:'),
+        (("region='box:1,2,5,inf'",), "give region=box:"),
+        (("region='box:5,2,1,6'",), "is empty: right must exceed left"),
+        (("region='mask:'",), 'region is "mask:": give region=box:'),
         (("box=[1,2,5]",), r"box is \[1, 2, 5\]: give \[left,top,right,bottom\]"),
         (("box=[1,2,5,6.5]",), "box.* is 6.5: give a whole number"),
         (("box=whole",), 'box is "whole": give a list'),
@@ -238,7 +254,54 @@ def test_a_region_is_a_box_or_a_mask():
 )
 def test_other_regions_are_refused(overrides, message):
     with pytest.raises(ValueError, match=message):
-        _ = settings(*overrides).region
+        _ = settings(*overrides).place
+
+
+def test_the_centre_is_in_the_middle_of_each_source(tmp_path):
+    for width, height in ((8, 8), (9, 30), (101, 64), (1, 1)):
+        for share in (0.01, 0.3, 0.5, 1.0):
+            box = Centre(share).box(width, height)
+            assert abs(box.left - (width - box.right)) <= 1
+            assert abs(box.top - (height - box.bottom)) <= 1
+            assert box.width == max(1, round(share * width))
+            assert box.height == max(1, round(share * height))
+            assert Box(0, 0, width, height).contains(box)
+    sources = images(tmp_path, "a.png", "b.png")
+    Image.new("RGB", (40, 20)).save(tmp_path / "b.png")
+    found = find_inputs(sources, tmp_path / "a.png", Centre(0.5))
+    assert [item.region for item in found] == [Box(2, 2, 6, 6), Box(10, 5, 30, 15)]
+
+
+def test_a_region_needs_no_quotes_on_the_command_line(folder):
+    """Which Hydra would take for several values."""
+    line = [sys.executable, "-m", "e2eve.edit", "model=run", "source=sources/a.png"]
+    line += ["driver=drivers/a.png", "num_samples=2", "keep=1", "region=box:10,8,30,28"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "edits/grid.png"), done.stderr
+    run("model=run", "source=sources/a.png", "driver=drivers/a.png", "box=[10,8,30,28]")
+    best = [Path(name, "edit_01.png").read_bytes() for name in ("edits", "edits_2")]
+    assert best[0] == best[1]
+    assert not Path("edits/edit_02.png").exists()
+
+
+def test_without_inputs_an_example_is_edited_offline_in_seconds(folder, monkeypatch, caplog):
+    def refused(*arguments: object) -> None:
+        raise AssertionError("no network")
+
+    monkeypatch.setattr("socket.socket.connect", refused)
+    caplog.set_level(logging.INFO)
+    began = time.process_time()
+    assert run("model=run") == Path("edits/grid.png")
+    assert time.process_time() - began < 15
+    assert {path.name for path in Path("edits").iterdir()} == FILES
+    found = example_edit(32)  # the tiny editor's size
+    edits = Editor.from_pretrained("run").edit(
+        found.source, found.driver, found.region, num_samples=2
+    )
+    assert np.array_equal(read_image("edits/edit_01.png"), np.asarray(edits.images[0]))
+    facts = json.loads(Path("edits/edit.json").read_text())
+    assert facts["source"] == facts["driver"] == "the example's toy face"
+    assert "for your own: source=… driver=… region=box:" in caplog.text
 
 
 def test_numbers_are_names_where_names_are_asked_for():

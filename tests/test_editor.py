@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,46 @@ def test_progress_is_told_after_every_pass(editor):
     assert told[-1] == 16
     told.clear()
     editor.edit(noise(), noise(), BOX, num_samples=2, draft="none", progress=told.append)
-    assert told == list(range(1, 17))
+    assert told == [*range(1, 17), 16, 16]  # the last two: decoded images
+
+
+def test_what_is_kept_are_the_best_of_all(editor):
+    everything = editor.edit(noise(), noise(seed=1), BOX, num_samples=5)
+    best = editor.edit(noise(), noise(seed=1), BOX, num_samples=5, keep=2)
+    assert (best.scores, best.numbers) == (everything.scores[:2], everything.numbers[:2])
+    for one, other in zip(best.images, everything.images, strict=False):
+        assert np.array_equal(one, other)
+    for keep in (0, 6):
+        with pytest.raises(ValueError, match=f"keep is {keep}: keep 1 to 5, which is num_samples"):
+            editor.edit(noise(), noise(), BOX, num_samples=5, keep=keep)
+
+
+@pytest.mark.parametrize("last", [5, 16])  # tokens: while drawing, and when all are drawn
+def test_another_thread_cancels_and_the_same_call_draws_the_same_afterwards(editor, last):
+    class CancelledError(Exception):
+        """Any exception will do."""
+
+    reached, cancelled = threading.Event(), threading.Event()
+    other = threading.Thread(target=lambda: cancelled.set() if reached.wait(60) else None)
+    other.start()
+    told: list[int] = []
+
+    def progress(done: int) -> None:
+        told.append(done)
+        if done == last:
+            reached.set()
+            assert cancelled.wait(60)
+        if cancelled.is_set():
+            raise CancelledError
+
+    call = {"num_samples": 2, "draft": "none"}
+    expected = editor.edit(noise(), noise(seed=1), BOX, **call)
+    with pytest.raises(CancelledError):
+        editor.edit(noise(), noise(seed=1), BOX, **call, progress=progress)
+    other.join()
+    assert told == list(range(1, last + 1))
+    again = editor.edit(noise(), noise(seed=1), BOX, **call)
+    assert all(np.array_equal(*pair) for pair in zip(again.images, expected.images, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ COMMANDS = sorted(
 )
 
 
+TEMPLATES = [f"{package}/templates" for package in ("reporting", "comparison", "app_page")]
+
+
 def test_the_promised_commands_are_there():
     assert {"train", "evaluate", "edit", "simulate", "validation_set"} <= set(COMMANDS)
 
@@ -43,7 +46,7 @@ def test_a_wheel_holds_every_configuration_and_packaged_weight(wheel):
         for path in (ROOT / "conf").rglob("*.yaml")
     }
     assert conf <= wheel
-    for folder in ("pretrained", "reporting/templates", "comparison/templates"):
+    for folder in ("pretrained", *TEMPLATES):
         files = {p for p in (ROOT / "e2eve" / folder).rglob("*") if p.is_file()}
         assert files
         assert {path.relative_to(ROOT).as_posix() for path in files} <= wheel

@@ -4,7 +4,6 @@ The served one follows the runs as they are trained, and answers on this machine
 """
 
 import hashlib
-import logging
 import os
 import threading
 from collections import Counter
@@ -12,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from socketserver import ThreadingMixIn
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from urllib.parse import quote
 
 import pandas as pd
 from markupsafe import Markup
@@ -39,6 +36,7 @@ from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.config import PositiveFloat, listed
 from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
+from e2eve.reporting import serving
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import (
     PALETTE,
@@ -48,13 +46,10 @@ from e2eve.reporting.page import (
     script_safe,
 )
 from e2eve.reporting.progress import Report, silent
-
-log = logging.getLogger(__name__)
+from e2eve.reporting.serving import HTML, TEXT, is_local
 
 RESULTS = METRICS, SAMPLES_FOLDER  # the folder changes with each sample written into it
 WATCHED = "status.json", "config.yaml", "metrics.csv", *RESULTS
-LOCAL = ("127.0.0.1", "localhost", "::1")
-TEXT, HTML = "text/plain; charset=utf-8", "text/html; charset=utf-8"
 TYPES = {".png": "image/png", ".html": HTML}  # of the files that the page leads to
 
 SECTIONS = {
@@ -331,42 +326,6 @@ class LiveDashboard:
         return HTTPStatus.OK, TYPES[path.suffix], path.read_bytes()
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Handler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        log.debug(format, *args)
-
-
-def server(page: LiveDashboard) -> WSGIServer:
-    """Bound, and not yet serving.
-
-    Raises ValueError if the port is taken or the address is not this machine's.
-    """
-    host, port = page.settings.host, page.settings.port
-    try:
-        return make_server(host, port, page, _Server, _Handler)
-    except OSError as error:
-        raise ValueError(
-            f"{host}:{port} cannot be listened at ({error}): give another port=…, 0 for any."
-        ) from error
-
-
 def serve(settings: DashboardSettings) -> None:
     """Answers on this machine until it is interrupted."""
-    with server(LiveDashboard(settings)) as serving:
-        log.info("http://%s:%d (Ctrl+C ends it)", *serving.server_address[:2])
-        try:
-            serving.serve_forever()
-        except KeyboardInterrupt:
-            log.info("Ended.")
-
-
-def is_local(host: str) -> bool:
-    """Whether a Host header names this machine, with any port."""
-    try:
-        return urlsplit(f"//{host}").hostname in LOCAL
-    except ValueError:
-        return False
+    serving.serve(LiveDashboard(settings), settings.host, settings.port)

@@ -74,7 +74,7 @@ def side_by_side(
     hashes = Counter(results.about["validation_hash"] for results in finished.values())
     common = hashes.most_common(1)[0][0] if hashes else ""
     missing = {f: text for f, results in finished.items() if (text := _reason(results, common))}
-    ids = {f: _ids(results) for f, results in finished.items() if f not in missing}
+    ids = {f: saved_inputs(results) for f, results in finished.items() if f not in missing}
     wanted = _most_common(list(ids.values()))[:count]
     strips: dict[Path, dict[str, Strip]] = {folder: {} for folder in ids}
     used, kept = 0, 0
@@ -112,8 +112,20 @@ def validation_folder(run: Run, content_hash: str) -> Path | None:
 @lru_cache(maxsize=16384)
 def thumbnails(path: Path, changed: int, count: int, side: int) -> tuple[str, ...]:
     """The `count` images of a strip, each as an address of its own."""
-    images = rearrange(_read(path), "h (n w) c -> n h w c", n=count)
-    return tuple(_address(image, side) for image in images)
+    return tuple(_address(image, side) for image in _parts(path, count))
+
+
+def saved_samples(results: Results, id: str) -> UInt8[np.ndarray, "samples height width 3"]:
+    """The samples of an input in full size, in drawing order."""
+    return _parts(_strip_path(results, id), results.about["num_samples"])
+
+
+def _parts(path: Path, count: int) -> UInt8[np.ndarray, "count height width 3"]:
+    return rearrange(read_png(path), "h (n w) c -> n h w c", n=count)
+
+
+def _strip_path(results: Results, id: str) -> Path:
+    return results.folder / SAMPLES_FOLDER / f"{id}.png"
 
 
 # Why a run has no images to show; empty where it has.
@@ -121,11 +133,11 @@ def _reason(results: Results, common: str) -> str:
     content_hash = results.about["validation_hash"]
     if content_hash != common:
         return f"measured on other inputs (sha256 {content_hash[:12]}…)"
-    return "" if _ids(results) else f"no {SAMPLES_FOLDER}/ in its folder: evaluate it again"
+    return "" if saved_inputs(results) else f"no {SAMPLES_FOLDER}/ in its folder: evaluate it again"
 
 
-# Inputs with saved samples.
-def _ids(results: Results) -> list[str]:
+def saved_inputs(results: Results) -> list[str]:
+    """Inputs with saved samples."""
     return sorted(path.stem for path in (results.folder / SAMPLES_FOLDER).glob("*.png"))
 
 
@@ -137,7 +149,7 @@ def _most_common(names: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _strip(results: Results, id: str, link: Callable[[Path], str], side: int) -> Strip:
-    path = results.folder / SAMPLES_FOLDER / f"{id}.png"
+    path = _strip_path(results, id)
     count = results.about["num_samples"]
     images = thumbnails(path, path.stat().st_mtime_ns, count, side)
     notes = [f"rank {row['driver_rank']:.0f}" for row in results.samples.get(id, [])]
@@ -149,13 +161,14 @@ def _inputs(folder: Path | None, ids: Sequence[str], side: int) -> Iterator[Inpu
         if folder is None:
             yield Input(id, None, None)
             continue
-        region = _read(folder / "regions" / f"{id}.png")[..., 0] > 127
-        source = outlined(_read(folder / "sources" / f"{id}.png"), region)
-        driver = _read(folder / "drivers" / f"{id}.png")
+        region = read_png(folder / "regions" / f"{id}.png")[..., 0] > 127
+        source = outlined(read_png(folder / "sources" / f"{id}.png"), region)
+        driver = read_png(folder / "drivers" / f"{id}.png")
         yield Input(id, _address(source, side), _address(driver, side))
 
 
-def _read(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def read_png(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+    """A file of a run or of a validation set."""
     with Image.open(path, formats=("PNG",)) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -1,5 +1,6 @@
 """Images in and out: files to uint8 RGB, resizing, and the [-1, 1] tensors of the networks."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -30,17 +31,28 @@ def read_image(path: str | Path, background: str = "white") -> UInt8[np.ndarray,
     """
     if not Path(path).is_file():
         raise ValueError(f"{path} is not a file, give the path of an image.")
+    return _decoded(path, str(path), background)
+
+
+def decode_image(data: bytes, what: str) -> UInt8[np.ndarray, "height width 3"]:
+    """The image in the bytes of a file, as `read_image` gives it, called `what` in messages."""
+    return _decoded(io.BytesIO(data), what, "white")
+
+
+def _decoded(
+    file: str | Path | io.BytesIO, what: str, background: str
+) -> UInt8[np.ndarray, "height width 3"]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 return from_pillow(image, background)
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
-        raise ValueError(f"{path} is in none of the formats {known}, convert it.") from error
+        raise ValueError(f"{what} is in none of the formats {known}, convert it.") from error
     except Exception as error:  # damaged files make decoders raise nearly anything
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise ValueError(f"{path} cannot be read ({reason}), replace or remove it.") from error
+        raise ValueError(f"{what} cannot be read ({reason}), replace or remove it.") from error
 
 
 def from_pillow(

@@ -171,15 +171,17 @@ class EditRequest:
         drawn: Sequence[UInt8[np.ndarray, "side side 3"]],
         seed: int,
         extractor: FeatureExtractor,
+        keep: int | None = None,
     ) -> Edits:
         """What an editor drew into the window, put into the source and ranked.
 
         Args:
             drawn: samples 0, 1, … of the seed; only what lies inside the region is used.
+            keep: how many of them are kept, the best ones; None keeps all.
         """
         box = Box.around(self.window_region)
         distances = driver_distances(extractor, drawn, box, self.driver)
-        order = [int(number) for number in np.argsort(distances, kind="stable")]
+        order = [int(number) for number in np.argsort(distances, kind="stable")][:keep]
         weights = edit_weights(self.region, FEATHER * self.window.width)
         place = (Box.around(self.region), weights, self.window)
         return Edits(

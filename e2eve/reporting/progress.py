@@ -48,6 +48,7 @@ def progress_bars() -> Iterator[Report]:
     """Bars with the time left in a terminal; elsewhere a log line now and then."""
     tasks: dict[str, TaskID] = {}
     spoken: dict[str, float] = {}  # when a line about each was last logged
+    told: dict[str, int] = {}
     with labelled_bars(Console(stderr=True)) as bars:
 
         def report(what: str, done: int, total: int) -> None:
@@ -56,8 +57,8 @@ def progress_bars() -> Iterator[Report]:
                 tasks[what], spoken[what] = bars.add_task(what, total=total, note=""), now
             bars.update(tasks[what], completed=done)
             late = done in (0, total) or now - spoken[what] > SECONDS_BETWEEN_LINES
-            if late and not bars.console.is_terminal:
-                spoken[what] = now
+            if late and told.get(what) != done and not bars.console.is_terminal:
+                spoken[what], told[what] = now, done
                 log.info("%s: %d of %d", what, done, total)
 
         yield report

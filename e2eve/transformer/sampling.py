@@ -62,13 +62,15 @@ def check_number(
         raise ValueError(f"{name} is {value}: {remedy}.")
 
 
-def whole_number(name: str, value: Any, remedy: str, least: int = 1) -> int:
+def whole_number(
+    name: str, value: Any, remedy: str, least: int = 1, most: int = sys.maxsize
+) -> int:
     """The value as an integer, numpy's and 2.0 too.
 
     Raises:
-        ValueError: when it is no whole number from `least` on.
+        ValueError: when it is no whole number from `least` to `most`.
     """
-    check_number(name, value, remedy, least)
+    check_number(name, value, remedy, least, most)
     if value != int(value):
         raise ValueError(f"{name} is {value}: {remedy}.")
     return int(value)

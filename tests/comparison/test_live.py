@@ -3,27 +3,14 @@
 import http.client
 import json
 import re
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
-from e2eve.comparison.dashboard_page import DashboardSettings, LiveDashboard, is_local, server
+from e2eve.comparison.dashboard_page import DashboardSettings, LiveDashboard
+from e2eve.reporting.serving import is_local, server
+from tests.browser import serving
 from tests.comparison.factories import Made, write_run
-
-
-@contextmanager
-def serving(dashboard: LiveDashboard) -> Iterator[int]:
-    with server(dashboard) as found:
-        thread = threading.Thread(target=found.serve_forever)
-        thread.start()
-        try:
-            yield found.server_address[1]
-        finally:
-            found.shutdown()
-            thread.join()
 
 
 def get(port: int, path: str, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -115,7 +102,7 @@ def test_runs_that_are_gone_are_a_sentence_and_not_the_end(port, runs):
 
 def test_a_taken_port_is_one_sentence(port, dashboard):
     with pytest.raises(ValueError, match=r"cannot be listened at .*give another port"):
-        server(LiveDashboard(replace(dashboard.settings, port=port)))
+        server(dashboard, "127.0.0.1", port)
 
 
 def test_folders_without_runs_are_refused_at_once(tmp_path):

@@ -6,7 +6,15 @@ import torch
 from PIL import Image
 
 from e2eve.data import images
-from e2eve.data.images import from_pillow, read_image, resize, square, to_tensor, to_uint8
+from e2eve.data.images import (
+    decode_image,
+    from_pillow,
+    read_image,
+    resize,
+    square,
+    to_tensor,
+    to_uint8,
+)
 
 
 @pytest.fixture
@@ -26,6 +34,15 @@ def test_lossless_formats_come_back_exactly(tmp_path, ramp, name):
     options = {"lossless": True} if name.endswith("webp") else {}
     path = saved(tmp_path, Image.fromarray(ramp), name, **options)
     assert np.array_equal(read_image(path), ramp)
+
+
+def test_bytes_are_read_as_the_file_that_holds_them(tmp_path, ramp):
+    path = saved(tmp_path, Image.fromarray(ramp), "a.jpg")
+    assert np.array_equal(decode_image(path.read_bytes(), "The source"), read_image(path))
+    with pytest.raises(ValueError, match=r"^The source is in none of the formats"):
+        decode_image(b"<svg/>", "The source")
+    with pytest.raises(ValueError, match=r"^The source cannot be read"):
+        decode_image(path.read_bytes()[:200], "The source")
 
 
 def test_jpeg_comes_back_nearly(tmp_path):

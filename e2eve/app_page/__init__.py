@@ -1,0 +1,1 @@
+"""Pages for people: edits of their images, and two systems' edits compared blindly."""

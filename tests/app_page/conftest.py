@@ -1,0 +1,5 @@
+"""Fixtures of tests of pages."""
+
+from tests.browser import browser, watched
+
+__all__ = ["browser", "watched"]
