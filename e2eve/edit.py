@@ -22,6 +22,7 @@ class EditSettings:
     """The keys of conf/edit.yaml."""
 
     model: str
+    decoder: str | None
     source: str
     driver: str
     box: list[int] | None
@@ -82,7 +83,8 @@ def edit(config: DictConfig) -> Path:
 
     files = file_names(settings.num_samples)
     out = new_folder(settings.out, [Path(item.name, file) for item in inputs for file in files])
-    editor = Editor.from_pretrained(settings.model, device=device_of(settings.device))
+    device = device_of(settings.device)
+    editor = Editor.from_pretrained(settings.model, device, decoder=settings.decoder)
     tokens = editor.transformer.layout.target
     options = {"num_samples": settings.num_samples, "seed": settings.seed, **settings.sampling}
     with progress_bars() as report:
@@ -95,7 +97,12 @@ def edit(config: DictConfig) -> Path:
                 edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
                 raise ValueError(f"{item.source} was not edited. {error}") from error
-            facts = {"model": settings.model, **item.described(), **options}
+            facts = {
+                "model": settings.model,
+                "decoder": settings.decoder,
+                **item.described(),
+                **options,
+            }
             saved = edits.save(out / item.name, **facts)
     return out if inputs[0].name else saved / "grid.png"
 

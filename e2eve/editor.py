@@ -82,6 +82,20 @@ class Editor(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.transformer.parameters()).dtype
 
+    def with_decoder_of(self, tokenizer: Tokenizer) -> "Editor":
+        """This editor, which paints with that tokenizer from now on: one that task=decoder made.
+
+        Raises:
+            ValueError: when ids of the editor's own source tokenizer are not those of the other.
+        """
+        if not tokenizer.encodes_as(self.source_tokenizer):
+            raise ValueError(
+                "The decoder belongs to another tokenizer, whose ids are not those of this editor: "
+                "give one that was trained by task=decoder init_from=<the editor's tokenizer>."
+            )
+        self.source_tokenizer = tokenizer.use_winograd().to(self.device, self.dtype).eval()
+        return self
+
     def freeze_tokenizers(self) -> "Editor":
         """Only the transformer learns from now on."""
         for tokenizer in (self.source_tokenizer, self.driver_tokenizer):
@@ -167,7 +181,7 @@ class Editor(nn.Module):
             settings=settings,
             progress=progress,
         )
-        return self.decode(ids)
+        return self.decode(ids, inputs)
 
     def logits(
         self,
@@ -275,10 +289,17 @@ class Editor(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, ids: Int[Tensor, "batch num_samples target"]
+        self, ids: Int[Tensor, "batch num_samples target"], inputs: EditInputs | None = None
     ) -> Float[Tensor, "batch num_samples 3 side side"]:
-        """Images in [-1, 1] of sampled ids."""
-        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
+        """Images in [-1, 1] of sampled ids.
+
+        Args:
+            inputs: what was edited, for a decoder that sees what surrounds the region.
+        """
+        around: list[Tensor] = []
+        if inputs is not None and self.source_tokenizer.sees_source:
+            around = [each.repeat_interleave(ids.shape[1], 0) for each in inputs[:2]]
+        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"), *around)
         return rearrange(images, "(b n) c h w -> b n c h w", b=ids.shape[0])
 
     def edit(
@@ -310,15 +331,16 @@ class Editor(nn.Module):
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         where = (self.device, self.dtype)
+        inputs = request.inputs(*where)
         ids = self.sample_ids(
-            self.condition(request.inputs(*where), settings, request.pastes(*where)),
+            self.condition(inputs, settings, request.pastes(*where)),
             num_samples=num_samples,
             seeds=[seed],
             settings=settings,
             progress=progress,
         )
         # One at a time: the same pixels and the same memory for any number of samples.
-        painted = [to_uint8(self.decode(part)[0, 0]) for part in ids.split(1, dim=1)]
+        painted = [to_uint8(self.decode(part, inputs)[0, 0]) for part in ids.split(1, dim=1)]
         return request.ranked(painted, seed, self.extractor.to(self.device))
 
     @cached_property
@@ -328,17 +350,26 @@ class Editor(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+        cls,
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        decoder: str | Path | None = None,
     ) -> "Editor":
         """Open a bundle or a run folder; nothing else is needed.
 
+        Args:
+            decoder: the bundle or run folder of a tokenizer to paint with, see `with_decoder_of`.
+
         Raises:
-            ValueError: when there is no editor there, or its weights do not fit.
+            ValueError: when there is no editor there, or its weights or the decoder do not fit.
         """
         bundle = read_bundle(path, kind="editor")
         editor = cls.from_description(bundle.config)
         for name, network in editor.networks().items():
             bundle.load(network, name)
+        if decoder is not None:
+            editor.with_decoder_of(Tokenizer.from_pretrained(decoder))
         return editor.to(device=device, dtype=dtype).eval()
 
     def networks(self) -> dict[str, nn.Module]:

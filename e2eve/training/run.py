@@ -35,7 +35,7 @@ from e2eve.training.callbacks import RandomState
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
 from e2eve.training.resuming import termination_exits, under_slurm
 from e2eve.training.settings import TrainSettings
-from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
+from e2eve.training.tasks import DecoderTask, EditorTask, EvaluationTask, Task, TokenizerTask
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
     "source_tokenizer": TokenizerTask,
     "driver_tokenizer": TokenizerTask,
+    "decoder": DecoderTask,
     "evaluation": EvaluationTask,
 }
 

@@ -9,13 +9,14 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
@@ -30,11 +31,12 @@ from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
+from e2eve.tokenizers.losses import PatchDiscriminator, TokenizerLoss
+from e2eve.tokenizers.tokenizer import VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
 from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
-from e2eve.training.modules import EditorModule, TokenizerModule
+from e2eve.training.modules import DecoderModule, EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
 from e2eve.transformer import TokenModelConfig, check_names_config
 
@@ -114,7 +116,9 @@ class Task(ABC):
 class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
 
-    unrelated = ("transformer", "tokenizer", "token_cache")
+    unrelated = ("transformer", "tokenizer", "token_cache", "decoder")
+    tokenizer: Tokenizer
+    shown: Float[Tensor, "batch 3 side side"]  # validation images
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
@@ -126,16 +130,7 @@ class TokenizerTask(Task):
         if settings.init_from is not None:
             load_initial_tokenizer(self.tokenizer, settings.init_from)
         self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
-        trainer = settings.trainer
-        self.module = TokenizerModule(
-            self.tokenizer,
-            build_tokenizer_loss(settings),
-            settings.optimizer,
-            settings.device_batch,
-            accumulate=trainer["accumulate_grad_batches"],
-            clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
-            channels_last=settings.channels_last,
-        )
+        self.module = build_tokenizer_module(TokenizerModule, self.tokenizer, settings)
         self.data = self.resumable(train, val, settings.workers)
 
     def callbacks(self) -> list[Callback]:
@@ -151,10 +146,34 @@ class TokenizerTask(Task):
         return self.run.report
 
 
+class DecoderTask(TokenizerTask):
+    """Train the decoder of the tokenizer that `init_from` names on simulated edits.
+
+    Its ids stay what they are, so that editors of the first tokenizer can use the second.
+    """
+
+    unrelated = ("transformer", "tokenizer", "token_cache", "vqgan")
+
+    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+        if settings.init_from is None:
+            raise ValueError(
+                "task=decoder has no tokenizer to go on from: give init_from=<the run folder or "
+                "bundle of a source tokenizer>."
+            )
+        Task.__init__(self, settings, run)
+        train, val = self.simulated(self.simulation)
+        first = Tokenizer.from_pretrained(settings.init_from)
+        self.tokenizer = with_decoder(first, settings.decoder, settings.image_size)
+        edits = [val[0, index] for index in range(min(16, len(val)))]
+        self.shown = to_tensor(np.stack([edit.target for edit in edits]))
+        self.module = build_tokenizer_module(DecoderModule, self.tokenizer, settings)
+        self.data = self.resumable(train, val, settings.workers)
+
+
 class EditorTask(Task):
     """Train an editor's token model on simulated edits, as images or as cached ids."""
 
-    unrelated = ("tokenizer_loss",)
+    unrelated = ("tokenizer_loss", "decoder")
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
@@ -215,7 +234,8 @@ class EvaluationTask(Task):
     """Evaluate the editor that `init_from` names, with the group `sampling`."""
 
     unrelated = tuple(
-        "tokenizer_loss vqgan tokenizer transformer optimizer batch_size token_cache".split()
+        "tokenizer_loss vqgan decoder tokenizer transformer optimizer batch_size "
+        "token_cache".split()
     )
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
@@ -270,6 +290,30 @@ def build_tokenizer_loss(settings: TrainSettings) -> TokenizerLoss:
     check_arguments(TokenizerLoss, values, "tokenizer_loss")
     discriminator = PatchDiscriminator(**shape) if shape else None
     return TokenizerLoss(perceptual, discriminator, **values)
+
+
+def build_tokenizer_module(
+    kind: type[TokenizerModule], tokenizer: Tokenizer, settings: TrainSettings
+) -> TokenizerModule:
+    trainer = settings.trainer
+    return kind(
+        tokenizer,
+        build_tokenizer_loss(settings),
+        settings.optimizer,
+        settings.device_batch,
+        accumulate=trainer["accumulate_grad_batches"],
+        clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
+        channels_last=settings.channels_last,
+    )
+
+
+def with_decoder(first: Tokenizer, decoder: str, image_size: int) -> Tokenizer:
+    """A tokenizer with the weights of the first; those that its decoder adds are random."""
+    config = replace(first.config, decoder=decoder, image_size=image_size)
+    tokenizer = Tokenizer(config, **first.quantizer_options)
+    weights, own = first.state_dict(), tokenizer.state_dict()
+    tokenizer.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+    return tokenizer
 
 
 def build_editor(settings: TrainSettings) -> Editor:
