@@ -1,7 +1,7 @@
 """Editor: two tokenizers and a token model that draws edits; opens from a bundle alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from e2eve.transformer import (
     build_token_model,
     config_from_description,
 )
+from e2eve.transformer.compatibility import fitted, validate_compatibility
 from e2eve.transformer.sampling import whole_number
 
 RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
@@ -86,13 +87,9 @@ class Editor(nn.Module):
         """This editor, which paints with that tokenizer from now on: one that task=decoder made.
 
         Raises:
-            ValueError: when ids of the editor's own source tokenizer are not those of the other.
+            ValueError: when its encoder or codebook is not that of the editor's source tokenizer.
         """
-        if not tokenizer.encodes_as(self.source_tokenizer):
-            raise ValueError(
-                "The decoder belongs to another tokenizer, whose ids are not those of this editor: "
-                "give one that was trained by task=decoder init_from=<the editor's tokenizer>."
-            )
+        tokenizer.check_encodes_as(self.source_tokenizer)
         self.source_tokenizer = tokenizer.use_winograd().to(self.device, self.dtype).eval()
         return self
 
@@ -399,33 +396,3 @@ class Editor(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write config.yaml and a safetensors file for each network."""
         return write_bundle(folder, "editor", self.describe(), self.networks())
-
-
-def fitted(config: TokenModelConfig, source: Tokenizer, driver: Tokenizer) -> TokenModelConfig:
-    """The config with the larger one of the codebooks where it gives no number."""
-    if config.codebook_size is not None:
-        return config
-    return replace(config, codebook_size=max(source.codebook_size, driver.codebook_size))
-
-
-def validate_compatibility(
-    source: Tokenizer, driver: Tokenizer, transformer: TokenModelConfig, driver_size: int
-) -> None:
-    """Raises ValueError, naming both values, where the parts do not fit each other."""
-    known = transformer.codebook_size or 0
-    for name, tokenizer in (("source", source), ("driver", driver)):
-        if tokenizer.codebook_size > known:
-            raise ValueError(
-                f"The {name} tokenizer has {tokenizer.codebook_size} codes and the transformer "
-                f"reads {known}: set transformer.codebook_size to null, or the larger codebook."
-            )
-    if driver_size % driver.config.cell:
-        raise ValueError(
-            f"driver_size {driver_size} is no multiple of the driver tokenizer's cell of "
-            f"{driver.config.cell} pixels: choose a multiple."
-        )
-    if driver is not source and driver.image_size != driver_size:
-        raise ValueError(
-            f"driver_size is {driver_size} and the driver tokenizer was made for "
-            f"{driver.image_size} pixels: set driver_size={driver.image_size} or train another."
-        )

@@ -198,8 +198,8 @@ class Tokenizer(nn.Module):
     def decode(
         self,
         ids: Int[Tensor, "batch tokens"],
-        sources: Float[Tensor, "batch 3 side side"] | None = None,
-        regions: Bool[Tensor, "batch 1 side side"] | None = None,
+        sources: Float[Tensor, "_batch 3 _side _side"] | None = None,
+        regions: Bool[Tensor, "_batch 1 _side _side"] | None = None,
     ) -> Float[Tensor, "batch 3 side side"]:
         """Square images in [-1, 1] from ids in raster order.
 
@@ -255,15 +255,25 @@ class Tokenizer(nn.Module):
         decoded = self.decoder(self.from_code(quantized.codes), given)
         return Reconstruction(decoded, latent, quantized)
 
-    def encodes_as(self, other: "Tokenizer") -> bool:
-        """Whether encoder and codebook are the other's, so that ids mean the same to both."""
-        if replace(self.config, decoder=other.config.decoder) != other.config:
-            return False
-        if self.quantizer.normalised != other.quantizer.normalised:
-            return False
+    def with_decoder(self, decoder: str, image_size: int) -> "Tokenizer":
+        """Another tokenizer of the same weights; those that only its decoder has are random."""
+        config = replace(self.config, decoder=decoder, image_size=image_size)
+        made = type(self)(config, **self.quantizer_options)
+        weights, own = self.state_dict(), made.state_dict()
+        made.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+        return made.to(next(self.parameters())).train(self.training)
+
+    def check_encodes_as(self, other: "Tokenizer") -> None:
+        """Raises ValueError where encoder or codebook are not the other's."""
+        alike = replace(self.config, decoder=other.config.decoder) == other.config
+        alike = alike and self.quantizer.normalised == other.quantizer.normalised
         own, others = self.state_dict(), other.state_dict()
         read = [name for name in own if not name.startswith(("decoder.", "from_code."))]
-        return all(torch.equal(own[name], others[name].to(own[name])) for name in read)
+        if not (alike and all(torch.equal(own[n], others[n].to(own[n])) for n in read)):
+            raise ValueError(
+                "The decoder belongs to another tokenizer, whose ids mean something else: give one "
+                "that task=decoder has trained with init_from=<the tokenizer of the ids>."
+            )
 
     def describe(self) -> dict:
         """What `from_description` needs to build the same networks."""

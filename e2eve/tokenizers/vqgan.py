@@ -324,7 +324,8 @@ class SourceFeatures(nn.Module):
             x = downsample(found[0])
         if self.pixels is not None:
             found.append(self.pixels(seen))
-        return [Known(each, F.adaptive_avg_pool2d(inside, each.shape[-2:])) for each in found]
+        shapes = ((each, (each.shape[2], each.shape[3])) for each in found)
+        return [Known(each, F.adaptive_avg_pool2d(inside, shape)) for each, shape in shapes]
 
 
 class Decoder(nn.Module):

@@ -9,23 +9,23 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
 from pytorch_lightning import Callback
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
+from e2eve.conditioning import EditBatch
 from e2eve.config import check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
-from e2eve.editor import Editor, fitted
+from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, build_metrics
 from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
@@ -39,6 +39,7 @@ from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.modules import DecoderModule, EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
 from e2eve.transformer import TokenModelConfig, check_names_config
+from e2eve.transformer.compatibility import fitted
 
 log = logging.getLogger(__name__)
 
@@ -117,21 +118,39 @@ class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
 
     unrelated = ("transformer", "tokenizer", "token_cache", "decoder")
-    tokenizer: Tokenizer
-    shown: Float[Tensor, "batch 3 side side"]  # validation images
+    module_class = TokenizerModule
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
-        simulate, side = as_view, settings.image_size
-        if settings.task == "driver_tokenizer":
-            simulate, side = as_driver, settings.driver_size
-        train, val = self.simulated(functools.partial(simulate, self.simulation))
-        self.tokenizer = build_tokenizer(settings, side)
-        if settings.init_from is not None:
-            load_initial_tokenizer(self.tokenizer, settings.init_from)
-        self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
-        self.module = build_tokenizer_module(TokenizerModule, self.tokenizer, settings)
+        train, val = self.simulated(self.example())
+        self.tokenizer = self.first()
+        shown = val.collate([val[0, index] for index in range(min(16, len(val)))])
+        self.shown = shown.targets if isinstance(shown, EditBatch) else shown
+        trainer = settings.trainer
+        self.module = self.module_class(
+            self.tokenizer,
+            build_tokenizer_loss(settings),
+            settings.optimizer,
+            settings.device_batch,
+            accumulate=trainer["accumulate_grad_batches"],
+            clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
+            channels_last=settings.channels_last,
+        )
         self.data = self.resumable(train, val, settings.workers)
+
+    def example(self) -> Callable[..., Any]:
+        """What makes an example of an image."""
+        drivers = self.settings.task == "driver_tokenizer"
+        return functools.partial(as_driver if drivers else as_view, self.simulation)
+
+    def first(self) -> Tokenizer:
+        """What is trained, as it is before."""
+        settings, drivers = self.settings, self.settings.task == "driver_tokenizer"
+        side = settings.driver_size if drivers else settings.image_size
+        tokenizer = build_tokenizer(settings, side)
+        if settings.init_from is not None:
+            load_initial_tokenizer(tokenizer, settings.init_from)
+        return tokenizer
 
     def callbacks(self) -> list[Callback]:
         return [Reconstructions(self.shown, self.run.path)]
@@ -149,25 +168,24 @@ class TokenizerTask(Task):
 class DecoderTask(TokenizerTask):
     """Train the decoder of the tokenizer that `init_from` names on simulated edits.
 
-    Its ids stay what they are, so that editors of the first tokenizer can use the second.
+    Its ids stay what they are, so that editors of the first tokenizer can paint with the second.
     """
 
     unrelated = ("transformer", "tokenizer", "token_cache", "vqgan")
+    module_class = DecoderModule
 
-    def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
+    def example(self) -> EditSimulation:
+        return self.simulation
+
+    def first(self) -> Tokenizer:
+        settings = self.settings
         if settings.init_from is None:
             raise ValueError(
                 "task=decoder has no tokenizer to go on from: give init_from=<the run folder or "
                 "bundle of a source tokenizer>."
             )
-        Task.__init__(self, settings, run)
-        train, val = self.simulated(self.simulation)
         first = Tokenizer.from_pretrained(settings.init_from)
-        self.tokenizer = with_decoder(first, settings.decoder, settings.image_size)
-        edits = [val[0, index] for index in range(min(16, len(val)))]
-        self.shown = to_tensor(np.stack([edit.target for edit in edits]))
-        self.module = build_tokenizer_module(DecoderModule, self.tokenizer, settings)
-        self.data = self.resumable(train, val, settings.workers)
+        return first.with_decoder(settings.decoder, settings.image_size)
 
 
 class EditorTask(Task):
@@ -290,30 +308,6 @@ def build_tokenizer_loss(settings: TrainSettings) -> TokenizerLoss:
     check_arguments(TokenizerLoss, values, "tokenizer_loss")
     discriminator = PatchDiscriminator(**shape) if shape else None
     return TokenizerLoss(perceptual, discriminator, **values)
-
-
-def build_tokenizer_module(
-    kind: type[TokenizerModule], tokenizer: Tokenizer, settings: TrainSettings
-) -> TokenizerModule:
-    trainer = settings.trainer
-    return kind(
-        tokenizer,
-        build_tokenizer_loss(settings),
-        settings.optimizer,
-        settings.device_batch,
-        accumulate=trainer["accumulate_grad_batches"],
-        clip=(trainer["gradient_clip_val"], trainer["gradient_clip_algorithm"]),
-        channels_last=settings.channels_last,
-    )
-
-
-def with_decoder(first: Tokenizer, decoder: str, image_size: int) -> Tokenizer:
-    """A tokenizer with the weights of the first; those that its decoder adds are random."""
-    config = replace(first.config, decoder=decoder, image_size=image_size)
-    tokenizer = Tokenizer(config, **first.quantizer_options)
-    weights, own = first.state_dict(), tokenizer.state_dict()
-    tokenizer.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
-    return tokenizer
 
 
 def build_editor(settings: TrainSettings) -> Editor:

@@ -21,7 +21,11 @@ from pytorch_lightning.utilities import rank_zero_only
             "_save_last_checkpoint",
             "e2eve.training.resuming",
         ),
-        (EMAWeightAveraging, "_copy_average_to_current _swap_models", "e2eve.training.callbacks"),
+        (
+            EMAWeightAveraging,
+            "_copy_average_to_current _swap_models _kwargs",
+            "e2eve.training.callbacks",
+        ),
         (WandbLogger, "_experiment _wandb_init _offline", "e2eve.training.loggers"),
     ],
 )
