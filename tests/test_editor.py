@@ -405,7 +405,10 @@ def test_only_codes_of_the_tokenizer_that_paints_are_drawn(guidance):
 def seeing(editor: Editor) -> Tokenizer:
     """The editor's tokenizer with a decoder that sees the source."""
     torch.manual_seed(1)
-    return editor.source_tokenizer.with_decoder("source", SIDE)
+    tokenizer = editor.source_tokenizer.with_decoder("source", SIDE)
+    for value in tokenizer.decoder.source.heads.parameters():  # which are zero at first
+        torch.nn.init.normal_(value)
+    return tokenizer
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -285,47 +285,51 @@ class Surroundings(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What takes the place of a decoder's own features outside a region."""
+    """What a decoder's features h become outside a region: h + change."""
 
-    features: Float[Tensor, "batch c h w"]
-    inside: Float[Tensor, "batch 1 h w"]  # share of each position that lies inside the region
+    change: Float[Tensor, "batch c h w"]
+    outside: Float[Tensor, "batch 1 h w"]  # share of each position that lies outside
 
 
 def informed(x: Float[Tensor, "batch c h w"], known: Known | None) -> Float[Tensor, "batch c h w"]:
-    """x inside the region, what is known outside; x itself where nothing is."""
-    return x if known is None else x * known.inside + known.features * (1 - known.inside)
+    """x · m + (x + change) · (1 - m), with m the share inside; x itself where nothing is known."""
+    return x if known is None else x + known.change * known.outside
 
 
 class SourceFeatures(nn.Module):
-    """Strided convolutions of masked source and mask, with a residual block at each level."""
+    """Strided convolutions of masked source and mask, with a residual block at each level.
+
+    What they change is nothing at first: a trained decoder that starts to see goes on as it was.
+    """
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
         widths = [config.channels * m for m in config.multipliers]
         self.patch = config.patch
         self.stem = nn.Conv2d(4 * config.patch**2, widths[0], 3, padding=1)
-        coarser = [*widths[1:], widths[-1]]  # what a level of the decoder is given
-        pairs = zip(widths, coarser, strict=True)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b, config.norm) for a, b in pairs)
+        self.blocks = nn.ModuleList(ResidualBlock(width, width, config.norm) for width in widths)
         self.downsamples = nn.ModuleList(
-            nn.Conv2d(width, width, 3, stride=2, padding=1) for width in widths[1:]
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
         )
-        colours = config.pixel_channels
-        self.pixels = nn.Conv2d(4, colours, 3, padding=1) if colours else None
+        coarser = [*widths[1:], widths[-1]]  # what a level of the decoder is given
+        self.heads = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, coarser, strict=True))
+        if config.pixel_channels:
+            self.heads.insert(0, nn.Conv2d(4, config.pixel_channels, 3, padding=1))
+        for value in self.heads.parameters():
+            nn.init.zeros_(value)
 
     def forward(self, given: Surroundings) -> list[Known]:
         """For each level, coarsest first, and for the layer between single pixels."""
-        inside = given.regions.to(given.sources.dtype)
-        seen = torch.cat([given.sources.masked_fill(given.regions, 0), inside], 1)
+        outside = (~given.regions).to(given.sources.dtype)
+        seen = torch.cat([given.sources.masked_fill(given.regions, 0), outside], 1)
         x = self.stem(F.pixel_unshuffle(seen, self.patch) if self.patch > 1 else seen)
-        found: list[Tensor] = []
+        found = [seen] if len(self.heads) > len(self.blocks) else []
         for block, downsample in _paired(self.blocks, self.downsamples):
-            found.insert(0, block(x))
-            x = downsample(found[0])
-        if self.pixels is not None:
-            found.append(self.pixels(seen))
-        shapes = ((each, (each.shape[2], each.shape[3])) for each in found)
-        return [Known(each, F.adaptive_avg_pool2d(inside, shape)) for each, shape in shapes]
+            found.append(block(x))
+            x = downsample(found[-1])
+        changes = [head(each) for head, each in zip(self.heads, found, strict=True)]
+        shapes = ((each, (each.shape[2], each.shape[3])) for each in changes[::-1])
+        return [Known(each, F.adaptive_avg_pool2d(outside, shape)) for each, shape in shapes]
 
 
 class Decoder(nn.Module):

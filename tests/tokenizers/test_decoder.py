@@ -15,12 +15,20 @@ SHAPES = [
 ]
 
 
+def trained(seeing: Tokenizer) -> Tokenizer:
+    """Its decoder makes something of what it sees, which it does not at first."""
+    assert seeing.decoder.source is not None
+    for value in seeing.decoder.source.heads.parameters():
+        torch.nn.init.normal_(value)
+    return seeing
+
+
 @pytest.fixture(params=SHAPES, ids=["levels", "folded", "pixels"])
 def pair(request) -> tuple[Tokenizer, Tokenizer]:
     """A plain tokenizer, and the same with a decoder that sees the source."""
     torch.manual_seed(0)
     plain = tiny_tokenizer(**request.param)
-    return plain, plain.with_decoder("source", SIDE)
+    return plain, trained(plain.with_decoder("source", SIDE))
 
 
 def blocks(count: int = 2) -> torch.Tensor:
@@ -51,34 +59,20 @@ def test_nothing_inside_the_region_is_read(pair):
 
 
 @torch.no_grad()
-def test_far_from_the_region_ids_are_not_read():
-    """Where everything is local: there the source stands in for them."""
-    torch.manual_seed(0)
-    local = {"norm": "channel", "middle": False, "attention_levels": 0}
-    seeing = tiny_tokenizer(128, decoder="source", **local)
-    regions = torch.zeros(1, 1, 128, 128, dtype=torch.bool)
-    regions[..., :16, :16] = True
-    sources, ids = random_images(1, 128), random_ids(1, 256)
-    others = ids.clone()
-    others[:, -1:] = (others[:, -1:] + 1) % 32
-    there = (seeing.decode(ids, sources, regions), seeing.decode(others, sources, regions))
-    assert torch.equal(*there)
-    assert not torch.equal(seeing.decode(ids), seeing.decode(others))
-
-
-@torch.no_grad()
 def test_a_cell_at_the_edge_takes_its_share_of_both():
-    """An independent computation: means over cells, with every level mixed before its blocks."""
+    """An independent computation: h · m + h_src · (1 - m), with means over cells for m."""
     torch.manual_seed(0)
-    seeing = tiny_tokenizer(decoder="source", patch=4, multipliers=(1,), pixel_channels=4)
+    shape: dict = {"patch": 4, "multipliers": (1,), "pixel_channels": 4}
+    seeing = trained(tiny_tokenizer(decoder="source", **shape))
     decoder, sources, regions = seeing.decoder, random_images(), blocks()
     assert decoder.source is not None and decoder.pixels is not None
     codes = torch.randn(2, 8, 8, 8)
-    cells, pixels = (each.features for each in decoder.source(Surroundings(sources, regions)))
+    cells, pixels = (each.change for each in decoder.source(Surroundings(sources, regions)))
     inside = regions.double().unfold(2, 4, 4).unfold(3, 4, 4).mean((-1, -2)).float()
-    x = decoder.middle(decoder.stem(codes)) * inside + cells * (1 - inside)
+    x = decoder.middle(decoder.stem(codes))
+    x = x * inside + (x + cells) * (1 - inside)
     x = F.pixel_shuffle(decoder.head(F.silu(decoder.norm(decoder.levels[0](x)))), 4)
-    expected = decoder.pixels(F.silu(torch.where(regions, x, pixels)))
+    expected = decoder.pixels(F.silu(torch.where(regions, x, x + pixels)))
     found = decoder(codes, Surroundings(sources, regions))
     torch.testing.assert_close(found, expected)
 
@@ -92,6 +86,13 @@ def test_a_batch_is_its_rows(pair, monkeypatch):
     whole = seeing.decode(ids, sources, regions)
     monkeypatch.setattr("e2eve.tokenizers.tokenizer.VALUES_AT_ONCE", 1)
     torch.testing.assert_close(seeing.decode(ids, sources, regions), whole)
+
+
+@torch.no_grad()
+def test_a_trained_decoder_that_starts_to_see_goes_on_as_it_was():
+    plain, ids = tiny_tokenizer(), random_ids(2, 16)
+    seeing = plain.with_decoder("source", SIDE)
+    assert torch.equal(seeing.decode(ids, random_images(), blocks()), plain.decode(ids))
 
 
 @torch.no_grad()
