@@ -45,6 +45,7 @@ class EditSettings:
     """The keys of conf/edit.yaml."""
 
     model: str
+    decoder: str | None
     source: str | None
     driver: str | None
     region: str | None
@@ -145,7 +146,8 @@ def edit(config: DictConfig) -> Path:
     files = file_names(settings.keep or settings.num_samples)
     names = [item.name for item in inputs] or [""]
     out = new_folder(settings.out, [Path(name, file) for name in names for file in files])
-    editor = Editor.from_pretrained(settings.model, device=device_of(settings.device))
+    device = device_of(settings.device)
+    editor = Editor.from_pretrained(settings.model, device, decoder=settings.decoder)
     inputs = inputs or [example_input(editor.image_size)]
     tokens = editor.transformer.layout.target
     numbers = {name: getattr(settings, name) for name in ("num_samples", "keep", "seed")}
@@ -160,7 +162,8 @@ def edit(config: DictConfig) -> Path:
                 edits = editor.edit(*item[1:], progress=progress, **options)
             except ValueError as error:
                 raise ValueError(f"{described(item.source)} was not edited. {error}") from error
-            facts = {"model": settings.model, **item.described(), **options}
+            named = {"model": settings.model, "decoder": settings.decoder}
+            facts = {**named, **item.described(), **options}
             saved = edits.save(out / item.name, **facts)
     if settings.is_example:
         log.info("An example with toy faces; for your own: source=… driver=… %s.", REGIONS)

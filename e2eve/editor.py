@@ -1,7 +1,7 @@
 """Editor: two tokenizers and a token model that draws edits; opens from a bundle alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from e2eve.transformer import (
     build_token_model,
     config_from_description,
 )
+from e2eve.transformer.compatibility import fitted, validate_compatibility
 from e2eve.transformer.sampling import whole_number
 
 RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
@@ -81,6 +82,16 @@ class Editor(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.transformer.parameters()).dtype
+
+    def with_decoder_of(self, tokenizer: Tokenizer) -> "Editor":
+        """This editor, which paints with that tokenizer from now on: one that task=decoder made.
+
+        Raises:
+            ValueError: when its encoder or codebook is not that of the editor's source tokenizer.
+        """
+        tokenizer.check_encodes_as(self.source_tokenizer)
+        self.source_tokenizer = tokenizer.use_winograd().to(self.device, self.dtype).eval()
+        return self
 
     def freeze_tokenizers(self) -> "Editor":
         """Only the transformer learns from now on."""
@@ -167,7 +178,7 @@ class Editor(nn.Module):
             settings=settings,
             progress=progress,
         )
-        return self.decode(ids)
+        return self.decode(ids, inputs)
 
     def logits(
         self,
@@ -275,10 +286,17 @@ class Editor(nn.Module):
 
     @torch.no_grad()
     def decode(
-        self, ids: Int[Tensor, "batch num_samples target"]
+        self, ids: Int[Tensor, "batch num_samples target"], inputs: EditInputs | None = None
     ) -> Float[Tensor, "batch num_samples 3 side side"]:
-        """Images in [-1, 1] of sampled ids."""
-        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
+        """Images in [-1, 1] of sampled ids.
+
+        Args:
+            inputs: what was edited, for a decoder that sees what surrounds the region.
+        """
+        around: list[Tensor] = []
+        if inputs is not None and self.source_tokenizer.sees_source:
+            around = [each.repeat_interleave(ids.shape[1], 0) for each in inputs[:2]]
+        images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"), *around)
         return rearrange(images, "(b n) c h w -> b n c h w", b=ids.shape[0])
 
     def edit(
@@ -317,8 +335,9 @@ class Editor(nn.Module):
         settings = self.settings(sampling)
         request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
         where = (self.device, self.dtype)
+        inputs = request.inputs(*where)
         ids = self.sample_ids(
-            self.condition(request.inputs(*where), settings, request.pastes(*where)),
+            self.condition(inputs, settings, request.pastes(*where)),
             num_samples=num_samples,
             seeds=[seed],
             settings=settings,
@@ -327,7 +346,7 @@ class Editor(nn.Module):
         # One at a time: the same pixels and the same memory for any number of samples.
         painted = []
         for part in ids.split(1, dim=1):
-            painted.append(to_uint8(self.decode(part)[0, 0]))
+            painted.append(to_uint8(self.decode(part, inputs)[0, 0]))
             progress(ids.shape[-1])
         return request.ranked(painted, seed, self.extractor.to(self.device), keep)
 
@@ -338,17 +357,26 @@ class Editor(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None
+        cls,
+        path: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        decoder: str | Path | None = None,
     ) -> "Editor":
         """Open a bundle or a run folder; nothing else is needed.
 
+        Args:
+            decoder: the bundle or run folder of a tokenizer to paint with, see `with_decoder_of`.
+
         Raises:
-            ValueError: when there is no editor there, or its weights do not fit.
+            ValueError: when there is no editor there, or its weights or the decoder do not fit.
         """
         bundle = read_bundle(path, kind="editor")
         editor = cls.from_description(bundle.config)
         for name, network in editor.networks().items():
             bundle.load(network, name)
+        if decoder is not None:
+            editor.with_decoder_of(Tokenizer.from_pretrained(decoder))
         return editor.to(device=device, dtype=dtype).eval()
 
     def networks(self) -> dict[str, nn.Module]:
@@ -378,33 +406,3 @@ class Editor(nn.Module):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write config.yaml and a safetensors file for each network."""
         return write_bundle(folder, "editor", self.describe(), self.networks())
-
-
-def fitted(config: TokenModelConfig, source: Tokenizer, driver: Tokenizer) -> TokenModelConfig:
-    """The config with the larger one of the codebooks where it gives no number."""
-    if config.codebook_size is not None:
-        return config
-    return replace(config, codebook_size=max(source.codebook_size, driver.codebook_size))
-
-
-def validate_compatibility(
-    source: Tokenizer, driver: Tokenizer, transformer: TokenModelConfig, driver_size: int
-) -> None:
-    """Raises ValueError, naming both values, where the parts do not fit each other."""
-    known = transformer.codebook_size or 0
-    for name, tokenizer in (("source", source), ("driver", driver)):
-        if tokenizer.codebook_size > known:
-            raise ValueError(
-                f"The {name} tokenizer has {tokenizer.codebook_size} codes and the transformer "
-                f"reads {known}: set transformer.codebook_size to null, or the larger codebook."
-            )
-    if driver_size % driver.config.cell:
-        raise ValueError(
-            f"driver_size {driver_size} is no multiple of the driver tokenizer's cell of "
-            f"{driver.config.cell} pixels: choose a multiple."
-        )
-    if driver is not source and driver.image_size != driver_size:
-        raise ValueError(
-            f"driver_size is {driver_size} and the driver tokenizer was made for "
-            f"{driver.image_size} pixels: set driver_size={driver.image_size} or train another."
-        )

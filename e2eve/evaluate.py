@@ -15,6 +15,7 @@ class EvaluateSettings(DrawingSettings):
     """The command's configuration; conf/evaluate.yaml says what each key means."""
 
     run: str
+    decoder: str | None
     validation_set: str | None
     out: str | None
     extractor_weights: str | None
@@ -62,7 +63,7 @@ def evaluate(config: DictConfig) -> Path:
     perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
     with progress_bars() as report:
         found = evaluator.evaluate(
-            Editor.from_pretrained(run, device=device),
+            Editor.from_pretrained(run, device, decoder=settings.decoder),
             validation,
             extractor.to(device),
             perceptual and perceptual.to(device),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from e2eve.config import device_of, read_settings
@@ -63,6 +64,19 @@ def test_the_same_call_leaves_the_same_images(folder):
     run(*call, "out=second")
     for name in FILES:
         assert Path("first", name).read_bytes() == Path("second", name).read_bytes()
+
+
+def test_another_decoder_may_paint(folder):
+    call = ("model=run", "source=sources/a.png", "driver=drivers/a.png", "mask=mask.png")
+    own = Editor.from_pretrained("run").source_tokenizer
+    torch.nn.init.normal_(own.decoder.norm.weight)
+    own.save_pretrained("decoder")
+    run(*call, "out=plain")
+    run(*call, "out=seeing", "decoder=decoder")
+    facts = json.loads(Path("seeing/edit.json").read_text())
+    assert facts["decoder"] == "decoder"
+    images = [read_image(f"{out}/edit_01.png") for out in ("plain", "seeing")]
+    assert not np.array_equal(*images)
 
 
 def test_folders(folder, caplog):

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 import e2eve
 from e2eve import Box, Editor
 from e2eve.conditioning import EditInputs
+from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.family import draft_of
@@ -34,6 +35,7 @@ from tests.factories import (
 )
 
 BOX = Box(12, 10, 40, 36)
+REGIONS = torch.from_numpy(Box(5, 9, 20, 27).mask(SIDE, SIDE)).expand(2, 1, SIDE, SIDE)
 
 
 def noise(width: int = 60, height: int = 44, seed: int = 0) -> np.ndarray:
@@ -438,3 +440,62 @@ def test_only_codes_of_the_tokenizer_that_paints_are_drawn(guidance):
     ids = editor.sample(driver_ids, source_ids, num_samples=3, settings=settings)
     assert ids.unique().tolist() == list(range(8))
     assert editor.decode(ids).shape == (2, 3, 3, SIDE, SIDE)
+
+
+def seeing(editor: Editor) -> Tokenizer:
+    """The editor's tokenizer with a decoder that sees the source."""
+    torch.manual_seed(1)
+    tokenizer = editor.source_tokenizer.with_decoder("source", SIDE)
+    for value in tokenizer.decoder.source.heads.parameters():  # which are zero at first
+        torch.nn.init.normal_(value)
+    return tokenizer
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_editor_paints_with_another_decoder(shared, tmp_path):
+    """And draws the same ids; both are one bundle then."""
+    torch.manual_seed(0)
+    editor = tiny_editor(shared).save_pretrained(tmp_path / "editor")
+    decoder = seeing(Editor.from_pretrained(editor)).save_pretrained(tmp_path / "decoder")
+    plain, other = Editor.from_pretrained(editor), Editor.from_pretrained(editor, decoder=decoder)
+    again = Editor.from_pretrained(other.save_pretrained(tmp_path / "both"))
+    assert other.shared is again.shared is shared
+    inputs = EditInputs(random_images(), REGIONS, random_images(2, DRIVER_SIDE))
+    drawn = [each.draw(inputs, num_samples=3, seeds=[1, 2]) for each in (plain, other, again)]
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[1], drawn[2])
+    ids = other.sample_ids(
+        other.condition(inputs), num_samples=3, seeds=[1, 2], settings=other.settings()
+    )
+    for row, sample in ((0, 0), (1, 2)):
+        around = inputs.sources[row : row + 1], inputs.regions[row : row + 1]
+        with torch.no_grad():
+            expected = other.source_tokenizer.decode(ids[row, sample][None], *around)
+        torch.testing.assert_close(drawn[1][row, sample], expected[0])
+    everywhere = inputs._replace(regions=torch.ones_like(inputs.regions))
+    drawn = [each.draw(everywhere, num_samples=1, seeds=[1, 2]) for each in (plain, other)]
+    assert torch.equal(drawn[0], drawn[1])
+
+
+def test_edits_of_any_size_are_painted_with_what_surrounds_the_region(editor, tmp_path):
+    """What lies inside changes nothing, as without."""
+    bundle = editor.save_pretrained(tmp_path / "editor")
+    decoder = seeing(Editor.from_pretrained(bundle)).save_pretrained(tmp_path / "decoder")
+    other, disc = Editor.from_pretrained(bundle, decoder=decoder), BOX.mask(60, 44)
+    source = noise()
+    changed = np.where(disc[..., None], noise(seed=2), source)
+    plain, *same = (
+        each.edit(image, noise(seed=1), BOX, num_samples=2, seed=4)
+        for each, image in ((editor, source), (other, source), (other, changed))
+    )
+    plain, first, second = map(by_number, (plain, *same))
+    for number in (0, 1):
+        assert np.array_equal(first[number][disc], second[number][disc])
+        assert not np.array_equal(first[number][disc], plain[number][disc])
+        assert np.array_equal(first[number][~disc], source[~disc])
+
+
+def test_a_decoder_of_another_tokenizer_is_refused(bundle, tmp_path):
+    other = tiny_tokenizer().save_pretrained(tmp_path / "other")
+    with pytest.raises(ValueError, match="The decoder belongs to another tokenizer, whose ids"):
+        Editor.from_pretrained(bundle, decoder=other)

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate
+from e2eve.evaluation.results import read_results
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
 from e2eve.reporting.grid import mask_image
@@ -88,6 +89,26 @@ def test_a_bundle_is_evaluated(folder, tmp_path):
     assert found["about"]["validation_hash"] == ValidationSet.load(folder).content_hash
     html = page.read_text(encoding="utf-8")
     assert "name: a run" in html and ">Training<" in html
+
+
+def test_another_decoder_paints_what_is_evaluated(folder, tmp_path):
+    """Whatever goes through the tokenizer; the editor's NLL is its own."""
+    editor = tiny_editor()
+    editor.save_pretrained(tmp_path / "run")
+    decoder = editor.source_tokenizer.with_decoder("source", editor.image_size)
+    for value in decoder.decoder.source.heads.parameters():  # which are zero at first
+        torch.nn.init.normal_(value)
+    decoder.save_pretrained(tmp_path / "decoder")
+    call = [f"run={tmp_path}/run", f"validation_set={folder}", "num_samples=1"]
+    found = []
+    for decoder in ("null", tmp_path / "decoder"):
+        evaluate(evaluation_config(*call, f"decoder={decoder}", f"out={tmp_path}/{len(found)}"))
+        found.append(read_results(tmp_path / str(len(found))).systems)
+    plain, seeing = found
+    for system in ("editor", "reconstruction", "paste_tokenized"):
+        assert plain[system]["l1_real"] != seeing[system]["l1_real"]
+    assert plain["editor"]["nll_inside"] == seeing["editor"]["nll_inside"]
+    assert plain["source"]["seam"] == seeing["source"]["seam"] < plain["paste"]["seam"]
 
 
 def test_an_evaluation_replaces_earlier_ones_and_nothing_else(folder, tmp_path):

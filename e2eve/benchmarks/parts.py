@@ -46,7 +46,7 @@ from e2eve.evaluation.systems import input_batch
 from e2eve.features import build_perceptual
 from e2eve.metrics.base import EvaluatedBatch, MetricNetworks
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.tokenizer import TokenizerLoss
+from e2eve.tokenizers.losses import TokenizerLoss
 from e2eve.training.data_module import Simulated
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import GPT

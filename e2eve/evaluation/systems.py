@@ -119,17 +119,19 @@ def evaluated_batches(
     Args:
         seed: input n is drawn with seed + n, and so the same in any batch.
     """
-    reconstructions, answers = tokenized(editor, inputs.sources), inputs.answers
-    blends = None if answers is None else tokenized(editor, inputs.blends).float()
+    asked = EditInputs(inputs.sources, inputs.regions, inputs.drivers)
+    tokenized = partial(through_tokenizer, editor, asked)
+    reconstructions, answers = tokenized(inputs.sources), inputs.answers
+    blends = None if answers is None else tokenized(inputs.blends).float()
     given = {"matched": inputs.drivers, "mismatched": inputs.mismatched_drivers}
     single: dict[str, Callable[[], Any]] = {
         "paste": lambda: inputs.pastes,
-        "paste_tokenized": lambda: tokenized(editor, inputs.pastes),
+        "paste_tokenized": lambda: tokenized(inputs.pastes),
         "poisson": lambda: inputs.blends,
         "poisson_tokenized": lambda: blends,
         "source": lambda: inputs.sources,
         "reconstruction": lambda: reconstructions,
-        "answer_tokenized": lambda: tokenized(editor, inputs.answers.images),  # type: ignore[union-attr]
+        "answer_tokenized": lambda: tokenized(inputs.answers.images),  # type: ignore[union-attr]
     }
     nll = cache(partial(paired_nll, editor, inputs))  # both drivers' at once
     for system in systems_of(validation):
@@ -137,7 +139,7 @@ def evaluated_batches(
             edits = rearrange(single[system.key](), "b c h w -> b 1 c h w")
         else:
             edits = editor.draw(
-                EditInputs(inputs.sources, inputs.regions, given[system.drivers]),
+                asked._replace(drivers=given[system.drivers]),
                 num_samples=num_samples,
                 seeds=[seed + n for n in inputs.rows],
                 settings=sampling,
@@ -192,12 +194,12 @@ def try_metrics(
             ) from error
 
 
-def tokenized(
-    editor: Editor, images: Float[Tensor, "batch 3 side side"]
+def through_tokenizer(
+    editor: Editor, inputs: EditInputs, images: Float[Tensor, "batch 3 side side"]
 ) -> Float[Tensor, "batch 3 side side"]:
-    """Images encoded and decoded by the source tokenizer."""
+    """Images encoded and decoded by the source tokenizer, as if they were edits of these inputs."""
     ids = editor.source_tokenizer.encode(images)
-    return editor.decode(rearrange(ids, "b t -> b 1 t"))[:, 0]
+    return editor.decode(rearrange(ids, "b t -> b 1 t"), inputs)[:, 0]
 
 
 @torch.no_grad()

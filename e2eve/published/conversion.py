@@ -335,6 +335,7 @@ def check_counterpart(tokenizer: Tokenizer, what: str) -> None:
         "middle=false": not config.middle,
         "normalised=true": tokenizer.quantizer.normalised,
         f"pixel_channels={config.pixel_channels}": config.pixel_channels != 0,
+        f"decoder={config.decoder}": config.decoder != "plain",
     }
     found = [setting for setting, obstructs in obstacles.items() if obstructs]
     if found:

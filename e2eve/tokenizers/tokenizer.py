@@ -1,13 +1,7 @@
-"""Tokenizer: images to ids and back, by vector quantisation (van den Oord et al. 2017).
+"""Tokenizer: images to ids and back, by vector quantisation (van den Oord et al. 2017)."""
 
-It is trained on L1, perceptual, adversarial and codebook terms: Esser et al., "Taming Transformers
-for High-Resolution Image Synthesis" (CVPR 2021), section 3.1; the discriminator is that of Isola et
-al., "Image-to-Image Translation…" (CVPR 2017).
-"""
-
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,11 +9,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
-from e2eve.tokenizers.vqgan import Convolution, Decoder, Encoder, VQGANConfig
+from e2eve.tokenizers.vqgan import Convolution, Decoder, Encoder, Surroundings, VQGANConfig
 
 VALUES_AT_ONCE = 2**23  # of an activation on a CPU, 32 MB: more only takes more memory
 
@@ -196,18 +190,43 @@ class Tokenizer(nn.Module):
             [self.quantizer(self.latent(part)).ids for part in self._portions(images, height)]
         )
 
-    def decode(self, ids: Int[Tensor, "batch tokens"]) -> Float[Tensor, "batch 3 side side"]:
-        """Square images in [-1, 1] from ids in raster order."""
+    @property
+    def sees_source(self) -> bool:
+        """Whether `decode` makes use of sources and regions."""
+        return self.config.decoder == "source"
+
+    def decode(
+        self,
+        ids: Int[Tensor, "batch tokens"],
+        sources: Float[Tensor, "_batch 3 _side _side"] | None = None,
+        regions: Bool[Tensor, "_batch 1 _side _side"] | None = None,
+    ) -> Float[Tensor, "batch 3 side side"]:
+        """Square images in [-1, 1] from ids in raster order.
+
+        Args:
+            sources, regions: both or none: what the edits that the ids stand for are pasted into.
+                A decoder that sees the source (`decoder="source"`) goes on from what lies outside
+                the regions; another makes nothing of them.
+
+        Raises:
+            ValueError: when the ids make no square, or sources and regions are not of their size.
+        """
         side = round(ids.shape[1] ** 0.5)
         if side**2 != ids.shape[1]:
             raise ValueError(
                 f"{ids.shape[1]} ids make no square grid: {self.tokens} make an image of "
                 f"{self.image_size}×{self.image_size} pixels."
             )
+        pixels = side * self.config.cell
+        portions = self._portions(ids, pixels)
+        given: Iterable[Surroundings | None] = [None] * len(portions)
+        if sources is not None or regions is not None:
+            checked = checked_surroundings(sources, regions, len(ids), pixels)
+            given = map(Surroundings, *(self._portions(each, pixels) for each in checked))
         parts = []
-        for part in self._portions(ids, side * self.config.cell):
+        for part, around in zip(portions, given, strict=True):
             codes = self.quantizer.lookup(rearrange(part, "b (h w) -> b h w", h=side))
-            parts.append(self.decoder(self.from_code(codes)).clamp(-1, 1))
+            parts.append(self.decoder(self.from_code(codes), around).clamp(-1, 1))
         return torch.cat(parts)
 
     def _portions(self, batch: Tensor, side: int) -> Sequence[Tensor]:
@@ -224,10 +243,37 @@ class Tokenizer(nn.Module):
                 module.winograd = on
         return self
 
-    def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Reconstruction:
+    def forward(
+        self,
+        images: Float[Tensor, "batch 3 height width"],
+        regions: Bool[Tensor, "batch 1 height width"] | None = None,
+    ) -> Reconstruction:
+        """With regions, the decoder may see the images outside them."""
         latent = self.latent(images)
         quantized = self.quantizer(latent)
-        return Reconstruction(self.decoder(self.from_code(quantized.codes)), latent, quantized)
+        given = None if regions is None else Surroundings(images, regions)
+        decoded = self.decoder(self.from_code(quantized.codes), given)
+        return Reconstruction(decoded, latent, quantized)
+
+    def with_decoder(self, decoder: str, image_size: int) -> "Tokenizer":
+        """Another tokenizer of the same weights; those that only its decoder has are random."""
+        config = replace(self.config, decoder=decoder, image_size=image_size)
+        made = type(self)(config, **self.quantizer_options)
+        weights, own = self.state_dict(), made.state_dict()
+        made.load_state_dict({name: weights.get(name, value) for name, value in own.items()})
+        return made.to(next(self.parameters())).train(self.training)
+
+    def check_encodes_as(self, other: "Tokenizer") -> None:
+        """Raises ValueError where encoder or codebook are not the other's."""
+        alike = replace(self.config, decoder=other.config.decoder) == other.config
+        alike = alike and self.quantizer.normalised == other.quantizer.normalised
+        own, others = self.state_dict(), other.state_dict()
+        read = [name for name in own if not name.startswith(("decoder.", "from_code."))]
+        if not (alike and all(torch.equal(own[n], others[n].to(own[n])) for n in read)):
+            raise ValueError(
+                "The decoder belongs to another tokenizer, whose ids mean something else: give one "
+                "that task=decoder has trained with init_from=<the tokenizer of the ids>."
+            )
 
     def describe(self) -> dict:
         """What `from_description` needs to build the same networks."""
@@ -255,133 +301,15 @@ class Tokenizer(nn.Module):
         return write_bundle(folder, "tokenizer", self.describe(), {"tokenizer": self})
 
 
-class PatchDiscriminator(nn.Module):
-    """A score for each overlapping patch of an image: high for real, low for reconstructed.
-
-    Args:
-        channels: width of the first layer, doubled by each further one up to eightfold.
-        layers: strided layers; the patch side is 16, 34, 70 pixels for 1, 2, 3.
-    """
-
-    def __init__(self, channels: int = 64, layers: int = 3) -> None:
-        super().__init__()
-        widths = [channels * min(2**level, 8) for level in range(layers + 1)]
-        blocks: list[nn.Module] = [nn.Conv2d(3, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
-        for level, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
-            stride = 2 if level < layers - 1 else 1
-            blocks += [
-                nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False),
-                nn.BatchNorm2d(outputs),
-                nn.LeakyReLU(0.2),
-            ]
-        self.body = nn.Sequential(*blocks, nn.Conv2d(widths[-1], 1, 4, 1, 1))
-        for layer in self.body:
-            if isinstance(layer, nn.Conv2d | nn.BatchNorm2d):
-                mean = 0.0 if isinstance(layer, nn.Conv2d) else 1.0
-                nn.init.normal_(layer.weight, mean, 0.02)
-
-    def forward(
-        self, images: Float[Tensor, "batch 3 height width"]
-    ) -> Float[Tensor, "batch 1 h w"]:
-        return self.body(images)
-
-
-class TokenizerTerms(NamedTuple):
-    """The terms of one batch, each a mean; `loss` is what is minimised."""
-
-    loss: Float[Tensor, ""]
-    l1: Float[Tensor, ""]  # on the [-1, 1] scale
-    l2: Float[Tensor, ""]  # of squares, on the same scale
-    perceptual: Float[Tensor, ""]
-    codebook: Float[Tensor, ""]
-    adversarial: Float[Tensor, ""]
-    adaptive_weight: Float[Tensor, ""]
-
-
-def adaptive_weight(
-    reconstruction_loss: Float[Tensor, ""],
-    adversarial_loss: Float[Tensor, ""],
-    weight: Tensor,
-) -> Float[Tensor, ""]:
-    """‖∂rec/∂w‖ / (‖∂adv/∂w‖ + 1e-4), at most 1e4: neither term drowns the other."""
-    (rec,) = torch.autograd.grad(reconstruction_loss, weight, retain_graph=True)
-    (adv,) = torch.autograd.grad(adversarial_loss, weight, retain_graph=True)
-    return (rec.norm() / (adv.norm() + 1e-4)).clamp(0, 1e4).detach()
-
-
-def hinge_discriminator_loss(
-    real: Float[Tensor, "..."], fake: Float[Tensor, "..."]
-) -> Float[Tensor, ""]:
-    """½ E[max(0, 1 - D(real))] + ½ E[max(0, 1 + D(fake))]."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
-
-
-class TokenizerLoss(nn.Module):
-    """L1 + L2 + perceptual + codebook, and from `adversarial_start` on a hinge PatchGAN.
-
-    Args:
-        l2_weight: of the mean squared error; None, as published: it is left out.
-        perceptual: a distance from `e2eve.features`, or None to go without.
-        discriminator: None trains without an adversarial term.
-        adversarial_weight: times the adaptive weight.
-        adversarial_start: training step from which the adversarial term counts.
-    """
-
-    def __init__(
-        self,
-        perceptual: nn.Module | None,
-        discriminator: nn.Module | None,
-        *,
-        l2_weight: float | None = None,
-        perceptual_weight: float = 1.0,
-        codebook_weight: float = 1.0,
-        adversarial_weight: float = 0.8,
-        adversarial_start: int = 0,
-    ) -> None:
-        super().__init__()
-        self.perceptual, self.discriminator = perceptual, discriminator
-        self.l2_weight = l2_weight or 0.0
-        self.perceptual_weight, self.codebook_weight = perceptual_weight, codebook_weight
-        self.adversarial_weight, self.adversarial_start = adversarial_weight, adversarial_start
-
-    def adversarial_on(self, step: int) -> bool:
-        return self.discriminator is not None and step >= self.adversarial_start
-
-    def forward(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        output: Reconstruction,
-        step: int,
-        last_weight: Tensor,
-    ) -> TokenizerTerms:
-        """The tokenizer's side of the loss at a training step."""
-        zero = images.new_zeros(())
-        l1 = (images - output.images).abs().mean()
-        l2 = F.mse_loss(output.images, images) if self.l2_weight else zero
-        perceptual = zero
-        if self.perceptual is not None:
-            perceptual = self.perceptual(output.images, images).mean()
-        reconstruction = l1 + self.l2_weight * l2 + self.perceptual_weight * perceptual
-        codebook = output.quantized.loss
-        loss = reconstruction + self.codebook_weight * codebook
-        adversarial, weight = zero, zero
-        if self.adversarial_on(step):
-            adversarial = -self._scores(output.images).mean()
-            weight = self.adversarial_weight * adaptive_weight(
-                reconstruction, adversarial, last_weight
-            )
-            loss = loss + weight * adversarial
-        return TokenizerTerms(loss, l1, l2, perceptual, codebook, adversarial, weight)
-
-    def _scores(self, images: Tensor) -> Tensor:
-        assert self.discriminator is not None  # asked for where adversarial_on says so
-        return self.discriminator(images)
-
-    def discriminate(
-        self,
-        images: Float[Tensor, "batch 3 height width"],
-        reconstructed: Float[Tensor, "batch 3 height width"],
-    ) -> Float[Tensor, ""]:
-        return hinge_discriminator_loss(
-            self._scores(images.detach()), self._scores(reconstructed.detach())
+def checked_surroundings(
+    sources: Tensor | None, regions: Tensor | None, count: int, side: int
+) -> Surroundings:
+    """Both of them; raises ValueError where one is missing or they are not of that many pixels."""
+    shapes = [None if each is None else tuple(each.shape) for each in (sources, regions)]
+    wanted = [(count, channels, side, side) for channels in (3, 1)]
+    if sources is None or regions is None or shapes != wanted:
+        raise ValueError(
+            f"Sources and regions have the shapes {shapes[0]} and {shapes[1]}: give {wanted[0]} "
+            f"and {wanted[1]} for these ids, or neither."
         )
+    return Surroundings(sources, regions)

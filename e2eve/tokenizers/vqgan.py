@@ -9,7 +9,9 @@ additions for networks that must be small, local and sharp, all off in the publi
   image, so that filling a region changes the codes of every cell; with "channel" and without
   attention a code depends on its neighbourhood only;
 * `pixel_channels` > 0 ends the decoder with a 3 × 3 convolution between single pixels, across the
-  borders of folded ones.
+  borders of folded ones;
+* `decoder="source"` shows the decoder the source outside an edit's region: Zhu et al., "Designing a
+  Better Asymmetric VQGAN for StableDiffusion" (2023, arXiv 2306.04632). Ids do not depend on it.
 """
 
 import functools
@@ -17,11 +19,12 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -41,6 +44,7 @@ class VQGANConfig:
     code_dim: int = 256  # length of a code
     codebook_size: int = 1024
     pixel_channels: int = 0  # channels at full resolution after unfolding; 0: no such layer
+    decoder: str = "plain"  # "plain" (published), or "source": it may see what surrounds a region
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "multipliers", tuple(self.multipliers))
@@ -52,6 +56,8 @@ class VQGANConfig:
             )
         if self.norm not in ("group", "channel"):
             raise ValueError(f'norm is "{self.norm}": use "group" (published) or "channel".')
+        if self.decoder not in ("plain", "source"):
+            raise ValueError(f'decoder is "{self.decoder}": use "plain" (published) or "source".')
 
     @property
     def cell(self) -> int:
@@ -271,6 +277,61 @@ class Encoder(nn.Module):
         return self.head(activated(self.norm(self.middle(x))))
 
 
+class Surroundings(NamedTuple):
+    """Edits' sources in [-1, 1] and their regions; nothing inside the regions is read."""
+
+    sources: Float[Tensor, "batch 3 height width"]
+    regions: Bool[Tensor, "batch 1 height width"]  # True where to edit
+
+
+class Known(NamedTuple):
+    """What a decoder's features h become outside a region: h + change."""
+
+    change: Float[Tensor, "batch c h w"]
+    outside: Float[Tensor, "batch 1 h w"]  # share of each position that lies outside
+
+
+def informed(x: Float[Tensor, "batch c h w"], known: Known | None) -> Float[Tensor, "batch c h w"]:
+    """x · m + (x + change) · (1 - m), with m the share inside; x itself where nothing is known."""
+    return x if known is None else x + known.change * known.outside
+
+
+class SourceFeatures(nn.Module):
+    """Strided convolutions of masked source and mask, with a residual block at each level.
+
+    What they change is nothing at first: a trained decoder that starts to see goes on as it was.
+    """
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = [config.channels * m for m in config.multipliers]
+        self.patch = config.patch
+        self.stem = nn.Conv2d(4 * config.patch**2, widths[0], 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualBlock(width, width, config.norm) for width in widths)
+        self.downsamples = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in itertools.pairwise(widths)
+        )
+        coarser = [*widths[1:], widths[-1]]  # what a level of the decoder is given
+        self.heads = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(widths, coarser, strict=True))
+        if config.pixel_channels:
+            self.heads.insert(0, nn.Conv2d(4, config.pixel_channels, 3, padding=1))
+        for value in self.heads.parameters():
+            nn.init.zeros_(value)
+
+    def forward(self, given: Surroundings) -> list[Known]:
+        """For each level, coarsest first, and for the layer between single pixels."""
+        outside = (~given.regions).to(given.sources.dtype)
+        seen = torch.cat([given.sources.masked_fill(given.regions, 0), outside], 1)
+        x = self.stem(F.pixel_unshuffle(seen, self.patch) if self.patch > 1 else seen)
+        found = [seen] if len(self.heads) > len(self.blocks) else []
+        for block, downsample in _paired(self.blocks, self.downsamples):
+            found.append(block(x))
+            x = downsample(found[-1])
+        changes = [head(each) for head, each in zip(self.heads, found, strict=True)]
+        shapes = ((each, (each.shape[2], each.shape[3])) for each in changes[::-1])
+        return [Known(each, F.adaptive_avg_pool2d(outside, shape)) for each, shape in shapes]
+
+
 class Decoder(nn.Module):
     """Quantised features to images, about [-1, 1] (not clamped); the encoder's mirror."""
 
@@ -288,16 +349,21 @@ class Decoder(nn.Module):
         colours = config.pixel_channels or 3
         self.head = nn.Conv2d(widths[-1], colours * config.patch**2, 3, padding=1)
         self.pixels = nn.Conv2d(colours, 3, 3, padding=1) if config.pixel_channels else None
+        self.source = SourceFeatures(config) if config.decoder == "source" else None
 
     @property
     def last_weight(self) -> Tensor:
         """Where the adaptive weight of the adversarial loss compares gradients."""
         return (self.pixels or self.head).weight
 
-    def forward(self, codes: Float[Tensor, "batch c h w"]) -> Float[Tensor, "batch 3 height width"]:
+    def forward(
+        self, codes: Float[Tensor, "batch c h w"], given: Surroundings | None = None
+    ) -> Float[Tensor, "batch 3 height width"]:
+        """Surroundings change nothing where the decoder is plain or the region the whole image."""
+        known = iter(self.source(given) if self.source is not None and given is not None else [])
         x = self.middle(self.stem(codes))
         for level, upsample in _paired(self.levels, self.upsamples):
-            x = upsample(level(x))
+            x = upsample(level(informed(x, next(known, None))))
         x = self.head(activated(self.norm(x)))
         x = F.pixel_shuffle(x, self.patch) if self.patch > 1 else x
-        return x if self.pixels is None else self.pixels(activated(x))
+        return x if self.pixels is None else self.pixels(activated(informed(x, next(known, None))))

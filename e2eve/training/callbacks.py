@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +175,23 @@ class RandomState(pl.Callback):
         return epochs + (batches // int(every) if validates else 0)
 
 
+def moved_on(share: float, average: Tensor, current: Tensor, count: Any) -> Tensor:
+    """The average that a step makes: Lightning's own rounds where both are equal."""
+    return torch.lerp(average, current, share) if average.is_floating_point() else current
+
+
 class WeightAverages(EMAWeightAveraging):
     """Exponential moving averages, which validate and are exported in the place of the weights.
 
-    They are what a run ends with, also where nothing was left to train.
+    They are what a run ends with, also where nothing was left to train. Weights that are not
+    trained stay as they are, to the bit: a frozen tokenizer's ids are those it gave before.
 
-    Private names of Lightning, seen in 2.6: `_copy_average_to_current`, `_swap_models`.
+    Private names of Lightning, seen in 2.6: `_copy_average_to_current`, `_swap_models`, `_kwargs`.
     """
+
+    def __init__(self, decay: float = 0.999, **options: Any) -> None:
+        super().__init__(decay=decay, **options)
+        self._kwargs["avg_fn"] = partial(moved_on, 1 - decay)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._copy_average_to_current(pl_module)  # Lightning: at the end of training only

@@ -1,4 +1,4 @@
-"""Lightning around what is trained: an editor's token model, and a tokenizer.
+"""Lightning around what is trained: an editor's token model, a tokenizer, or its decoder alone.
 
 A tokenizer and its discriminator take turns, so that they are optimised by hand, where Lightning
 leaves accumulation and clipping to the module.
@@ -16,7 +16,8 @@ from torch import Tensor
 from e2eve.conditioning import EditBatch
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer
-from e2eve.tokenizers.tokenizer import TokenizerLoss, TokenizerTerms, perplexity, psnr
+from e2eve.tokenizers.losses import TokenizerLoss, TokenizerTerms
+from e2eve.tokenizers.tokenizer import Reconstruction, perplexity, psnr
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.transformer import EditTokens
 
@@ -96,7 +97,7 @@ class Seen(NamedTuple):
     """A batch whose gradients wait for the optimisers' step."""
 
     images: Float[Tensor, "batch 3 height width"]
-    reconstructed: Float[Tensor, "batch 3 height width"]
+    shown: Float[Tensor, "batch 3 height width"]  # to the discriminator, in their place
     latent: Float[Tensor, "batch dim h w"]
     ids: Int[Tensor, "batch tokens"]
 
@@ -140,29 +141,38 @@ class TokenizerModule(pl.LightningModule):
         networks = [self.tokenizer, self.loss.discriminator]
         return [self.settings.build(network, images) for network in networks if network is not None]
 
-    def training_step(self, images: Float[Tensor, "batch 3 height width"], index: int) -> None:
+    def reconstruct(self, batch: Any) -> tuple[Tensor, Reconstruction, Tensor]:
+        """Images of a batch, what the tokenizer makes of them, and what the discriminator sees."""
+        images = batch.contiguous(memory_format=self.layout)
+        output = self.tokenizer(images)
+        return images, output, output.images
+
+    def training_step(self, batch: Any, index: int) -> None:
         optimizers = self.optimizers()
         optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
         step = self.global_step
         rate = self.rate * self.settings.factor(step)
         for group in [group for one in optimizers for group in one.optimizer.param_groups]:
             group["lr"] = rate
-        images = images.contiguous(memory_format=self.layout)
-        output = self.tokenizer(images)
-        terms = self.loss(images, output, step, self.tokenizer.decoder.last_weight)
+        learns = not self.loss.warming(step)
+        with torch.set_grad_enabled(learns):
+            images, output, shown = self.reconstruct(batch)
+            terms = self.loss(images, output, step, self.tokenizer.decoder.last_weight, shown)
         if not self.seen:
             optimizers[0].zero_grad()
-        self.manual_backward(terms.loss / self.accumulate)
-        made, latent, ids = output.images.detach(), output.latent.detach(), output.quantized.ids
-        self.seen.append(Seen(images, made, latent, ids))
+        if learns:  # else the step below is one without gradients, which counts and moves nothing
+            self.manual_backward(terms.loss / self.accumulate)
+        ids = output.quantized.ids
+        self.seen.append(Seen(images, shown.detach(), output.latent.detach(), ids))
         self._log_training(terms, ids)
         if len(self.seen) < self.accumulate and not self.trainer.is_last_batch:
             return
         self.clip_gradients(optimizers[0].optimizer, *self.clip)
         optimizers[0].step()
-        _, _, latents, ids = map(torch.cat, zip(*self.seen, strict=True))
-        restarted = self.tokenizer.quantizer.restart_idle(latents, ids)
-        self.log("train/codes_restarted", float(restarted))
+        if learns and self.tokenizer.quantizer.codebook.weight.requires_grad:
+            _, _, latents, ids = map(torch.cat, zip(*self.seen, strict=True))
+            restarted = self.tokenizer.quantizer.restart_idle(latents, ids)
+            self.log("train/codes_restarted", float(restarted))
         if self.loss.adversarial_on(step):
             self._train_discriminator(optimizers[1].optimizer)
         self.seen.clear()
@@ -170,7 +180,7 @@ class TokenizerModule(pl.LightningModule):
     def _train_discriminator(self, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()  # the tokenizer's losses have passed through the discriminator
         for batch in self.seen:
-            loss = self.loss.discriminate(batch.images, batch.reconstructed)
+            loss = self.loss.discriminate(batch.images, batch.shown)
             self.manual_backward(loss / self.accumulate)
         self.clip_gradients(optimizer, *self.clip)
         optimizer.step()  # the bare optimiser: Lightning's wrapper would count it as a step
@@ -181,15 +191,19 @@ class TokenizerModule(pl.LightningModule):
         self.log("train/l1", terms.l1.detach(), prog_bar=True)
         self.log("train/perceptual", terms.perceptual.detach())
         self.log("train/codebook", terms.codebook.detach())
-        if terms.adaptive_weight > 0:
+        if terms.adversarial_weight > 0:
             self.log("train/adversarial", terms.adversarial.detach())
-            self.log("train/adaptive_weight", terms.adaptive_weight)
+            self.log("train/adversarial_weight", terms.adversarial_weight)
         counts = torch.bincount(ids.flatten(), minlength=len(self.usage)).float()
         self.usage.lerp_(counts, 0.01)  # about the last hundred batches
         self.log("train/codebook_used", (self.usage > 1e-4).float().mean())
         self.log("train/codebook_perplexity", perplexity(self.usage))
 
-    def validation_step(self, images: Float[Tensor, "batch 3 height width"], index: int) -> None:
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.validate(batch)
+
+    def validate(self, images: Float[Tensor, "batch 3 height width"]) -> None:
+        """What is made of ids alone."""
         output = self.tokenizer(images)
         loss = (images - output.images).abs().mean()
         self.log("val/l1", loss, prog_bar=True, sync_dist=True)
@@ -207,3 +221,29 @@ class TokenizerModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.usage.copy_(checkpoint["codebook"]["usage"])
         self.tokenizer.quantizer.idle.copy_(checkpoint["codebook"]["idle"])
+
+
+class DecoderModule(TokenizerModule):
+    """Trains the decoder of a tokenizer on simulated edits; encoder and codebook stay as they are.
+
+    Every other image is decoded from its ids alone, as if the region were all of it. Of the others
+    the discriminator sees what a person would: the region pasted back into its source.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, *args: Any, **options: Any) -> None:
+        tokenizer.requires_grad_(False).decoder.requires_grad_()
+        super().__init__(tokenizer, *args, **options)
+
+    def reconstruct(self, batch: EditBatch) -> tuple[Tensor, Reconstruction, Tensor]:
+        images = batch.targets.contiguous(memory_format=self.layout)
+        regions = batch.regions.clone()
+        regions[:: 2 if self.tokenizer.sees_source else 1] = True
+        output = self.tokenizer(images, regions)
+        return images, output, torch.where(regions, output.images, images)
+
+    def validation_step(self, batch: EditBatch, index: int) -> None:
+        """Of ids alone as of any tokenizer, and inside the region with what surrounds it."""
+        self.validate(batch.targets)
+        output = self.tokenizer(batch.targets, batch.regions)
+        errors = (output.images - batch.targets).abs().mean(1, keepdim=True)
+        self.log("val/l1_region", errors[batch.regions].mean(), sync_dist=True)

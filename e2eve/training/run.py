@@ -39,7 +39,7 @@ from e2eve.training.loggers import build_loggers, finish, is_rank_zero
 from e2eve.training.resuming import AtomicCheckpointIO
 from e2eve.training.settings import TrainSettings
 from e2eve.training.signals import exit_code, listening, under_slurm
-from e2eve.training.tasks import EditorTask, EvaluationTask, Task, TokenizerTask
+from e2eve.training.tasks import DecoderTask, EditorTask, EvaluationTask, Task, TokenizerTask
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
     "source_tokenizer": TokenizerTask,
     "driver_tokenizer": TokenizerTask,
+    "decoder": DecoderTask,
     "evaluation": EvaluationTask,
 }
 

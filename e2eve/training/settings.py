@@ -54,7 +54,7 @@ class TokenizerChoice:
 class TrainSettings:
     """The config of `e2eve.train`; conf/train.yaml says what each key means."""
 
-    task: Literal["editor", "source_tokenizer", "driver_tokenizer", "evaluation"]
+    task: Literal["editor", "source_tokenizer", "driver_tokenizer", "decoder", "evaluation"]
     name: str
     run_dir: str
     tags: list[str]
@@ -68,6 +68,7 @@ class TrainSettings:
     init_from: str | None
     ckpt_path: str | None
     export: Literal["last", "best"]
+    decoder: Literal["plain", "source"]
     token_cache: NonNegative
     source_tokenizer: str
     driver_tokenizer: str

@@ -21,22 +21,25 @@ from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
 from e2eve.bundle import read_bundle
+from e2eve.conditioning import EditBatch
 from e2eve.config import check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
-from e2eve.editor import Editor, fitted
+from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, build_metrics
 from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.tokenizers.tokenizer import PatchDiscriminator, TokenizerLoss, VectorQuantizer
+from e2eve.tokenizers.losses import PatchDiscriminator, TokenizerLoss
+from e2eve.tokenizers.tokenizer import VectorQuantizer
 from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
 from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
-from e2eve.training.modules import EditorModule, TokenizerModule
+from e2eve.training.modules import DecoderModule, EditorModule, TokenizerModule
 from e2eve.training.settings import TrainSettings
 from e2eve.transformer import TokenModelConfig, check_names_config
+from e2eve.transformer.compatibility import fitted
 
 log = logging.getLogger(__name__)
 
@@ -114,20 +117,17 @@ class Task(ABC):
 class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
 
-    unrelated = ("transformer", "tokenizer", "token_cache")
+    unrelated = ("transformer", "tokenizer", "token_cache", "decoder")
+    module_class = TokenizerModule
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
-        simulate, side = as_view, settings.image_size
-        if settings.task == "driver_tokenizer":
-            simulate, side = as_driver, settings.driver_size
-        train, val = self.simulated(functools.partial(simulate, self.simulation))
-        self.tokenizer = build_tokenizer(settings, side)
-        if settings.init_from is not None:
-            load_initial_tokenizer(self.tokenizer, settings.init_from)
-        self.shown = torch.stack([val[0, index] for index in range(min(16, len(val)))])
+        train, val = self.simulated(self.example())
+        self.tokenizer = self.first()
+        shown = val.collate([val[0, index] for index in range(min(16, len(val)))])
+        self.shown = shown.targets if isinstance(shown, EditBatch) else shown
         trainer = settings.trainer
-        self.module = TokenizerModule(
+        self.module = self.module_class(
             self.tokenizer,
             build_tokenizer_loss(settings),
             settings.optimizer,
@@ -137,6 +137,20 @@ class TokenizerTask(Task):
             channels_last=settings.channels_last,
         )
         self.data = self.resumable(train, val, settings.workers)
+
+    def example(self) -> Callable[..., Any]:
+        """What makes an example of an image."""
+        drivers = self.settings.task == "driver_tokenizer"
+        return functools.partial(as_driver if drivers else as_view, self.simulation)
+
+    def first(self) -> Tokenizer:
+        """What is trained, as it is before."""
+        settings, drivers = self.settings, self.settings.task == "driver_tokenizer"
+        side = settings.driver_size if drivers else settings.image_size
+        tokenizer = build_tokenizer(settings, side)
+        if settings.init_from is not None:
+            load_initial_tokenizer(tokenizer, settings.init_from)
+        return tokenizer
 
     def callbacks(self) -> list[Callback]:
         return [Reconstructions(self.shown, self.run.path)]
@@ -151,10 +165,33 @@ class TokenizerTask(Task):
         return self.run.report
 
 
+class DecoderTask(TokenizerTask):
+    """Train the decoder of the tokenizer that `init_from` names on simulated edits.
+
+    Its ids stay what they are, so that editors of the first tokenizer can paint with the second.
+    """
+
+    unrelated = ("transformer", "tokenizer", "token_cache", "vqgan")
+    module_class = DecoderModule
+
+    def example(self) -> EditSimulation:
+        return self.simulation
+
+    def first(self) -> Tokenizer:
+        settings = self.settings
+        if settings.init_from is None:
+            raise ValueError(
+                "task=decoder has no tokenizer to go on from: give init_from=<the run folder or "
+                "bundle of a source tokenizer>."
+            )
+        first = Tokenizer.from_pretrained(settings.init_from)
+        return first.with_decoder(settings.decoder, settings.image_size)
+
+
 class EditorTask(Task):
     """Train an editor's token model on simulated edits, as images or as cached ids."""
 
-    unrelated = ("tokenizer_loss",)
+    unrelated = ("tokenizer_loss", "decoder")
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
@@ -215,7 +252,8 @@ class EvaluationTask(Task):
     """Evaluate the editor that `init_from` names, with the group `sampling`."""
 
     unrelated = tuple(
-        "tokenizer_loss vqgan tokenizer transformer optimizer batch_size token_cache".split()
+        "tokenizer_loss vqgan decoder tokenizer transformer optimizer batch_size "
+        "token_cache".split()
     )
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:

@@ -68,7 +68,7 @@ class FakeEditor(Editor):
                 row[:] = torch.randint(LEVELS**3, row.shape, generator=generator)
         return self.decode(ids)
 
-    def decode(self, ids):
+    def decode(self, ids, inputs=None):
         images = self.source_tokenizer.decode(rearrange(ids, "b n t -> (b n) t"))
         return rearrange(images, "(b n) c h w -> b n c h w", b=len(ids))
 

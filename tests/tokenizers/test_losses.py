@@ -2,13 +2,13 @@
 
 import torch
 
-from e2eve.tokenizers.tokenizer import (
+from e2eve.tokenizers.losses import (
     PatchDiscriminator,
     TokenizerLoss,
     adaptive_weight,
     hinge_discriminator_loss,
-    psnr,
 )
+from e2eve.tokenizers.tokenizer import psnr
 from tests.factories import random_images, tiny_tokenizer
 
 
@@ -21,9 +21,41 @@ def terms(step: int, start: int = 5):
 def test_adversarial_term_waits_for_its_start():
     before, after = terms(4), terms(5)
     assert before.adversarial == 0
-    assert before.adaptive_weight == 0
-    assert after.adaptive_weight > 0
+    assert before.adversarial_weight == 0
+    assert after.adversarial_weight > 0
     assert torch.equal(before.loss, before.l1 + before.codebook)
+
+
+def test_a_discriminator_that_is_warmed_is_not_heard():
+    tokenizer, images = tiny_tokenizer(), random_images(2, 32)
+    loss = TokenizerLoss(
+        None, PatchDiscriminator(8, 1), adversarial_start=2, discriminator_warmup=3
+    )
+    steps = range(7)
+    assert [loss.warming(step) for step in steps] == [step in (2, 3, 4) for step in steps]
+    assert [loss.adversarial_on(step) for step in steps] == [step >= 2 for step in steps]
+    for step in steps:
+        found = loss(images, tokenizer(images), step, tokenizer.decoder.last_weight)
+        assert (found.adversarial_weight > 0) == (step >= 5)
+
+
+def test_a_fixed_weight_is_what_the_adversarial_term_counts_by():
+    tokenizer, images = tiny_tokenizer(), random_images(2, 32)
+    options = {"adversarial_weight": 0.02, "adversarial_adaptive": False}
+    loss = TokenizerLoss(None, PatchDiscriminator(8, 1), **options)
+    found = loss(images, tokenizer(images), 0, tokenizer.decoder.last_weight)
+    torch.testing.assert_close(found.adversarial_weight, torch.tensor(0.02))
+    expected = found.l1 + found.codebook + 0.02 * found.adversarial
+    torch.testing.assert_close(found.loss, expected)
+
+
+def test_the_discriminator_sees_what_it_is_shown():
+    tokenizer, images = tiny_tokenizer(), random_images(2, 32)
+    loss = TokenizerLoss(None, PatchDiscriminator(8, 1).eval(), adversarial_adaptive=False)
+    output, weight = tokenizer(images), tokenizer.decoder.last_weight
+    found = [loss(images, output, 0, weight, shown).adversarial for shown in (None, images)]
+    expected = [-loss.discriminator(each).mean() for each in (output.images, images)]
+    torch.testing.assert_close(found, expected)
 
 
 def test_adaptive_weight_is_the_ratio_of_gradients():

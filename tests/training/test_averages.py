@@ -35,6 +35,19 @@ def test_averages_are_in_place_meanwhile():
     assert torch.equal(module.value, 1.5 * values)
 
 
+def test_what_does_not_change_is_its_average_to_the_bit():
+    module, averages = Weight(), WeightAverages(decay=0.999)
+    trainer = trainer_with(averages)
+    module.value.data = values = torch.tensor([0.1, 1 / 3, 3e-5])
+    averages.setup(trainer, module, "fit")
+    kept = averages._average_model
+    assert kept is not None
+    for _ in range(20):
+        kept.update_parameters(module)
+    averages.on_fit_end(trainer, module)
+    assert torch.equal(module.value, values)
+
+
 def test_without_averages_weights_stay():
     module = Weight()
     with averaged(trainer_with(), module):

@@ -15,7 +15,11 @@ from pytorch_lightning.utilities import rank_zero_only
 @pytest.mark.parametrize(
     ("owner", "names", "module"),
     [
-        (EMAWeightAveraging, "_copy_average_to_current _swap_models", "e2eve.training.callbacks"),
+        (
+            EMAWeightAveraging,
+            "_copy_average_to_current _swap_models _kwargs",
+            "e2eve.training.callbacks",
+        ),
         (WandbLogger, "_experiment _wandb_init _offline", "e2eve.training.loggers"),
     ],
 )
