@@ -39,7 +39,7 @@ from e2eve.transformer.sampling import (
 )
 
 ORDERS = ("confidence", "halton", "fixed")
-DRIVER, CONTEXT, REGION = range(3)
+DRIVER, CONTEXT, REGION = range(3)  # kinds of tokens
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ class Masked(Transformer, TokenModel):
         region: Bool[Tensor, "batch target"],
     ) -> Float[Tensor, "batch target width"]:
         """Features of the cells, for the head."""
-        kinds = F.pad(region + CONTEXT, (self.layout.driver, 0), value=DRIVER)
+        kinds = torch.where(region, REGION, CONTEXT)
+        kinds = F.pad(kinds, (self.layout.driver, 0), value=DRIVER)
         x = self.tokens(torch.cat([driver_ids, cell_ids], dim=1)) + self.positions
         x = x + self.conditions(kinds)
         for block in self.blocks:
@@ -123,9 +124,8 @@ class Masked(Transformer, TokenModel):
         """
         region = self.region_of(tokens.region_cells)
         hidden = hide_some(region) if self.training else region
-        logits = self._logits(
-            tokens.driver_ids, self._seen(tokens, region, hidden), region, hidden
-        ).float()
+        ids = self._seen(tokens, region, hidden)
+        logits = self._logits(tokens.driver_ids, ids, region, hidden).float()
         found = F.cross_entropy(logits, tokens.target_ids[hidden], reduction="none")
         per_token = torch.zeros(hidden.shape, device=found.device).masked_scatter(hidden, found)
         return TokenNLL(per_token, tokens.region_cells, predicted=hidden)

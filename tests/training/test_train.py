@@ -51,9 +51,6 @@ def test_hidden_cells_and_dropped_drivers_are_resumed_exactly(tmp_path, kind):
     run(tmp_path / "broken", *settings)
     whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
-    run(tmp_path / "other", *settings, "transformer.driver_dropout=0")
-    other = weights(tmp_path / "other")
-    assert any(not torch.equal(whole[name], other[name]) for name in whole)
 
 
 def test_a_dropped_driver_is_an_empty_one(tmp_path):
