@@ -53,8 +53,8 @@ def watched(browser) -> Iterator[Watched]:
     seen = Watched(page)
     yield seen
     page.close()
-    assert seen.errors == []
-    assert seen.outside == []
+    assert seen.errors == [], seen.errors
+    assert seen.outside == [], seen.outside
 
 
 @contextmanager
