@@ -446,6 +446,7 @@ def seeing(editor: Editor) -> Tokenizer:
     """The editor's tokenizer with a decoder that sees the source."""
     torch.manual_seed(1)
     tokenizer = editor.source_tokenizer.with_decoder("source", SIDE)
+    assert tokenizer.decoder.source is not None
     for value in tokenizer.decoder.source.heads.parameters():  # which are zero at first
         torch.nn.init.normal_(value)
     return tokenizer

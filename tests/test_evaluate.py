@@ -96,15 +96,14 @@ def test_another_decoder_paints_what_is_evaluated(folder, tmp_path):
     editor = tiny_editor()
     editor.save_pretrained(tmp_path / "run")
     decoder = editor.source_tokenizer.with_decoder("source", editor.image_size)
+    assert decoder.decoder.source is not None
     for value in decoder.decoder.source.heads.parameters():  # which are zero at first
         torch.nn.init.normal_(value)
     decoder.save_pretrained(tmp_path / "decoder")
     call = [f"run={tmp_path}/run", f"validation_set={folder}", "num_samples=1"]
-    found = []
-    for decoder in ("null", tmp_path / "decoder"):
-        evaluate(evaluation_config(*call, f"decoder={decoder}", f"out={tmp_path}/{len(found)}"))
-        found.append(read_results(tmp_path / str(len(found))).systems)
-    plain, seeing = found
+    for name, other in (("plain", "null"), ("seeing", tmp_path / "decoder")):
+        evaluate(evaluation_config(*call, f"decoder={other}", f"out={tmp_path / name}"))
+    plain, seeing = (read_results(tmp_path / name).systems for name in ("plain", "seeing"))
     for system in ("editor", "reconstruction", "paste_tokenized"):
         assert plain[system]["l1_real"] != seeing[system]["l1_real"]
     assert plain["editor"]["nll_inside"] == seeing["editor"]["nll_inside"]

@@ -93,7 +93,7 @@ class Transformer(nn.Module):
         ValueError: when `config.codebook_size` is None.
     """
 
-    initial: ClassVar = ("position_init", "token_init", "driver_dropout")
+    initial: ClassVar[tuple[str, ...]] = ("position_init", "token_init", "driver_dropout")
 
     def __init__(
         self,

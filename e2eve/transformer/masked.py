@@ -89,6 +89,7 @@ class MaskedSampling(SamplingSettings):
 class Masked(Transformer, TokenModel):
     """Bidirectional prediction of hidden cells over [driver | cells]."""
 
+    config: MaskedConfig
     sampling = MaskedSampling
 
     def __init__(self, config: MaskedConfig, layout: SequenceLayout) -> None:
@@ -250,7 +251,8 @@ class Masked(Transformer, TokenModel):
         assert given.empty_driver_ids is not None
         drivers = torch.cat([given.driver_ids, given.empty_driver_ids.expand_as(given.driver_ids)])
         both = self._logits(drivers, *(part.repeat(2, 1) for part in (ids, region, wanted)))
-        return guided(*both.chunk(2), guidance)
+        given_driver, empty_driver = both.chunk(2)
+        return guided(given_driver, empty_driver, guidance)
 
 
 def cell_codes(layout: SequenceLayout, width: int) -> Float[Tensor, "places width"]:

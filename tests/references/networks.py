@@ -17,7 +17,7 @@ from e2eve.tokenizers import Tokenizer
 from e2eve.tokenizers.vqgan import Attention, Level, ResidualBlock
 from e2eve.training.optimizers import OptimizerSettings, split_for_decay
 from e2eve.transformer import GPT
-from e2eve.transformer.gpt.network import TransformerBlock
+from e2eve.transformer.blocks import TransformerBlock
 
 
 def encode(

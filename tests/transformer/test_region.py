@@ -96,7 +96,7 @@ def test_drafts_and_caches_draw_what_reading_everything_again_draws(law):
 
 def test_cells_beyond_the_rim_are_not_drawn_and_cost_no_pass():
     gpt, edits = region_gpt(), tokens()
-    given = Conditioning(*(part[:2] for part in (*edits[:2], edits.region_cells)))
+    given = Conditioning(edits.driver_ids[:2], edits.source_ids[:2], edits.region_cells[:2])
     drawn = gpt.sample_speculatively(given, 2, [1, 2], GPTSampling(draft="none"))
     region = gpt.region_of(given.region_cells)
     assert region.sum(1).tolist() == [12, 8]
@@ -123,7 +123,7 @@ def test_a_cell_depends_on_the_conditioning_and_the_cells_before_it(place):
 def test_likelihoods_do_not_depend_on_the_batch_that_rows_are_padded_in():
     gpt, edits = region_gpt(), tokens()
     together, region = gpt.nll(edits), gpt.region_of(edits.region_cells)
-    assert torch.equal(together.predicted, region)
+    assert together.predicted is not None and torch.equal(together.predicted, region)
     for row in range(3):
         alone = gpt.nll(EditTokens._make(part[row : row + 1] for part in edits))
         torch.testing.assert_close(alone.per_token[0], together.per_token[row])
