@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from e2eve.bundle import check_weights, locate
+from e2eve.checks import read_yaml
 from e2eve.config import choose
 from e2eve.editor import Editor
 from e2eve.published.checkpoints import (

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import profilers
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.strategies import DDPStrategy
@@ -249,7 +249,7 @@ def build_trainer(
     values["default_root_dir"] = values["default_root_dir"] or run.path
     callbacks = [*task.callbacks(), RandomState(), StopNotFinite(), *callbacks]
     if values["enable_checkpointing"] is False or values["fast_dev_run"]:
-        callbacks = [one for one in callbacks if not isinstance(one, ModelCheckpoint)]
+        callbacks = [one for one in callbacks if not isinstance(one, Checkpoint)]
     try:
         return pl.Trainer(**values, callbacks=callbacks, logger=loggers)
     except (MisconfigurationException, TypeError) as error:
