@@ -66,7 +66,7 @@ class Comparison:
     def unranked(self) -> dict[str, str]:
         """Metrics that are not ranked although the configurations are, and why."""
         compared = [self.configurations[n] for n in self.ranked]
-        found = {}
+        found: dict[str, str] = {}
         for metric in self.metrics:
             for name in (metric.needs or "").split():
                 if len({_needed(one, name) for one in compared}) > 1:

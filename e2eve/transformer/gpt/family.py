@@ -28,7 +28,7 @@ class GPT(CausalTransformer, TokenModel):
     """Next-token prediction over [driver | masked source | target], or the region's part of it."""
 
     sampling = GPTSampling
-    initial: ClassVar = ("positions", *CausalTransformer.initial)
+    initial: ClassVar[tuple[str, ...]] = ("positions", *CausalTransformer.initial)
 
     def forward(
         self, tokens: EditTokens, cells: Int[Tensor, "batch columns"] | None = None
