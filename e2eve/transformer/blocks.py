@@ -6,7 +6,7 @@ kind a token is, and the head has no bias and is not tied to the token embedding
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -93,6 +93,7 @@ class Transformer(nn.Module):
         ValueError: when `config.codebook_size` is None.
     """
 
+    config: Any  # a TransformerConfig of the family's own class
     initial: ClassVar[tuple[str, ...]] = ("position_init", "token_init", "driver_dropout")
 
     def __init__(
