@@ -14,6 +14,11 @@ install_import_hook("e2eve", f"{tests.typecheck.__name__}.check")
 import pytest
 import torch
 
+# Of one browser for all folders of tests: a process can drive no second one.
+from tests.browser import browser, watched
+
+__all__ = ["browser", "watched"]
+
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
