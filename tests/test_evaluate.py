@@ -4,6 +4,7 @@ import json
 
 import cv2
 import pytest
+import torch
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate

@@ -89,5 +89,5 @@ def test_what_is_no_metric_is_named():
 
 def test_every_standard_metric_has_a_note_and_a_format():
     infos = [metric.info for metric in standard_metrics()]
-    assert len({info.key for info in infos}) == len(infos) == 37
+    assert len({info.key for info in infos}) == len(infos) == 38
     assert all(info.note and format(0.5, info.spec) for info in infos)
