@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 import e2eve
 from e2eve import Box, Editor
 from e2eve.conditioning import EditInputs
-from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.family import draft_of
@@ -29,6 +28,7 @@ from tests.factories import (
     SIDE,
     random_ids,
     random_images,
+    that_sees,
     tiny_editor,
     tiny_tokenizer,
 )
@@ -402,21 +402,14 @@ def test_only_codes_of_the_tokenizer_that_paints_are_drawn(guidance):
     assert editor.decode(ids).shape == (2, 3, 3, SIDE, SIDE)
 
 
-def seeing(editor: Editor) -> Tokenizer:
-    """The editor's tokenizer with a decoder that sees the source."""
-    torch.manual_seed(1)
-    tokenizer = editor.source_tokenizer.with_decoder("source", SIDE)
-    for value in tokenizer.decoder.source.heads.parameters():  # which are zero at first
-        torch.nn.init.normal_(value)
-    return tokenizer
-
-
 @pytest.mark.parametrize("shared", [True, False])
 def test_an_editor_paints_with_another_decoder(shared, tmp_path):
     """And draws the same ids; both are one bundle then."""
     torch.manual_seed(0)
     editor = tiny_editor(shared).save_pretrained(tmp_path / "editor")
-    decoder = seeing(Editor.from_pretrained(editor)).save_pretrained(tmp_path / "decoder")
+    decoder = that_sees(Editor.from_pretrained(editor).source_tokenizer).save_pretrained(
+        tmp_path / "decoder"
+    )
     plain, other = Editor.from_pretrained(editor), Editor.from_pretrained(editor, decoder=decoder)
     again = Editor.from_pretrained(other.save_pretrained(tmp_path / "both"))
     assert other.shared is again.shared is shared
@@ -440,7 +433,9 @@ def test_an_editor_paints_with_another_decoder(shared, tmp_path):
 def test_edits_of_any_size_are_painted_with_what_surrounds_the_region(editor, tmp_path):
     """What lies inside changes nothing but the rim in which source and edit are mixed."""
     bundle = editor.save_pretrained(tmp_path / "editor")
-    decoder = seeing(Editor.from_pretrained(bundle)).save_pretrained(tmp_path / "decoder")
+    decoder = that_sees(Editor.from_pretrained(bundle).source_tokenizer).save_pretrained(
+        tmp_path / "decoder"
+    )
     other, disc = Editor.from_pretrained(bundle, decoder=decoder), BOX.mask(60, 44)
     inner = Box(BOX.left + 2, BOX.top + 2, BOX.right - 2, BOX.bottom - 2)
     source = noise()

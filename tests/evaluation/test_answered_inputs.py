@@ -52,7 +52,7 @@ class Pixels(Tokenizer):
         red, green, blue = ((images + 1) * 127.5).round().long().flatten(2).unbind(1)
         return (red * 256 + green) * 256 + blue
 
-    def decode(self, ids: torch.Tensor) -> torch.Tensor:
+    def decode(self, ids: torch.Tensor, sources=None, regions=None) -> torch.Tensor:
         side = round(ids.shape[1] ** 0.5)
         levels = torch.stack([ids // 256**2, ids // 256 % 256, ids % 256], 1)
         return levels.unflatten(2, (side, side)) / 127.5 - 1

@@ -37,7 +37,7 @@ class Mosaic(Tokenizer):
         red, green, blue = levels.unbind(1)
         return ((red * LEVELS + green) * LEVELS + blue).flatten(1)
 
-    def decode(self, ids: torch.Tensor) -> torch.Tensor:
+    def decode(self, ids: torch.Tensor, sources=None, regions=None) -> torch.Tensor:
         side = round(ids.shape[1] ** 0.5)
         levels = [ids // LEVELS**2, ids // LEVELS % LEVELS, ids % LEVELS]
         values = torch.stack(levels, 1) / (LEVELS - 1) * 2 - 1

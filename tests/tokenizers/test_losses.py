@@ -41,8 +41,9 @@ def test_a_discriminator_that_is_warmed_is_not_heard():
 
 def test_a_fixed_weight_is_what_the_adversarial_term_counts_by():
     tokenizer, images = tiny_tokenizer(), random_images(2, 32)
-    options = {"adversarial_weight": 0.02, "adversarial_adaptive": False}
-    loss = TokenizerLoss(None, PatchDiscriminator(8, 1), **options)
+    loss = TokenizerLoss(
+        None, PatchDiscriminator(8, 1), adversarial_weight=0.02, adversarial_adaptive=False
+    )
     found = loss(images, tokenizer(images), 0, tokenizer.decoder.last_weight)
     torch.testing.assert_close(found.adversarial_weight, torch.tensor(0.02))
     expected = found.l1 + found.codebook + 0.02 * found.adversarial
@@ -51,10 +52,11 @@ def test_a_fixed_weight_is_what_the_adversarial_term_counts_by():
 
 def test_the_discriminator_sees_what_it_is_shown():
     tokenizer, images = tiny_tokenizer(), random_images(2, 32)
-    loss = TokenizerLoss(None, PatchDiscriminator(8, 1).eval(), adversarial_adaptive=False)
+    discriminator = PatchDiscriminator(8, 1).eval()
+    loss = TokenizerLoss(None, discriminator, adversarial_adaptive=False)
     output, weight = tokenizer(images), tokenizer.decoder.last_weight
     found = [loss(images, output, 0, weight, shown).adversarial for shown in (None, images)]
-    expected = [-loss.discriminator(each).mean() for each in (output.images, images)]
+    expected = [-discriminator(each).mean() for each in (output.images, images)]
     torch.testing.assert_close(found, expected)
 
 
