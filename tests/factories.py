@@ -41,6 +41,15 @@ def tiny_editor(shared: bool = False, **gpt: Any) -> Editor:
     return editor
 
 
+def that_sees(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with a decoder that makes something of the source, which a new one does not."""
+    seeing = tokenizer.with_decoder("source", tokenizer.image_size)
+    assert seeing.decoder.source is not None
+    for value in seeing.decoder.source.heads.parameters():
+        torch.nn.init.normal_(value)
+    return seeing
+
+
 def random_ids(*shape: int) -> torch.Tensor:
     return torch.randint(0, CODES, shape)
 

@@ -30,6 +30,7 @@ from tests.factories import (
     SIDE,
     random_ids,
     random_images,
+    that_sees,
     tiny_editor,
     tiny_tokenizer,
 )
@@ -445,11 +446,7 @@ def test_only_codes_of_the_tokenizer_that_paints_are_drawn(guidance):
 def seeing(editor: Editor) -> Tokenizer:
     """The editor's tokenizer with a decoder that sees the source."""
     torch.manual_seed(1)
-    tokenizer = editor.source_tokenizer.with_decoder("source", SIDE)
-    assert tokenizer.decoder.source is not None
-    for value in tokenizer.decoder.source.heads.parameters():  # which are zero at first
-        torch.nn.init.normal_(value)
-    return tokenizer
+    return that_sees(editor.source_tokenizer)
 
 
 @pytest.mark.parametrize("shared", [True, False])

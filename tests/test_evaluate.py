@@ -4,7 +4,6 @@ import json
 
 import cv2
 import pytest
-import torch
 from omegaconf import DictConfig
 
 from e2eve.evaluate import evaluate
@@ -13,7 +12,7 @@ from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
 from e2eve.reporting.grid import mask_image
 from e2eve.validation_set import build
-from tests.factories import compose, tiny_editor
+from tests.factories import compose, that_sees, tiny_editor
 
 SMALL = [
     "image_size=32",
@@ -96,11 +95,7 @@ def test_another_decoder_paints_what_is_evaluated(folder, tmp_path):
     """Whatever goes through the tokenizer; the editor's NLL is its own."""
     editor = tiny_editor()
     editor.save_pretrained(tmp_path / "run")
-    decoder = editor.source_tokenizer.with_decoder("source", editor.image_size)
-    assert decoder.decoder.source is not None
-    for value in decoder.decoder.source.heads.parameters():  # which are zero at first
-        torch.nn.init.normal_(value)
-    decoder.save_pretrained(tmp_path / "decoder")
+    that_sees(editor.source_tokenizer).save_pretrained(tmp_path / "decoder")
     call = [f"run={tmp_path}/run", f"validation_set={folder}", "num_samples=1"]
     for name, other in (("plain", "null"), ("seeing", tmp_path / "decoder")):
         evaluate(evaluation_config(*call, f"decoder={other}", f"out={tmp_path / name}"))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.vqgan import Surroundings
-from tests.factories import SIDE, random_ids, random_images, tiny_tokenizer
+from tests.factories import SIDE, random_ids, random_images, that_sees, tiny_tokenizer
 
 SHAPES = [
     {"patch": 1, "multipliers": (1, 2, 3)},
@@ -15,20 +15,12 @@ SHAPES = [
 ]
 
 
-def trained(seeing: Tokenizer) -> Tokenizer:
-    """Its decoder makes something of what it sees, which it does not at first."""
-    assert seeing.decoder.source is not None
-    for value in seeing.decoder.source.heads.parameters():
-        torch.nn.init.normal_(value)
-    return seeing
-
-
 @pytest.fixture(params=SHAPES, ids=["levels", "folded", "pixels"])
 def pair(request) -> tuple[Tokenizer, Tokenizer]:
     """A plain tokenizer, and the same with a decoder that sees the source."""
     torch.manual_seed(0)
     plain = tiny_tokenizer(**request.param)
-    return plain, trained(plain.with_decoder("source", SIDE))
+    return plain, that_sees(plain)
 
 
 def blocks(count: int = 2) -> torch.Tensor:
@@ -63,7 +55,7 @@ def test_a_cell_at_the_edge_takes_its_share_of_both():
     """An independent computation: h · m + h_src · (1 - m), with means over cells for m."""
     torch.manual_seed(0)
     shape: dict = {"patch": 4, "multipliers": (1,), "pixel_channels": 4}
-    seeing = trained(tiny_tokenizer(decoder="source", **shape))
+    seeing = that_sees(tiny_tokenizer(**shape))
     decoder, sources, regions = seeing.decoder, random_images(), blocks()
     assert decoder.source is not None and decoder.pixels is not None
     codes = torch.randn(2, 8, 8, 8)
