@@ -92,9 +92,12 @@ class StopNotFinite(pl.Callback):
     Steps that a gradient scaler skips (half precision) are none of these.
     """
 
-    def on_before_backward(self, trainer: pl.Trainer, module: Any, loss: Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise ValueError(self._sentence(trainer, f"The loss is {loss.item()}"))
+    def on_before_backward(self, trainer: Any, module: Any, loss: Tensor) -> None:
+        # Together: a process that left alone would leave the others waiting for its gradients.
+        finite = bool(torch.isfinite(loss))
+        if not trainer.strategy.reduce_boolean_decision(finite, all=True):
+            what = "of another process is not finite" if finite else f"is {loss.item()}"
+            raise ValueError(self._sentence(trainer, f"The loss {what}"))
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, module: Any, optimizer: torch.optim.Optimizer

@@ -274,7 +274,7 @@ class CachedTokens(KeyedDataset):
     def _save(self, parts: list[EditTokens], path: Path) -> None:
         """In one piece: nobody reads half a file."""
         columns = list(zip(*parts, strict=True))
-        ids = [torch.cat(column).to(torch.uint16) for column in columns[:3]]
+        ids = [torch.cat([part.to(torch.uint16) for part in column]) for column in columns[:3]]
         tokens = EditTokens._make((*ids, torch.cat(columns[3])))
         partial = path.with_suffix(".partial")
         save_file(tokens._asdict(), partial, metadata=self.parts)

@@ -107,7 +107,8 @@ class Checkpoints(Between):
         self.saved = trainer.global_step
         trainer.save_checkpoint(self.folder / f"step_{self.saved:06d}.ckpt")
         if trainer.is_global_zero:
-            for old in checkpoints_in(self.folder)[: -self.KEPT]:
+            torn = self.folder.glob(".step_*.partial")  # of processes that were killed
+            for old in (*torn, *checkpoints_in(self.folder)[: -self.KEPT]):
                 old.unlink(missing_ok=True)
 
     def on_save_checkpoint(
@@ -159,13 +160,17 @@ class Interruptions(Between):
                 signal.signal(signal.SIGTERM, self.listener.handle)
 
     def on_train_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if self.listener is not None:
-            self.listener.training = False
+        self.after_step(trainer)  # what came after the last one, while an epoch was evaluated
+        self._stop_noting()
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         """Who leaves is not told again: Lightning still tidies up."""
         if not isinstance(exception, SystemExit):
-            self.on_train_end(trainer, module)
+            self._stop_noting()
+
+    def _stop_noting(self) -> None:
+        if self.listener is not None:
+            self.listener.training = False
 
     def after_step(self, trainer: pl.Trainer) -> None:
         wanted = self._agreed()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins import CheckpointIO, ClusterEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning import profilers
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
@@ -28,6 +29,7 @@ from e2eve.config import (
     device_of,
     instantiate,
     instantiate_all,
+    listed,
     names_target,
     plain,
     read_settings,
@@ -239,10 +241,14 @@ def build_trainer(
     if values["strategy"] == "ddp":
         turns = settings.task != "editor"  # so that no backward pass reaches all weights
         values["strategy"] = DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)
+    plugins = [*listed(values["plugins"] or [])]
     own: list[Any] = [AtomicCheckpointIO()]
     if under_slurm():
         own.append(SLURMEnvironment(auto_requeue=False))
-    values["plugins"] = values["plugins"] or own
+    for plugin, kind in zip(own, (CheckpointIO, ClusterEnvironment), strict=False):
+        if not any(isinstance(given, kind) for given in plugins):  # of each kind there is one
+            plugins.append(plugin)
+    values["plugins"] = plugins
     if isinstance(values["profiler"], str):  # what Lightning would only log
         profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
         values["profiler"] = profiler(dirpath=run.path, filename="profile")

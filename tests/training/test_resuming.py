@@ -9,6 +9,7 @@ import time
 import pytest
 import pytorch_lightning as pl
 import torch
+from safetensors.torch import load_file
 from torch.utils.data import Dataset
 
 from e2eve.editor import Editor
@@ -24,6 +25,7 @@ from e2eve.training.signals import (
     actions_of_signals,
     leave_with_main_process,
 )
+from e2eve.transformer import EditTokens
 from tests.factories import TINY, UNTRAINED, compose
 
 SIX = (
@@ -98,6 +100,62 @@ def test_a_signal_at_any_step_changes_neither_weights_nor_curves(
     whole, broken = weights(whole_run), weights(tmp_path)
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
     assert (tmp_path / "metrics.csv").read_text() == (whole_run / "metrics.csv").read_text()
+
+
+class SignalledAfterTheLastStep(pl.Callback):
+    def on_train_epoch_end(self, trainer, module) -> None:
+        if trainer.global_step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_after_the_last_step_ends_the_run_and_loses_nothing(
+    whole_run, tmp_path, monkeypatch
+):
+    """While an epoch is evaluated, say: nobody waits for the rest of the run."""
+    callbacks = lambda self: [SignalledAfterTheLastStep()]  # noqa: E731
+    monkeypatch.setattr(tasks.EditorTask, "callbacks", callbacks)
+    with pytest.raises(SystemExit) as ending:
+        train(config(tmp_path))
+    assert ending.value.code == 143 and saved_step(tmp_path) == 6
+    assert not (tmp_path / "bundle").exists()
+    monkeypatch.undo()
+    train(config(tmp_path))
+    whole, broken = weights(whole_run), weights(tmp_path)
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+    assert (tmp_path / "metrics.csv").read_text() == (whole_run / "metrics.csv").read_text()
+
+
+def test_what_a_killed_process_left_of_a_checkpoint_goes_with_the_next(tmp_path):
+    torn = tmp_path / "checkpoints/.step_000004.ckpt.partial"
+    torn.parent.mkdir()
+    torn.write_bytes(b"half")
+    train(config(tmp_path))
+    assert not torn.exists() and saved_step(tmp_path) == 6
+
+
+def test_edits_that_were_encoded_before_a_signal_are_not_encoded_again(tmp_path, monkeypatch):
+    cached = "token_cache=160 loader.cache_limit=null dataset.train.length=160 steps=1".split()
+    train(compose(*TINY, *UNTRAINED, *cached, f"run_dir={tmp_path / 'whole'}"))
+    broken = compose(*TINY, *UNTRAINED, *cached, f"run_dir={tmp_path / 'broken'}")
+    tokenize, calls = Editor.tokenize, []
+
+    def counted(self, edits):
+        calls.append(len(edits.targets))
+        if sum(calls) == 128 and len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return tokenize(self, edits)
+
+    monkeypatch.setattr(Editor, "tokenize", counted)
+    with pytest.raises(SystemExit):
+        train(broken)
+    assert calls == [64, 64]
+    calls.clear()
+    train(broken)
+    name = "token_cache/train.safetensors"
+    assert sum(calls[:2]) == 96  # of 160, 64 were there: the signal came within the second batch
+    whole, broken_one = (load_file(tmp_path / run / name) for run in ("whole", "broken"))
+    assert all(torch.equal(whole[part], broken_one[part]) for part in EditTokens._fields)
+    assert not list((tmp_path / "broken").glob("token_cache/*begun*"))
 
 
 def test_a_second_interrupt_ends_at_once():

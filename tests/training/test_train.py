@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from e2eve.editor import Editor
 from e2eve.geometry import Box
 from e2eve.runs import RunFolder, lock_run_dir
 from e2eve.tokenizers import Tokenizer
+from e2eve.training.callbacks import StopNotFinite
 from e2eve.training.modules import EditorModule
 from e2eve.training.run import train
 from e2eve.training.settings import TrainSettings
@@ -291,6 +293,25 @@ def test_a_run_that_diverges_names_its_images_and_saves_nothing_of_it(tmp_path, 
         weights = torch.load(path, weights_only=True)["state_dict"]
         assert all(value.isfinite().all() for value in weights.values())
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(("own", "others"), [(1.0, False), (torch.inf, True)])
+def test_processes_of_a_run_that_diverges_leave_together(own, others):
+    """With a finite loss of its own too, when another's is not; and asked by all of them."""
+    asked = []
+
+    def reduce(finite: bool, all: bool) -> bool:
+        asked.append(finite)
+        return finite and others
+
+    trainer = SimpleNamespace(
+        strategy=SimpleNamespace(reduce_boolean_decision=reduce),
+        datamodule=SimpleNamespace(names=lambda: ["a.png"]),
+        global_step=3,
+    )
+    with pytest.raises(ValueError, match=r"The loss .* at step 3 \(images: a\.png\)"):
+        StopNotFinite().on_before_backward(trainer, None, torch.tensor(own))
+    assert asked == [own == 1.0]
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path):

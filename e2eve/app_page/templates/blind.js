@@ -1,4 +1,3 @@
-"use strict";
 const given = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const KEYS = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "none" };
@@ -9,24 +8,12 @@ function say(text, wrong = false) {
   $("status").classList.toggle("wrong", wrong);
 }
 
-async function ask(path, body) {
-  const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer: is the command still running?");
-  }
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.json();
-}
-
 async function show() {
   ready = false;
   if (pair >= given.pairs) return end();
   $("count").textContent = `${pair + 1} of ${given.pairs}`;
   try {
-    const images = await ask(`pairs/${pair}`);
+    const images = await json("GET", `pairs/${pair}`);
     for (const [id, address] of Object.entries(images)) $(id).src = address;
     await Promise.all(Object.keys(images).map((id) => $(id).decode()));
     document.body.dataset.ready = pair;
@@ -40,7 +27,7 @@ async function vote(choice) {
   if (!ready) return;
   ready = false;
   try {
-    await ask("votes", { pair, choice, voter: given.voter });
+    await json("POST", "votes", { pair, choice, voter: given.voter });
     say("");
     pair += 1;
     await show();
@@ -54,7 +41,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 async function end() {
   try {
-    const rows = await ask("wins");
+    const rows = await json("GET", "wins");
     $("wins").querySelector("tbody").replaceChildren(...rows.map(({ name, votes, share }) => {
       const row = document.createElement("tr");
       const texts = [name ?? "No difference", votes, share ? percent(share.mean) : "–", share ? `${percent(share.low)} to ${percent(share.high)}` : "–"];

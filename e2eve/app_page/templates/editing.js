@@ -1,4 +1,3 @@
-"use strict";
 // Images are shown scaled; regions are kept as marks in pixels of the image, so that undoing one,
 // or another size of the window, costs nothing. The server draws the same marks.
 const given = JSON.parse(document.getElementById("data").textContent);
@@ -298,20 +297,6 @@ const source = new Source(), driver = new Driver();
 let current = null; // the edit that is waited for: {name}
 let shown = []; // the edits in the panel: {blob, url}
 let addresses = []; // of blobs, let go with the next edits
-
-async function ask(method, path, body) {
-  const options = { method, headers: body ? { "Content-Type": "application/json" } : {}, body: body && JSON.stringify(body) };
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer: is the command still running?");
-  }
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer;
-}
-
-const json = async (method, path, body) => (await ask(method, path, body)).json();
 
 const base64 = (file) => new Promise((done, failed) => {
   const reader = new FileReader();
