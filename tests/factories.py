@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from e2eve.config import conf_dir
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPT, GPTConfig
+from e2eve.transformer import GPT, Conditioning, EditTokens, GPTConfig, SamplingSettings
 
 SIDE, DRIVER_SIDE, CODES = 32, 16, 32
 
@@ -48,6 +48,18 @@ def that_sees(tokenizer: Tokenizer) -> Tokenizer:
     for value in seeing.decoder.source.heads.parameters():
         torch.nn.init.normal_(value)
     return seeing
+
+
+def conditioning_of(edits: EditTokens, settings: SamplingSettings) -> Conditioning:
+    """What edits like these are drawn from, with random ids of all that the settings ask for."""
+    return Conditioning(
+        edits.driver_ids,
+        edits.source_ids,
+        edits.region_cells,
+        preserved_ids=random_ids(*edits.target_ids.shape) if settings.preserve else None,
+        empty_driver_ids=random_ids(edits.driver_ids.shape[1]) if settings.guidance != 1 else None,
+        codebook_size=CODES,
+    )
 
 
 def random_ids(*shape: int) -> torch.Tensor:

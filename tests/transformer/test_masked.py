@@ -19,7 +19,7 @@ from e2eve.transformer import (
 from e2eve.transformer.masked import halton_places
 from e2eve.transformer.model import widened
 from e2eve.transformer.sampling import generator_of, gumbel, gumbel_noise
-from tests.factories import CODES, random_ids
+from tests.factories import CODES, conditioning_of, random_ids
 from tests.references.sampling import filter_logits
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -117,14 +117,7 @@ def slowly_drawn(
 @pytest.mark.parametrize("law", LAWS)
 def test_decoding_many_at_once_equals_decoding_one_slowly(law):
     model, settings, edits = masked(), MaskedSampling(**law), tokens()
-    given = Conditioning(
-        edits.driver_ids,
-        edits.source_ids,
-        edits.region_cells,
-        preserved_ids=random_ids(3, 16) if settings.preserve else None,
-        empty_driver_ids=random_ids(4) if settings.guidance != 1 else None,
-        codebook_size=CODES,
-    )
+    given = conditioning_of(edits, settings)
     told: list[int] = []
     drawn = model.sample(
         given, num_samples=2, seeds=[5, 6, 7], settings=settings, progress=told.append

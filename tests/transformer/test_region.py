@@ -9,7 +9,7 @@ import torch
 from e2eve.transformer import GPT, Conditioning, EditTokens, GPTConfig, GPTSampling, SequenceLayout
 from e2eve.transformer.gpt.network import RegionCells
 from e2eve.transformer.sampling import gumbel_noise
-from tests.factories import CODES, random_ids
+from tests.factories import CODES, conditioning_of, random_ids
 from tests.references.sampling import filter_logits
 
 LAYOUT = SequenceLayout(driver=4, source=16)
@@ -75,14 +75,7 @@ def slowly_drawn(
 @pytest.mark.parametrize("law", LAWS)
 def test_drafts_and_caches_draw_what_reading_everything_again_draws(law):
     gpt, settings, edits = region_gpt(), GPTSampling(**law), tokens()
-    given = Conditioning(
-        edits.driver_ids,
-        edits.source_ids,
-        edits.region_cells,
-        preserved_ids=random_ids(3, 16) if settings.preserve else None,
-        empty_driver_ids=random_ids(4) if settings.guidance != 1 else None,
-        codebook_size=CODES,
-    )
+    given = conditioning_of(edits, settings)
     told: list[int] = []
     for samples in (1, 2):
         drawn = gpt.sample(
