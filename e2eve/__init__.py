@@ -11,16 +11,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from e2eve.editing import Edits
+    from e2eve.editing import Driver, Edits
     from e2eve.editor import Editor
     from e2eve.geometry import Box
     from e2eve.tokenizers import Tokenizer
     from e2eve.transformer import SamplingSettings
 
-__all__ = ["Box", "Editor", "Edits", "SamplingSettings", "Tokenizer"]
+__all__ = ["Box", "Driver", "Editor", "Edits", "SamplingSettings", "Tokenizer"]
 
 _HOMES = {
     "Box": "e2eve.geometry",
+    "Driver": "e2eve.editing",
     "Editor": "e2eve.editor",
     "Edits": "e2eve.editing",
     "SamplingSettings": "e2eve.transformer",

@@ -1,11 +1,12 @@
 """Editor: two tokenizers and a token model that draws edits; opens from a bundle alone."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
@@ -16,7 +17,9 @@ from e2eve.checks import require
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
-from e2eve.editing import EditRequest, Edits, ImageInput, RegionInput
+from e2eve.editing import Driver, EditRequest, Edits, ImageInput, Picture, RegionInput
+from e2eve.editing.inputs import apart
+from e2eve.editing.trained_on import TrainedOn, reading_errors
 from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
@@ -45,7 +48,12 @@ class Editor(nn.Module):
         source_tokenizer: reads the masked source and paints the edit.
         driver_tokenizer: reads the driver; the source tokenizer itself when they are shared.
         driver_size: side of the driver in pixels.
+
+    Attributes:
+        trained_on: what it was trained on, to tell what is unlike it; None: nobody knows.
     """
+
+    trained_on: TrainedOn | None = None
 
     def __init__(
         self,
@@ -302,23 +310,31 @@ class Editor(nn.Module):
     def edit(
         self,
         source: ImageInput,
-        driver: ImageInput,
-        region: RegionInput,
+        driver: ImageInput | Driver | list[ImageInput | Driver],
+        region: RegionInput | list[RegionInput],
         *,
         num_samples: int = 4,
         keep: int | None = None,
         seed: int = 0,
+        feather: float | None = None,
         progress: Progress = lambda done: None,
         **sampling: Any,
     ) -> Edits:
         """Draw edits of an image of any size and rank them by how well they show the driver.
 
+        Several regions, with a driver each, are edited one after the other: the best edit of the
+        first is the source of the second, and so on, as separate calls would.
+
         Args:
-            source, driver: a path, a Pillow image or a uint8 array (height, width, 3). Of a
-                driver that is not square the largest centred square is used.
+            source: a path, a Pillow image or a uint8 array (height, width, 3). Bits, colour space
+                and transparency of the edits are its own.
+            driver: the same, or a `Driver`, which may be a part of an image. Of one that is not
+                square the largest centred square is used.
             region: a Box in pixels of the source, or a mask of its size, white where to edit.
             keep: how many of the samples are kept, the best ones; None keeps all.
             seed: 0 or more; sample n of a seed is the same whatever `num_samples` is.
+            feather: width of the rim inside the region in which source and edit mix, in pixels of
+                the source; None: a 128th of the square that the editor works on.
             progress: told after each pass how many tokens of every sample are drawn, and once more
                 after each sample that is decoded. What it raises ends the edit and reaches the
                 caller: so another thread cancels, by an event at which this raises.
@@ -332,8 +348,44 @@ class Editor(nn.Module):
         if keep is not None:
             remedy = f"keep 1 to {num_samples}, which is num_samples"
             keep = whole_number("keep", keep, remedy, most=num_samples)
+        if feather is not None and not 0 <= feather < float("inf"):
+            raise ValueError(f"feather is {feather}: give a number of pixels of at least 0.")
         settings = self.settings(sampling)
-        request = EditRequest.of(source, driver, region, self.image_size, self.driver_size)
+        picture = first = Picture.of(source, "source")
+        regions = apart(region if isinstance(region, list) else [region], *picture.size)
+        drivers = driver if isinstance(driver, list) else [driver]
+        if len(drivers) != len(regions):
+            raise ValueError(
+                f"The number of drivers is {len(drivers)} and that of regions {len(regions)}: give "
+                "a driver for each region."
+            )
+        sizes = (self.image_size, self.driver_size)
+        remarks, shown, total = list[str](), list[Any](), self.transformer.layout.target
+        for number, (one, mask) in enumerate(zip(drivers, regions, strict=True)):
+
+            def told(done: int, before: int = number * total) -> None:
+                progress(before + done)
+
+            one = one if isinstance(one, Driver) else Driver(one)
+            request = EditRequest.of(picture, one, mask, *sizes, feather)
+            found = self._edited(request, num_samples, keep, seed, settings, told)
+            remarks += self._remarks(request)
+            shown += found.drivers
+            if number + 1 < len(regions):
+                picture = Picture.of(found.images[0], "edit")
+        return replace(
+            found, source=first, region=np.any(regions, axis=0), drivers=shown, remarks=remarks
+        )
+
+    def _edited(
+        self,
+        request: EditRequest,
+        num_samples: int,
+        keep: int | None,
+        seed: int,
+        settings: SamplingSettings,
+        progress: Progress,
+    ) -> Edits:
         where = (self.device, self.dtype)
         inputs = request.inputs(*where)
         ids = self.sample_ids(
@@ -349,6 +401,29 @@ class Editor(nn.Module):
             painted.append(to_uint8(self.decode(part, inputs)[0, 0]))
             progress(ids.shape[-1])
         return request.ranked(painted, seed, self.extractor.to(self.device), keep)
+
+    def _remarks(self, request: EditRequest) -> list[str]:
+        """What of a request is unlike the training, as far as the bundle knows."""
+        if self.trained_on is None:
+            return []
+        inputs = request.inputs(self.device, self.dtype)
+        errors = (
+            reading_errors(self.source_tokenizer, inputs.sources, ~inputs.regions),
+            reading_errors(self.driver_tokenizer, inputs.drivers),
+        )
+        return self.trained_on.remarks(inputs.regions, *map(float, errors))
+
+    def measure_training(self, edits: EditBatch) -> None:
+        """Keep in the bundle what simulated edits of validation images are like."""
+        shares = edits.regions.float().mean((1, 2, 3))
+        images, drivers = edits.targets[:32], edits.drivers[:32]
+        where = (self.device, self.dtype)
+        errors = (
+            reading_errors(self.source_tokenizer, images.to(*where)),
+            reading_errors(self.driver_tokenizer, drivers.to(*where)),
+        )
+        largest = (float(error.max()) for error in errors)
+        self.trained_on = TrainedOn((float(shares.min()), float(shares.max())), *largest)
 
     @cached_property
     def extractor(self) -> FeatureExtractor:
@@ -391,6 +466,7 @@ class Editor(nn.Module):
             "driver_tokenizer": None if self.shared else self.driver_tokenizer.describe(),
             "driver_size": self.driver_size,
             "transformer": self.transformer.describe(),
+            **({"trained_on": self.trained_on.describe()} if self.trained_on else {}),
         }
 
     @classmethod
@@ -401,7 +477,10 @@ class Editor(nn.Module):
         # A family may come with the search path of the present command.
         search = partial(import_targets, "transformer")
         transformer = config_from_description(description["transformer"], search)
-        return cls(source, driver, transformer, description["driver_size"])
+        editor = cls(source, driver, transformer, description["driver_size"])
+        if "trained_on" in description:  # bundles from before know nothing of it
+            editor.trained_on = TrainedOn.from_description(description["trained_on"])
+        return editor
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write config.yaml and a safetensors file for each network."""

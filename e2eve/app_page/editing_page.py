@@ -16,8 +16,8 @@ from PIL import Image
 from e2eve.app_page.queue import Progress, WorkQueue
 from e2eve.app_page.site import PNG, Answer, Site
 from e2eve.config import NonNegative, NonNegativeFloat, Positive, PositiveFloat, read_settings
-from e2eve.data.images import decode_image
 from e2eve.data.toyfaces.example import example_edit
+from e2eve.editing import Driver, Picture
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from e2eve.reporting.page import script_safe
@@ -166,14 +166,12 @@ class EditingSite(Site):
         """The edits that a form asks for: `Editor.edit` with the same arguments."""
         source = self._image(form.source, "source")
         driver = self._image(form.driver, "driver")
-        height, width = source.shape[:2]
-        if form.driver_box is not None:
-            driver = _inside(Box(*form.driver_box), driver).crop(driver)
+        part = None if form.driver_box is None else Box(*form.driver_box)
         names = ("temperature", "top_p", "guidance")
         found = self.editor.edit(
-            source,
-            driver,
-            marked(form.marks, width, height),
+            source.image(),
+            Driver(driver.image(), part),
+            marked(form.marks, *source.size),
             num_samples=form.num_samples,
             seed=form.seed,
             progress=progress,
@@ -187,13 +185,13 @@ class EditingSite(Site):
         samples = [{"score": round(score, 3), "number": number} for score, number in scores]
         return Drawn(images, png(found.grid()), samples)
 
-    def _image(self, sent: str, what: str) -> UInt8[np.ndarray, "height width 3"]:
+    def _image(self, sent: str, what: str) -> Picture:
         try:
             data = base64.b64decode(sent, validate=True)
         except binascii.Error:
             raise ValueError(f"The {what} was not sent in base 64.") from None
-        image = decode_image(data, f"The {what}")
-        pixels = image.shape[0] * image.shape[1]
+        image = Picture.of(io.BytesIO(data), what)
+        pixels = image.size[0] * image.size[1]
         if pixels > self.limits.max_megapixels * 1e6:
             raise ValueError(
                 f"The {what} has {pixels / 1e6:.1f} megapixels and the limit is "
@@ -256,17 +254,13 @@ def _draw_stroke(mask: UInt8[np.ndarray, "height width"], mark: Mark, value: int
             cv2.circle(mask, centre, radius, value, cv2.FILLED, shift=_SHIFT)
 
 
-def _inside(box: Box, image: UInt8[np.ndarray, "height width 3"]) -> Box:
-    height, width = image.shape[:2]
-    if not Box(0, 0, width, height).contains(box):
-        raise ValueError(
-            f"The driver's box {box} reaches outside its image of {width}×{height} pixels."
-        )
-    return box
-
-
 def png(image: Image.Image) -> bytes:
-    """The image as a PNG file; written fast, as nothing is kept for long."""
+    """The image as a PNG file; written fast, as nothing is kept for long.
+
+    What PNG does not hold, which is CMYK, becomes RGB.
+    """
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=1)
+    picture = Picture.of(image, "edit")
+    shown = Image.fromarray(picture.shown) if picture.suffix != ".png" else image
+    shown.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()

@@ -2,7 +2,11 @@
 
 import io
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,7 +17,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 # What Pillow may decode; its many rarer decoders stay shut to files from strangers.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+with suppress(ImportError):  # photographs of telephones
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    FORMATS = (*FORMATS, "HEIF")
+
+Made = TypeVar("Made")
 
 MAX_PIXELS = 64_000_000  # of the largest image decoded, width times height: 192 MB as RGB
 
@@ -29,27 +40,26 @@ def read_image(path: str | Path, background: str = "white") -> UInt8[np.ndarray,
     Raises:
         ValueError: one sentence that names the file: missing, no known format, damaged, too large.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is not a file, give the path of an image.")
-    return _decoded(path, str(path), background)
+    return decoded(path, str(path), partial(from_pillow, background=background))
 
 
-def decode_image(data: bytes, what: str) -> UInt8[np.ndarray, "height width 3"]:
-    """The image in the bytes of a file, as `read_image` gives it, called `what` in messages."""
-    return _decoded(io.BytesIO(data), what, "white")
+def decoded(file: str | Path | io.BytesIO, what: str, make: Callable[[Image.Image], Made]) -> Made:
+    """What `make` makes of the image in a file, called `what` in messages.
 
-
-def _decoded(
-    file: str | Path | io.BytesIO, what: str, background: str
-) -> UInt8[np.ndarray, "height width 3"]:
+    Raises:
+        ValueError: as `read_image` does.
+    """
+    if not isinstance(file, io.BytesIO) and not Path(file).is_file():
+        raise ValueError(f"{what} is not a file, give the path of an image.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                return from_pillow(image, background)
+                return make(image)
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
-        raise ValueError(f"{what} is in none of the formats {known}, convert it.") from error
+        heic = "" if "HEIF" in FORMATS else " (HEIC needs pip install pillow-heif)"
+        raise ValueError(f"{what} is in none of the formats {known}, convert it{heic}.") from error
     except Exception as error:  # damaged files make decoders raise nearly anything
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise ValueError(f"{what} cannot be read ({reason}), replace or remove it.") from error
@@ -63,16 +73,24 @@ def from_pillow(
     Raises:
         ValueError: when it has more than `MAX_PIXELS` pixels or holds floating-point values.
     """
-    pixels = image.width * image.height
-    if pixels > MAX_PIXELS:
-        raise ValueError(f"it has {pixels} pixels, more than the limit of {MAX_PIXELS}")
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    image = _to_8_bit(image)
+    image = _to_8_bit(upright(image))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image with its EXIF rotation applied.
+
+    Raises:
+        ValueError: when it has more than `MAX_PIXELS` pixels.
+    """
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"it has {pixels} pixels, more than the limit of {MAX_PIXELS}")
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

@@ -3,6 +3,8 @@
 A window is a `Box` in pixels of the source; it may reach outside an image that is too narrow.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
@@ -77,25 +79,37 @@ def edit_weights(
 
 
 def composed(
-    source: UInt8[np.ndarray, "height width 3"],
+    source: Shaped[np.ndarray, "height width channels"],
     box: Box,
     weights: Float[np.ndarray, "box_height box_width"],
     window: Box,
     edit: UInt8[np.ndarray, "side side 3"],
-) -> UInt8[np.ndarray, "height width 3"]:
-    """The source with the edit of its window inside the region; outside, the very same pixels.
+    convert: Callable[[np.ndarray], np.ndarray] = lambda colours: colours,
+    opacity: bool = False,
+) -> Shaped[np.ndarray, "height width channels"]:
+    """The source with the edit of its window inside the region; outside, the very same values.
 
     Args:
         box: bounding box of the region, in pixels of the source.
         weights: of the region, see `edit_weights`.
+        convert: makes values as the source's of the edit's colours.
+        opacity: whether the last channel is one; colours then count as much as they are seen.
     """
-    patch = resize(edit, window.width, window.height)
-    patch = box.shifted(-window.left, -window.top).crop(patch)
+    colours = resize(edit, window.width, window.height)
+    patch = convert(box.shifted(-window.left, -window.top).crop(colours))
     result = source.copy()
     place = box.crop(result)
     rim = (weights > 0) & (weights < 1)  # alone computed with: it is thin, and images are large
-    mixed = place[rim] + weights[rim, None] * (patch[rim].astype(np.float32) - place[rim])
-    place[rim] = np.rint(mixed).astype(np.uint8)
+    old, new, weight = place[rim], patch[rim].astype(np.float32), weights[rim, None]
+    if opacity:
+        top = np.iinfo(source.dtype).max
+        remains = (1 - weight) * (old[:, -1:] / top)
+        seen = remains + weight
+        mixed = (old * remains + new * weight) / seen
+        mixed[:, -1:] = seen * top
+    else:
+        mixed = old + weight * (new - old)
+    place[rim] = np.rint(mixed).astype(source.dtype)
     np.copyto(place, patch, where=weights[..., None] == 1)
     return result
 

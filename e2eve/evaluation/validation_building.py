@@ -15,7 +15,7 @@ from e2eve.data.image_folder import ImageFolder
 from e2eve.data.images import square, to_tensor
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation, Placement
-from e2eve.editing.edits import as_mask
+from e2eve.editing.inputs import as_mask
 from e2eve.evaluation.settings import check_counts
 from e2eve.evaluation.validation import FORMAT, Answers, ValidationInput, ValidationSet, prepared
 from e2eve.features import (

@@ -202,6 +202,7 @@ class EditorTask(Task):
         if evaluator is not None:
             evaluator.prepare(self.editor)
         train, val = self.simulated(self.simulation)
+        self.val = val
         if settings.token_cache:
             looked_at = min(len(val), settings.loader.val_length or len(val))
             self.data = self.resumable(
@@ -225,6 +226,8 @@ class EditorTask(Task):
         return [PeriodicEvaluation(self.evaluator, every)] if every else []
 
     def export(self) -> None:
+        edits = [self.val[0, index] for index in range(min(256, len(self.val)))]
+        self.editor.measure_training(EditBatch.collate(edits))
         self.editor.save_pretrained(self.run.bundle)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:

@@ -1,6 +1,7 @@
 """The page in a headless Chromium, used as a person uses it: mouse, keys, files, downloads."""
 
 import base64
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from PIL import ExifTags, Image
 
 from e2eve.app_page.editing_page import EditForm, EditingSite, marked
 from e2eve.config import read_settings
-from e2eve.data.images import decode_image, read_image
+from e2eve.data.images import decoded, from_pillow, read_image
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.editor import Editor
 from e2eve.geometry import Box
@@ -53,6 +54,11 @@ def page(address: str, watched: Watched) -> Any:  # closed before the server is
     watched.page.goto(address)
     watched.page.wait_for_selector("body[data-ready]")
     return watched.page
+
+
+def sent_image(data: str) -> np.ndarray:
+    """The image in the bytes of a file in base 64."""
+    return decoded(io.BytesIO(base64.b64decode(data)), "It", from_pillow)
 
 
 def give(page: Any, files: dict[str, Path]) -> None:
@@ -175,7 +181,7 @@ def test_what_is_tinted_on_the_page_is_what_is_marked(page, files):
 def seen(page: Any) -> np.ndarray:
     """Pixels of the source's canvas."""
     address = page.locator("#source canvas").evaluate("canvas => canvas.toDataURL()")
-    return decode_image(base64.b64decode(address.partition(",")[2]), "The canvas").astype(int)
+    return sent_image(address.partition(",")[2]).astype(int)
 
 
 def test_everything_can_be_done_with_the_keyboard(page, files, editor, tmp_path):
@@ -236,7 +242,7 @@ def test_one_goes_on_from_an_edit(page, files, editor, tmp_path):
     drag(page, "source", (5, 5), (40, 40))
     form = edit(page)
     for sent in (form.source, form.driver):
-        assert np.array_equal(decode_image(base64.b64decode(sent), "It"), first)
+        assert np.array_equal(sent_image(sent), first)
     outside = ~marked(form.marks, WIDTH, HEIGHT)
     assert np.array_equal(downloaded(page, 0, tmp_path)[outside], first[outside])
 

@@ -1,5 +1,7 @@
 """Reading odd files, resizing, and the way to tensors and back."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from PIL import Image
 
 from e2eve.data import images
 from e2eve.data.images import (
-    decode_image,
+    decoded,
     from_pillow,
     read_image,
     resize,
@@ -38,11 +40,15 @@ def test_lossless_formats_come_back_exactly(tmp_path, ramp, name):
 
 def test_bytes_are_read_as_the_file_that_holds_them(tmp_path, ramp):
     path = saved(tmp_path, Image.fromarray(ramp), "a.jpg")
-    assert np.array_equal(decode_image(path.read_bytes(), "The source"), read_image(path))
+
+    def read(data: bytes) -> np.ndarray:
+        return decoded(io.BytesIO(data), "The source", from_pillow)
+
+    assert np.array_equal(read(path.read_bytes()), read_image(path))
     with pytest.raises(ValueError, match=r"^The source is in none of the formats"):
-        decode_image(b"<svg/>", "The source")
+        read(b"<svg/>")
     with pytest.raises(ValueError, match=r"^The source cannot be read"):
-        decode_image(path.read_bytes()[:200], "The source")
+        read(path.read_bytes()[:200])
 
 
 def test_jpeg_comes_back_nearly(tmp_path):

@@ -10,7 +10,8 @@ from PIL import Image
 from torch.nn import functional
 
 from e2eve.data.images import read_image, square
-from e2eve.editing import EditRequest, Edits
+from e2eve.editing import Driver, EditRequest, Edits, Picture
+from e2eve.editing.inputs import as_region
 from e2eve.features import FeatureExtractor
 from e2eve.geometry import Box
 
@@ -35,6 +36,13 @@ def noise(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def asked(source, driver, region, image_size=SIDE, driver_size=DRIVER_SIDE, feather=None):
+    """The request of an edit of arrays."""
+    picture = Picture.of(source, "source")
+    mask = as_region(region, *picture.size)
+    return EditRequest.of(picture, Driver(driver), mask, image_size, driver_size, feather)
+
+
 def random_region(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """A disc with its middle in the image, or speckles."""
     rows, columns = np.mgrid[:height, :width]
@@ -50,7 +58,7 @@ def test_only_the_region_changes_whatever_its_shape_and_the_images():
         rng = np.random.default_rng(seed)
         width, height = (int(n) for n in rng.integers(1, 120, 2))
         source, region = noise(rng, width, height), random_region(rng, width, height)
-        request = EditRequest.of(source, noise(rng, 20, 30), region, SIDE, DRIVER_SIDE)
+        request = asked(source, noise(rng, 20, 30), region, SIDE, DRIVER_SIDE)
         painted = [noise(rng, SIDE, SIDE) for _ in range(2)]
         edits = request.ranked(painted, 0, Thumbnail())
         for image in edits.images:
@@ -65,9 +73,7 @@ def test_what_the_region_holds_is_not_shown_to_the_editor():
         width, height = (int(n) for n in rng.integers(2, 120, 2))
         source, region = noise(rng, width, height), random_region(rng, width, height)
         other = np.where(region[..., None], noise(rng, width, height), source)
-        requests = [
-            EditRequest.of(image, source, region, SIDE, DRIVER_SIDE) for image in (source, other)
-        ]
+        requests = [asked(image, source, region, SIDE, DRIVER_SIDE) for image in (source, other)]
         one, two = (np.where(r.window_region[..., None], 0, r.window_image) for r in requests)
         assert np.array_equal(one, two)
 
@@ -75,10 +81,9 @@ def test_what_the_region_holds_is_not_shown_to_the_editor():
 def test_a_box_is_its_mask():
     source, box = noise(np.random.default_rng(0), 50, 40), Box(3, 4, 30, 20)
     requests = [
-        EditRequest.of(source, source, region, SIDE, DRIVER_SIDE)
-        for region in (box, box.mask(50, 40))
+        asked(source, source, region, SIDE, DRIVER_SIDE) for region in (box, box.mask(50, 40))
     ]
-    for name in ("source", "region", "window", "window_image", "window_region", "driver"):
+    for name in ("region", "window", "window_image", "window_region", "driver"):
         first, second = (getattr(request, name) for request in requests)
         assert np.array_equal(first, second), name
 
@@ -86,21 +91,21 @@ def test_a_box_is_its_mask():
 def test_a_source_of_the_editors_size_is_shown_as_it_is():
     source = noise(np.random.default_rng(0), SIDE, SIDE)
     region = random_region(np.random.default_rng(1), SIDE, SIDE)
-    request = EditRequest.of(source, source, region, SIDE, DRIVER_SIDE)
+    request = asked(source, source, region, SIDE, DRIVER_SIDE)
     assert np.array_equal(request.window_image, source)
     assert np.array_equal(request.window_region, region)
 
 
 def test_the_middle_of_a_driver_is_used():
     driver = noise(np.random.default_rng(0), 60, 30)
-    request = EditRequest.of(driver, driver, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
+    request = asked(driver, driver, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
     assert np.array_equal(request.driver, square(driver, DRIVER_SIDE))
     assert np.array_equal(request.driver, square(driver[:, 15:45], DRIVER_SIDE))
 
 
 def test_tensors_are_a_batch_of_one_in_the_editors_precision():
     source = noise(np.random.default_rng(0), 50, 40)
-    request = EditRequest.of(source, source, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
+    request = asked(source, source, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
     sources, regions, drivers = request.inputs(torch.device("cpu"), torch.bfloat16)
     pastes = request.pastes(torch.device("cpu"), torch.bfloat16)
     assert (sources.shape, sources.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
@@ -112,7 +117,7 @@ def test_tensors_are_a_batch_of_one_in_the_editors_precision():
 def test_the_paste_shows_the_driver_in_the_region_and_the_source_elsewhere():
     source = noise(np.random.default_rng(0), SIDE, SIDE)
     driver = np.full((DRIVER_SIDE, DRIVER_SIDE, 3), 200, np.uint8)
-    request = EditRequest.of(source, driver, Box(3, 5, 20, 19), SIDE, DRIVER_SIDE)
+    request = asked(source, driver, Box(3, 5, 20, 19), SIDE, DRIVER_SIDE)
     inputs = request.inputs(torch.device("cpu"), torch.float32)
     pastes = request.pastes(torch.device("cpu"), torch.float32)
     inside = inputs.regions.expand(1, 3, SIDE, SIDE)
@@ -129,7 +134,7 @@ def test_edits_that_show_the_driver_come_first_wherever_it_stands():
     whole[:] = square(driver, SIDE)
     corner[16:, 16:] = driver  # one of the nine sub-crops of half the side
     half = (corner // 2 + source // 2).astype(np.uint8)
-    request = EditRequest.of(source, driver, region, SIDE, DRIVER_SIDE)
+    request = asked(source, driver, region, SIDE, DRIVER_SIDE)
     edits = request.ranked([blank, half, whole, corner], 5, Thumbnail())
     assert edits.numbers == [3, 2, 1, 0] or edits.numbers == [2, 3, 1, 0]
     assert edits.scores == sorted(edits.scores, reverse=True)
@@ -140,14 +145,14 @@ def test_edits_that_show_the_driver_come_first_wherever_it_stands():
 
 def test_equal_edits_keep_the_order_they_were_drawn_in():
     source = noise(np.random.default_rng(0), SIDE, SIDE)
-    request = EditRequest.of(source, source, Box(4, 4, 20, 20), SIDE, DRIVER_SIDE)
+    request = asked(source, source, Box(4, 4, 20, 20), SIDE, DRIVER_SIDE)
     assert request.ranked([source] * 3, 0, Thumbnail()).numbers == [0, 1, 2]
 
 
 def test_wrong_inputs_are_named():
     source = noise(np.random.default_rng(0), 50, 40)
     with pytest.raises(ValueError, match="The driver is a float64 array"):
-        EditRequest.of(source, source / 255, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
+        asked(source, source / 255, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
 
 
 def edits(count: int, width: int = 30, height: int = 20) -> Edits:
@@ -159,8 +164,8 @@ def edits(count: int, width: int = 30, height: int = 20) -> Edits:
         numbers=list(range(count))[::-1],
         seed=7,
         region=Box(1, 2, 5, 6).mask(width, height),
-        source=images[0],
-        driver=rng.integers(0, 256, (8, 8, 3), dtype=np.uint8),
+        source=Picture.of(images[0], "source"),
+        drivers=[rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)],
     )
 
 
