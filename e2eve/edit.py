@@ -1,258 +1,159 @@
 """Edit images: `python -m e2eve.edit [model=…] source=… driver=… region=…`; alone an example."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from omegaconf import DictConfig
 
-from e2eve.config import NonNegative, Positive, command, device_of, read_settings
-from e2eve.geometry import Box
+from e2eve.config import command, device_of, read_settings
+from e2eve.jobs import (
+    REGIONS,
+    Centre,
+    EditJob,
+    JobSettings,
+    Place,
+    earlier,
+    folder_of_many,
+    read_jobs,
+)
+
+if TYPE_CHECKING:
+    from e2eve.editing import Edits
+    from e2eve.editor import Editor
 
 log = logging.getLogger(__name__)
 
-Given = TypeVar("Given")
-
-REQUIRED = {
-    "source": "the image to edit, or a folder of images",
-    "driver": "an image of what should appear in the region",
-}
-REGIONS = "region=box:<left>,<top>,<right>,<bottom>, region=mask:<image> or region=centre:0.5"
+SHOWN = 3  # failures that the last sentence names; all are logged as they happen
 
 
-@dataclass(frozen=True)
-class Centre:
-    """The middle of any source: a box whose sides are a share of the source's."""
-
-    share: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError(f"region is centre:{self.share:g}: give a share of more than 0 to 1.")
-
-    def box(self, width: int, height: int) -> Box:
-        """In a source of `width` × `height` pixels."""
-        inner = [max(1, round(side * self.share)) for side in (width, height)]
-        left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-        return Box(left, top, left + inner[0], top + inner[1])
-
-
-@dataclass(frozen=True)
-class EditSettings:
+@dataclass(frozen=True, kw_only=True)
+class EditSettings(JobSettings):
     """The keys of conf/edit.yaml."""
 
-    model: str
-    decoder: str | None
-    source: str | None
-    driver: str | None
-    region: str | None
-    box: list[int] | None
-    mask: str | None
+    jobs_file: str | None
     out: str
-    num_samples: Positive
-    keep: Positive | None
-    seed: NonNegative
-    sampling: dict[str, Any]
     device: str
-
-    @property
-    def is_example(self) -> bool:
-        """Whether no input is given at all."""
-        return {self.source, self.driver, *self._regions.values()} == {None}
-
-    @property
-    def place(self) -> Box | Path | Centre:
-        """The one of `region`, `box` and `mask` that is given.
-
-        Raises:
-            ValueError: for several or none of them, and what is no region.
-        """
-        given = [name for name, value in self._regions.items() if value is not None]
-        if len(given) != 1:
-            found = f"{' and '.join(given)} are given together" if given else "No region is given"
-            raise ValueError(f"{found}: give one, as {REGIONS}.")
-        if self.box is not None:
-            return _box(self.box, f"box is {self.box}: give [left,top,right,bottom], in pixels.")
-        return Path(self.mask) if self.mask is not None else parse_region(str(self.region))
-
-    @property
-    def _regions(self) -> dict[str, Any]:
-        return {"region": self.region, "box": self.box and tuple(self.box), "mask": self.mask}
-
-
-def parse_region(text: str) -> Box | Path | Centre:
-    """What `box:left,top,right,bottom`, `mask:file` or `centre:share` names.
-
-    Raises:
-        ValueError: for anything else.
-    """
-    kind, _, rest = text.partition(":")
-    wrong = f'region is "{text}": give {REGIONS}.'
-    if kind == "mask" and rest:
-        return Path(rest)
-    try:
-        numbers = [float(part) for part in rest.split(",")]
-    except ValueError:
-        raise ValueError(wrong) from None
-    if kind == "centre" and len(numbers) == 1:
-        return Centre(numbers[0])
-    if kind != "box" or not all(number.is_integer() for number in numbers):
-        raise ValueError(wrong)
-    return _box([int(number) for number in numbers], wrong)
-
-
-def _box(edges: Sequence[int], wrong: str) -> Box:
-    if len(edges) != 4:
-        raise ValueError(wrong)
-    return Box(*edges)
-
-
-class EditInput(NamedTuple):
-    """One edit to make; `name` is the folder for it, empty where there is one input only.
-
-    Source and driver are arrays in the example alone.
-    """
-
-    name: str
-    source: Path | np.ndarray
-    driver: Path | np.ndarray
-    region: Box | Path
-
-    def described(self) -> dict[str, Any]:
-        """For edit.json: what a command would be given."""
-        name = "box" if isinstance(self.region, Box) else "mask"
-        region = astuple(self.region) if isinstance(self.region, Box) else str(self.region)
-        return {"source": described(self.source), "driver": described(self.driver), name: region}
-
-
-def described(image: Path | np.ndarray) -> str:
-    return str(image) if isinstance(image, Path) else "the example's toy face"
 
 
 def edit(config: DictConfig) -> Path:
-    """Writes the edits of every source; the path of the grid, or of the folder of many."""
+    """Writes the edits of every source; the path of the grid, or of the folder of many.
+
+    Raises:
+        ValueError: also when some of many could not be edited, after the others were.
+    """
     settings = read_settings(config, EditSettings)
-    inputs = [] if settings.is_example else given_inputs(settings)
+    names = [field.name for field in fields(JobSettings)]
+    shared = JobSettings(**{name: getattr(settings, name) for name in names})
+    listed = settings.jobs_file
+    jobs = shared.jobs() if listed is None else read_jobs(Path(listed), shared)
+    many = len(jobs) > 1 or bool(jobs[0].name)
+    if not many:
+        jobs[0].check_files()
 
     # Heavy imports wait until here, so that --help and a typo answer at once.
+    from e2eve.editing.contact_sheet import write_contact_sheets
     from e2eve.editing.edits import file_names
-    from e2eve.editor import Editor
     from e2eve.reporting.outputs import new_folder
     from e2eve.reporting.progress import progress_bars
 
     files = file_names(settings.keep or settings.num_samples)
-    names = [item.name for item in inputs] or [""]
-    out = new_folder(settings.out, [Path(name, file) for name in names for file in files])
-    device = device_of(settings.device)
-    editor = Editor.from_pretrained(settings.model, device, decoder=settings.decoder)
-    inputs = inputs or [example_input(editor.image_size)]
-    tokens = editor.transformer.layout.target
-    numbers = {name: getattr(settings, name) for name in ("num_samples", "keep", "seed")}
-    options = {**numbers, **settings.sampling}
+    out = folder_of_many(Path(settings.out), jobs) if many else new_folder(settings.out, files)
+    open_editor = last_editor(device_of(settings.device))
+    if listed is None or not many:  # where all edits need the same one
+        open_editor(jobs[0])
+    done: list[Path] = []
+    failures: list[str] = []
     with progress_bars() as report:
-        for number, item in enumerate(inputs):
+        for number, job in enumerate(jobs):
+            folder = out / job.name
 
-            def progress(done: int, before: int = number * tokens) -> None:
-                report("drawing tokens", before + done, len(inputs) * tokens)
+            def progress(share: float, before: int = number) -> None:
+                report("edits", before + share, len(jobs))
 
             try:
-                edits = editor.edit(*item[1:], progress=progress, **options)
-            except ValueError as error:
-                raise ValueError(f"{described(item.source)} was not edited. {error}") from error
-            named = {"model": settings.model, "decoder": settings.decoder}
-            facts = {**named, **item.described(), **options}
-            saved = edits.save(out / item.name, **facts)
-    if settings.is_example:
-        log.info("An example with toy faces; for your own: source=… driver=… %s.", REGIONS)
-    return out if inputs[0].name else saved / "grid.png"
+                if many and earlier(folder, job):
+                    log.info("%s holds these edits already.", folder)
+                else:
+                    folder = made(open_editor(job), job, progress).save(folder, **job.described())
+                done.append(folder)
+            except (ValueError, OSError) as error:
+                failure = f"{job.source or 'The example'} was not edited. {error}"
+                if not many:
+                    raise ValueError(failure) from error
+                log.warning("%s", failure)
+                failures.append(failure)
+            progress(1)
+    if not many:
+        if jobs[0].source is None:
+            log.info("An example with toy faces; for your own: source=… driver=… %s.", REGIONS)
+        return done[0] / "grid.png"
+    for sheet in write_contact_sheets(out, done):
+        log.info("%s shows the edits.", sheet)
+    if failures:
+        rest = "" if len(failures) <= SHOWN else f" and {len(failures) - SHOWN} more"
+        raise ValueError(
+            f"{len(failures)} of {len(jobs)} were not edited, the others are in {out}: "
+            f"{' '.join(failures[:SHOWN])}{rest}"
+        )
+    return out
 
 
-def given_inputs(settings: EditSettings) -> list[EditInput]:
-    """Raises ValueError when one of source, driver and region is missing, or cannot be used."""
-    for key, what in REQUIRED.items():
-        if getattr(settings, key) is None:
-            raise ValueError(f"{key} is missing: give {key}=<{what}>.")
-    return find_inputs(Path(str(settings.source)), Path(str(settings.driver)), settings.place)
+def last_editor(device: str) -> Callable[[EditJob], "Editor"]:
+    """What opens the editor of a job, unless that of the job before is the same."""
+    from e2eve.editor import Editor
+
+    opened: dict[tuple[str, str | None], Editor] = {}
+
+    def editor(job: EditJob) -> Editor:
+        wanted = (job.settings.model, job.settings.decoder)
+        if wanted not in opened:
+            opened.clear()
+            opened[wanted] = Editor.from_pretrained(wanted[0], device, decoder=wanted[1])
+        return opened[wanted]
+
+    return editor
 
 
-def example_input(size: int) -> EditInput:
-    """Toy faces of `size` pixels per side, which need no file."""
+def made(editor: "Editor", job: EditJob, progress: Callable[[float], None]) -> "Edits":
+    """The edits of a job."""
     from e2eve.data.toyfaces.example import example_edit
+    from e2eve.editing import Driver
 
-    found = example_edit(size)
-    return EditInput("", found.source, found.driver, found.region)
+    job.check_files()
+    settings = job.settings
+    total = editor.transformer.layout.target * max(1, len(job.places))
+    options: dict[str, Any] = {
+        name: getattr(settings, name) for name in ("num_samples", "keep", "seed", "feather")
+    }
+    options |= settings.sampling
 
+    def told(tokens: int) -> None:
+        progress(tokens / total)
 
-def find_inputs(source: Path, driver: Path, region: Box | Path | Centre) -> list[EditInput]:
-    """One input for an image, or one for each image below a folder.
-
-    With a folder of sources, driver and mask are one file for all, or folders with a file named
-    like each source, whatever its suffix. What is in folders of earlier edits is no source.
-
-    Raises:
-        ValueError: when a file is missing, no source is left, or two would share a name.
-    """
-    sources = {"": source}
-    drivers, regions = [driver], [region]
-    if source.is_dir():
-        sources = {
-            stem: path
-            for stem, path in _by_stem(source).items()
-            if not (path.parent / "edit.json").exists()
-        }
-        if not sources:
-            raise ValueError(f"{source} holds edits only: give one of them as source=<file>.")
-        drivers, regions = _for_each(sources, driver), _for_each(sources, region)
-    for path in (*sources.values(), *drivers, *regions):
-        if isinstance(path, Path) and not path.is_file():
-            raise ValueError(f"{path} is not a file: give the path of an image.")
-    rows = zip(sources.items(), drivers, regions, strict=True)
-    return [EditInput(*one, driver, _of(place, one[1])) for one, driver, place in rows]
+    if job.source is None:
+        found = example_edit(editor.image_size)
+        return editor.edit(found.source, found.driver, found.region, progress=told, **options)
+    drivers: list[Any] = [
+        Driver(path, _of(job.part, path), settings.driver_fit) for path in job.drivers
+    ]
+    regions: list[Any] = [_of(place, job.source) for place in job.places]
+    return editor.edit(job.source, drivers, regions, progress=told, **options)
 
 
-def _of(region: Box | Path | Centre, source: Path) -> Box | Path:
-    """The region of a source, whose size its middle depends on."""
-    if not isinstance(region, Centre):
-        return region
+def _of(place: Place | None, image: Path) -> Any:
+    """The place in an image, whose size its middle depends on."""
+    if not isinstance(place, Centre):
+        return place
     from e2eve.data.images import read_image
 
-    height, width = read_image(source).shape[:2]
-    return region.box(width, height)
+    height, width = read_image(image).shape[:2]
+    return place.box(width, height)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
-    """The images below a folder by their names without suffix."""
-    from e2eve.data.image_folder import ImageFolder
-
-    found: dict[str, Path] = {}
-    for name in ImageFolder(folder).names:
-        stem = Path(name).with_suffix("").as_posix()
-        if stem in found:
-            raise ValueError(
-                f"{found[stem]} and {folder / name} differ in their suffix only: rename one."
-            )
-        found[stem] = folder / name
-    return found
-
-
-def _for_each(sources: dict[str, Path], given: Given) -> list[Given | Path]:
-    """The one file or region for all sources, or each source's file out of a folder."""
-    if not isinstance(given, Path) or not given.is_dir():
-        return [given] * len(sources)
-    known = _by_stem(given)
-    missing = [path for stem, path in sources.items() if stem not in known]
-    if missing:
-        raise ValueError(
-            f"{given} has no image for {len(missing)} of {len(sources)} sources, the first is "
-            f"{missing[0]}: add one named {missing[0].stem}."
-        )
-    return [known[stem] for stem in sources]
-
-
-main = command("edit", verbatim=("region",))(edit)
+main = command("edit", verbatim=("region", "driver_part"))(edit)
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,7 @@ from e2eve.config import import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import Driver, EditRequest, Edits, ImageInput, Picture, RegionInput
 from e2eve.editing.inputs import apart
-from e2eve.editing.trained_on import TrainedOn, reading_errors
+from e2eve.editing.trained_on import TrainedOn
 from e2eve.features import FeatureExtractor, build_extractor
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import (
@@ -369,7 +369,10 @@ class Editor(nn.Module):
             one = one if isinstance(one, Driver) else Driver(one)
             request = EditRequest.of(picture, one, mask, *sizes, feather)
             found = self._edited(request, num_samples, keep, seed, settings, told)
-            remarks += self._remarks(request)
+            if self.trained_on is not None:
+                inputs = request.inputs(self.device, self.dtype)
+                tokenizers = (self.source_tokenizer, self.driver_tokenizer)
+                remarks += self.trained_on.remarks(*tokenizers, inputs)
             shown += found.drivers
             if number + 1 < len(regions):
                 picture = Picture.of(found.images[0], "edit")
@@ -402,28 +405,9 @@ class Editor(nn.Module):
             progress(ids.shape[-1])
         return request.ranked(painted, seed, self.extractor.to(self.device), keep)
 
-    def _remarks(self, request: EditRequest) -> list[str]:
-        """What of a request is unlike the training, as far as the bundle knows."""
-        if self.trained_on is None:
-            return []
-        inputs = request.inputs(self.device, self.dtype)
-        errors = (
-            reading_errors(self.source_tokenizer, inputs.sources, ~inputs.regions),
-            reading_errors(self.driver_tokenizer, inputs.drivers),
-        )
-        return self.trained_on.remarks(inputs.regions, *map(float, errors))
-
     def measure_training(self, edits: EditBatch) -> None:
         """Keep in the bundle what simulated edits of validation images are like."""
-        shares = edits.regions.float().mean((1, 2, 3))
-        images, drivers = edits.targets[:32], edits.drivers[:32]
-        where = (self.device, self.dtype)
-        errors = (
-            reading_errors(self.source_tokenizer, images.to(*where)),
-            reading_errors(self.driver_tokenizer, drivers.to(*where)),
-        )
-        largest = (float(error.max()) for error in errors)
-        self.trained_on = TrainedOn((float(shares.min()), float(shares.max())), *largest)
+        self.trained_on = TrainedOn.measured(self.source_tokenizer, self.driver_tokenizer, edits)
 
     @cached_property
     def extractor(self) -> FeatureExtractor:

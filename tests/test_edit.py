@@ -2,10 +2,12 @@
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from PIL import Image
 from e2eve.config import device_of, read_settings
 from e2eve.data.images import read_image
 from e2eve.data.toyfaces.example import example_edit
-from e2eve.edit import Centre, EditInput, EditSettings, edit, find_inputs
+from e2eve.edit import EditSettings, edit
 from e2eve.editor import Editor
 from e2eve.geometry import Box
+from e2eve.jobs import Centre, matched, parse_place, place_text
 from tests.factories import compose, tiny_editor
 
 FILES = {"edit_01.png", "edit_02.png", "edit.json", "grid.png", "region.png"}
@@ -47,10 +50,10 @@ def test_one_image(folder):
     assert grid == Path("edits/grid.png")
     assert {path.name for path in Path("edits").iterdir()} == FILES
     facts = json.loads(Path("edits/edit.json").read_text())
-    assert (facts["model"], facts["source"], facts["box"]) == (
+    assert (facts["model"], facts["source"], facts["region"]) == (
         "run",
         "sources/a.png",
-        [10, 8, 30, 28],
+        "box:10,8,30,28",
     )
     assert facts["samples"][0]["score"] >= facts["samples"][1]["score"]
     source, region = read_image("sources/a.png"), BOX.mask(50, 40)
@@ -87,7 +90,7 @@ def test_folders(folder, caplog):
     for name in ("a", "b"):
         assert {path.name for path in (out / name).iterdir()} == FILES
     assert json.loads((out / "b" / "edit.json").read_text())["driver"] == "drivers/b.jpg"
-    assert "32 of 32" in caplog.text  # 16 tokens for each of two sources
+    assert "edits: 2 of 2" in caplog.text
 
 
 def test_a_folder_draws_what_single_calls_draw(folder):
@@ -95,13 +98,6 @@ def test_a_folder_draws_what_single_calls_draw(folder):
     run("model=run", "source=sources/b.png", "driver=drivers/a.png", "mask=mask.png", "out=one")
     for name in ("edit_01.png", "edit_02.png", "grid.png"):
         assert Path("many/b", name).read_bytes() == Path("one", name).read_bytes()
-
-
-def test_the_source_that_cannot_be_edited_is_named(folder):
-    Image.new("RGB", (9, 9)).save("sources/c.png")
-    call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png")
-    with pytest.raises(ValueError, match=r"sources/c.png was not edited. The mask has 50×40"):
-        run(*call)
 
 
 @pytest.mark.parametrize(
@@ -165,15 +161,144 @@ def test_files_of_another_are_no_place_for_edits(folder, mine):
     assert contents() == before
 
 
-def test_a_folder_is_edited_again_into_a_new_folder(folder):
+def test_other_edits_of_a_folder_go_into_a_new_folder(folder):
     call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png")
     assert run(*call, "out=sources/edits") == Path("sources/edits")
     before = contents()
-    assert run(*call, "out=sources/edits") == Path("sources/edits_2")
+    assert run(*call, "seed=1", "out=sources/edits") == Path("sources/edits_2")
     assert run(*call, "out=sources") == Path("sources")
     after = contents()
     assert after.items() >= before.items()
-    assert len(after) - len(before) == 2 * 2 * 5  # the sources' edits were no sources
+    new = {path.name for path in after.keys() - before.keys()}
+    assert new == FILES | {"contact_sheet.png"}  # the sources' edits were no sources
+    assert len(after) - len(before) == 2 * 2 * 5 + 2
+
+
+def test_a_second_call_makes_what_is_missing(folder, monkeypatch):
+    call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png", "out=many")
+    run(*call)
+    wanted = contents()
+    shutil.rmtree("many/b")
+    drawn: list[str] = []
+    draw = Editor.edit
+
+    def counted(self, source, *arguments, **options):
+        drawn.append(str(source))
+        return draw(self, source, *arguments, **options)
+
+    monkeypatch.setattr(Editor, "edit", counted)
+    assert run(*call) == Path("many")
+    assert drawn == ["sources/b.png"]
+    assert contents().items() >= wanted.items()
+    Image.new("RGB", (50, 40)).save("sources/a.png")  # another file of the name
+    assert run(*call) == Path("many_2")
+
+
+def test_what_cannot_be_edited_costs_itself_alone(folder, caplog):
+    Path("sources/c.png").write_bytes(Path("sources/a.png").read_bytes()[:200])
+    Image.new("RGB", (9, 9)).save("sources/d.png")
+    call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png")
+    with pytest.raises(ValueError, match=r"^2 of 4 were not edited, the others are in edits: sour"):
+        run(*call)
+    assert {path.name for path in Path("edits").iterdir()} == {"a", "b", "contact_sheet.png"}
+    said = " ".join(caplog.messages)
+    assert "sources/c.png was not edited. sources/c.png cannot be read" in said
+    assert "sources/d.png was not edited. The mask has 50×40 pixels" in said
+
+
+def lines(*entries: dict[str, Any]) -> str:
+    Path("jobs.jsonl").write_text("\n\n".join(map(json.dumps, entries)))
+    return "jobs_file=jobs.jsonl"
+
+
+def test_a_file_lists_edits(folder):
+    first: dict[str, Any] = {
+        "source": "sources/a.png",
+        "region": "box:10,8,30,28",
+        "seed": 3,
+        "name": "x/first",
+    }
+    second: dict[str, Any] = {"source": "sources/b.png", "driver": "drivers/b.jpg"}
+    second |= {"mask": "mask.png", "sampling": {"temperature": 0.5}}
+    run("model=run", "driver=drivers/a.png", lines(first, second), "out=listed")
+    alone = ("model=run", "num_samples=2")
+    run(*alone, "source=sources/a.png", "driver=drivers/a.png", "box=[10,8,30,28]", "seed=3")
+    call = ("source=sources/b.png", "driver=drivers/b.jpg", "mask=mask.png")
+    run(*alone, *call, "sampling.temperature=0.5")
+    for one, other in (("listed/x/first", "edits"), ("listed/0002", "edits_2")):
+        for name in ("edit_01.png", "edit_02.png", "grid.png"):
+            assert Path(one, name).read_bytes() == Path(other, name).read_bytes()
+
+
+def test_an_edit_is_made_again_from_what_it_left(folder):
+    call = ("source=sources/a.png", "driver=drivers/b.jpg", "region=mask:mask.png", "seed=5")
+    run("model=run", *call, "keep=1", "sampling.temperature=0.7", "driver_part=centre:0.5")
+    again = edit(compose("jobs_file=edits/edit.json", "out=again", config_name="edit"))
+    assert again == Path("again/grid.png")
+    for name in ("edit_01.png", "grid.png", "edit.json"):
+        assert Path("again", name).read_bytes() == Path("edits", name).read_bytes()
+    run("model=run", "out=example")
+    run("model=run", "jobs_file=example/edit.json", "out=example_again")
+    assert Path("example/grid.png").read_bytes() == Path("example_again/grid.png").read_bytes()
+    Image.new("RGB", (50, 40)).save("sources/a.png")
+    with pytest.raises(ValueError, match=r"sources/a.png is no longer the file that was edited"):
+        edit(compose("jobs_file=edits/edit.json", config_name="edit"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no job: give an object a line"),
+        ("{", "jobs.jsonl, line 1 is no JSON .*: give an object a line"),
+        ('{"source": "a.png"}\n[]', "line 2 is no object: give one such as"),
+        ('{"sauce": "a.png"}', 'jobs.jsonl, line 1: .*"?sauce.*did you mean source'),
+        ('{"num_samples": 0}', "line 1: num_samples is 0: give at least 1"),
+        ('{"source": "a.png", "driver": "b.png"}', "line 1: No region is given"),
+        ('{"name": "../up"}', 'line 1: name is "../up": give a folder inside of out'),
+        ('{"name": "a"}\n{"name": "a"}', 'names "a" twice: give each job a name of its own'),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said_with_its_line(folder, text, message):
+    Path("jobs.jsonl").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        run("model=run", "jobs_file=jobs.jsonl")
+    with pytest.raises(ValueError, match=r"nowhere.jsonl cannot be read"):
+        run("model=run", "jobs_file=nowhere.jsonl")
+
+
+def test_several_regions_are_edited_in_turn(folder):
+    regions = "region='box:10,8,20,18;box:30,8,40,28'"
+    run("model=run", "source=sources/a.png", "driver=[drivers/a.png,drivers/b.jpg]", regions)
+    calls = ["driver=drivers/a.png", "box=[10,8,20,18]", "out=one"]
+    run("model=run", "source=sources/a.png", *calls)
+    run(
+        "model=run", "source=one/edit_01.png", "driver=drivers/b.jpg", "box=[30,8,40,28]", "out=two"
+    )
+    for name in ("edit_01.png", "edit_02.png"):
+        assert np.array_equal(read_image(f"edits/{name}"), read_image(f"two/{name}"))
+    again = edit(compose("jobs_file=edits/edit.json", "out=again", config_name="edit"))
+    assert again.read_bytes() == Path("edits/grid.png").read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "I;16", "RGBA"])
+def test_a_file_keeps_its_kind(folder, mode):
+    image = Image.fromarray(np.random.default_rng(3).integers(0, 255, (40, 50, 3), dtype=np.uint8))
+    image = (
+        Image.fromarray(np.arange(2000, dtype=np.uint16).reshape(40, 50))
+        if mode == "I;16"
+        else image.convert(mode)
+    )
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    image.save("deep.tif", exif=exif, dpi=(200, 200))
+    run("model=run", "source=deep.tif", "driver=drivers/a.png", "box=[10,8,30,28]")
+    name = "edit_01.tif" if mode == "CMYK" else "edit_01.png"
+    with Image.open(Path("edits", name)) as edited:
+        assert edited.mode == mode
+        outside = ~BOX.mask(50, 40)
+        assert np.array_equal(np.asarray(edited)[outside], np.asarray(image)[outside])
+        assert edited.getexif()[0x010F] == "Maker"
+        assert round(edited.info["dpi"][0]) == 200
 
 
 def test_a_folder_of_edits_alone_has_no_sources(folder):
@@ -192,45 +317,41 @@ def images(path: Path, *names: str) -> Path:
 def test_single_files_are_one_input(tmp_path):
     images(tmp_path, "a.jpg", "b.png")
     source, driver = tmp_path / "a.jpg", tmp_path / "b.png"
-    assert find_inputs(source, driver, SMALL) == [EditInput("", source, driver, SMALL)]
-    assert find_inputs(source, driver, driver) == [EditInput("", source, driver, driver)]
+    assert matched(source, [driver], [SMALL]) == [("", source, [driver], [SMALL])]
+    assert matched(source, [driver], [driver]) == [("", source, [driver], [driver])]
 
 
 def test_files_of_folders_are_matched_by_name(tmp_path):
     sources = images(tmp_path / "sources", "a.jpg", "deep/b.png", "c.d.webp")
     drivers = images(tmp_path / "drivers", "a.png", "deep/b.jpg", "c.d.jpg", "unused.jpg")
     masks = images(tmp_path / "masks", "a.png", "deep/b.png", "c.d.png")
-    assert find_inputs(sources, drivers, masks) == [
-        EditInput("a", sources / "a.jpg", drivers / "a.png", masks / "a.png"),
-        EditInput("c.d", sources / "c.d.webp", drivers / "c.d.jpg", masks / "c.d.png"),
-        EditInput("deep/b", sources / "deep/b.png", drivers / "deep/b.jpg", masks / "deep/b.png"),
+    assert matched(sources, [drivers], [masks]) == [
+        ("a", sources / "a.jpg", [drivers / "a.png"], [masks / "a.png"]),
+        ("c.d", sources / "c.d.webp", [drivers / "c.d.jpg"], [masks / "c.d.png"]),
+        ("deep/b", sources / "deep/b.png", [drivers / "deep/b.jpg"], [masks / "deep/b.png"]),
     ]
 
 
 def test_one_driver_and_one_region_serve_a_folder(tmp_path):
     sources = images(tmp_path / "sources", "a.jpg", "b.png")
-    (driver,) = (images(tmp_path, "driver.png") / "driver.png",)
+    driver = images(tmp_path, "driver.png") / "driver.png"
     for region in (SMALL, driver):
-        inputs = find_inputs(sources, driver, region)
-        assert [item.name for item in inputs] == ["a", "b"]
-        assert {(item.driver, item.region) for item in inputs} == {(driver, region)}
+        found = matched(sources, [driver], [region])
+        assert [name for name, *_ in found] == ["a", "b"]
+        assert [rest for *_, rest in found] == [[region], [region]]
 
 
 def test_files_that_are_not_there_are_named(tmp_path):
     sources = images(tmp_path / "sources", "a.jpg", "b.png")
     drivers = images(tmp_path / "drivers", "a.jpg")
     with pytest.raises(ValueError, match=r"no image for 1 of 2 sources.*b.png: add one named b"):
-        find_inputs(sources, drivers, SMALL)
-    with pytest.raises(ValueError, match=r"nowhere.png is not a file: give the path of an image"):
-        find_inputs(sources, tmp_path / "nowhere.png", SMALL)
-    with pytest.raises(ValueError, match="drivers is not a file"):
-        find_inputs(sources / "a.jpg", drivers, SMALL)
+        matched(sources, [drivers], [SMALL])
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path):
     sources = images(tmp_path / "sources", "a.jpg", "a.png")
     with pytest.raises(ValueError, match=r"a.jpg and .*a.png differ in their suffix only"):
-        find_inputs(sources, sources, SMALL)
+        matched(sources, [sources], [SMALL])
 
 
 def settings(*overrides: str) -> EditSettings:
@@ -239,11 +360,12 @@ def settings(*overrides: str) -> EditSettings:
 
 
 def test_a_region_is_a_box_or_a_mask():
-    assert settings("box=[1,2,5,6]").place == SMALL
-    assert settings("mask=mask.png").place == Path("mask.png")
-    assert settings("region='box:1,2,5,6'").place == SMALL
-    assert settings("region=mask:mask.png").place == Path("mask.png")
-    assert settings("region=centre:0.5").place == Centre(0.5)
+    assert settings("box=[1,2,5,6]").places == [SMALL]
+    assert settings("mask=mask.png").places == [Path("mask.png")]
+    assert settings("region='box:1,2,5,6'").places == [SMALL]
+    assert settings("region=mask:mask.png").places == [Path("mask.png")]
+    assert settings("region=centre:0.5").places == [Centre(0.5)]
+    assert settings("region='box:1,2,5,6;mask:m.png'").places == [SMALL, Path("m.png")]
 
 
 @pytest.mark.parametrize(
@@ -269,10 +391,10 @@ def test_a_region_is_a_box_or_a_mask():
 )
 def test_other_regions_are_refused(overrides, message):
     with pytest.raises(ValueError, match=message):
-        _ = settings(*overrides).place
+        _ = settings(*overrides).places
 
 
-def test_the_centre_is_in_the_middle_of_each_source(tmp_path):
+def test_the_centre_is_in_the_middle_of_any_image():
     for width, height in ((8, 8), (9, 30), (101, 64), (1, 1)):
         for share in (0.01, 0.3, 0.5, 1.0):
             box = Centre(share).box(width, height)
@@ -281,10 +403,11 @@ def test_the_centre_is_in_the_middle_of_each_source(tmp_path):
             assert box.width == max(1, round(share * width))
             assert box.height == max(1, round(share * height))
             assert Box(0, 0, width, height).contains(box)
-    sources = images(tmp_path, "a.png", "b.png")
-    Image.new("RGB", (40, 20)).save(tmp_path / "b.png")
-    found = find_inputs(sources, tmp_path / "a.png", Centre(0.5))
-    assert [item.region for item in found] == [Box(2, 2, 6, 6), Box(10, 5, 30, 15)]
+
+
+@pytest.mark.parametrize("place", [SMALL, Centre(1 / 3), Path("a b;c.png")])
+def test_regions_are_read_as_they_are_written(place):
+    assert parse_place(place_text(place)) == place
 
 
 def test_a_region_needs_no_quotes_on_the_command_line(folder):
@@ -315,7 +438,7 @@ def test_without_inputs_an_example_is_edited_offline_in_seconds(folder, monkeypa
     )
     assert np.array_equal(read_image("edits/edit_01.png"), np.asarray(edits.images[0]))
     facts = json.loads(Path("edits/edit.json").read_text())
-    assert facts["source"] == facts["driver"] == "the example's toy face"
+    assert facts["source"] is facts["driver"] is None
     assert "for your own: source=… driver=… region=box:" in caplog.text
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import e2eve
-from e2eve import Box, Editor
-from e2eve.conditioning import EditInputs
+from e2eve import Box, Driver, Editor
+from e2eve.conditioning import EditBatch, EditInputs
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
@@ -227,6 +228,83 @@ def test_progress_is_told_after_every_pass(editor):
     told.clear()
     editor.edit(noise(), noise(), BOX, num_samples=2, draft="none", progress=told.append)
     assert told == [*range(1, 17), 16, 16]  # the last two: decoded images
+
+
+def test_several_regions_are_edited_one_after_the_other(editor):
+    source, boxes = noise(), [Box(2, 3, 20, 30), Box(20, 3, 50, 40)]
+    drivers = [noise(seed=1), Driver(noise(seed=2), Box(0, 0, 30, 30))]
+    told: list[int] = []
+    edits = editor.edit(source, drivers, boxes, num_samples=2, progress=told.append)
+    first = editor.edit(source, drivers[0], boxes[0], num_samples=2)
+    second = editor.edit(first.images[0], drivers[1], boxes[1], num_samples=2)
+    assert (edits.scores, edits.numbers) == (second.scores, second.numbers)
+    for one, other in zip(edits.images, second.images, strict=True):
+        assert np.array_equal(one, other)
+    assert told == sorted(told)
+    assert told[-1] == 2 * 16
+    both = boxes[0].mask(60, 44) | boxes[1].mask(60, 44)
+    assert np.array_equal(edits.region, both)
+    assert np.array_equal(edits.source.shown, source)
+    assert np.array_equal(pixels(edits.images[0])[~both], source[~both])
+    with pytest.raises(ValueError, match="number of drivers is 1 and that of regions 2: give"):
+        editor.edit(source, noise(), boxes)
+    with pytest.raises(ValueError, match="Region 2 shares 486 pixels with one before it"):
+        editor.edit(source, [noise(), noise()], [boxes[0], boxes[0]])
+
+
+def test_a_rim_is_as_wide_as_asked_for(editor):
+    source, region = np.zeros((44, 60, 3), np.uint8), BOX.mask(60, 44)
+    hard, soft = (
+        pixels(editor.edit(source, noise(), BOX, num_samples=1, feather=width).images[0])
+        for width in (0, 5)
+    )
+    inner = Box(BOX.left + 5, BOX.top + 5, BOX.right - 5, BOX.bottom - 5).mask(60, 44)
+    assert np.array_equal(hard[inner], soft[inner])
+    edge = region & ~Box(BOX.left + 1, BOX.top + 1, BOX.right - 1, BOX.bottom - 1).mask(60, 44)
+    assert soft[edge].mean() < 0.4 * hard[edge].mean()  # of black and the edit a sixth
+
+
+def test_images_are_put_together_when_they_are_asked_for(editor):
+    """A large source does not fill the memory with copies of itself."""
+    source = np.zeros((2000, 2000, 3), np.uint8)
+    tracemalloc.start()
+    edits = editor.edit(source, noise(), Box(900, 900, 1100, 1100), num_samples=4)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(edits.images) == 4
+    assert edits.images[0] is not edits.images[0]
+    assert most < 4 * source.nbytes
+
+
+def test_an_editor_says_what_is_unlike_its_training(bundle):
+    editor = Editor.from_pretrained(bundle)
+    assert editor.edit(noise(), noise(), BOX, num_samples=1).remarks == []  # it knows nothing
+    grey = torch.zeros(4, 3, SIDE, SIDE)
+    regions = torch.stack(
+        [torch.from_numpy(Box(0, 0, side, side).mask(SIDE, SIDE))[None] for side in (8, 10, 12, 16)]
+    )
+    boxes = torch.zeros(4, 4, dtype=torch.long)
+    editor.measure_training(
+        EditBatch(grey, regions, grey[..., :DRIVER_SIDE, :DRIVER_SIDE], boxes, boxes)
+    )
+    editor = Editor.from_pretrained(editor.save_pretrained(bundle.parent / "knowing"))
+    assert editor.trained_on is not None
+    assert editor.trained_on.region_shares == (1 / 16, 1 / 4)
+    flat = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    assert editor.edit(flat, flat, Box(0, 0, 12, 12), num_samples=1).remarks == []
+    large, source, driver = (
+        editor.edit(*asked, num_samples=1).remarks
+        for asked in (
+            (flat, flat, Box(0, 0, 30, 30)),
+            (noise(SIDE, SIDE), flat, Box(0, 0, 12, 12)),
+            (flat, noise(SIDE, SIDE), Box(0, 0, 12, 12)),
+        )
+    )
+    assert [text[:40] for text in large] == ["The region takes 87.9% of the square that"[:40]]
+    assert "trained on 6.2% to 25.0%" in large[0]
+    assert [text.split(" is unlike")[0] for text in source] == ["The source"]
+    assert [text.split(" is unlike")[0] for text in driver] == ["The driver"]
+    assert "python -m e2eve.train dataset=image_folder" in source[0]
 
 
 def test_what_is_kept_are_the_best_of_all(editor):

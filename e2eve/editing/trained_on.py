@@ -8,14 +8,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from e2eve.checks import require
+from e2eve.conditioning import EditBatch, EditInputs
 from e2eve.tokenizers import Tokenizer
 
-MARGIN = (
-    1.5  # an image is unlike those of the training when its error exceeds their largest so much
-)
-REMEDY = (
-    "Train one on such images: python -m e2eve.train dataset=image_folder dataset.root=<folder>."
-)
+# An image is unlike those of the training from so many times their largest error.
+MARGIN = 1.5
+IMAGES = 32  # whose errors are measured
+REMEDY = "Train one on such images: python -m e2eve.train dataset=image_folder dataset.root=…."
 
 
 @dataclass(frozen=True)
@@ -47,23 +46,35 @@ class TrainedOn:
             require(False, "trained_on of the bundle is", given, "what save_pretrained writes")
             raise
 
+    @classmethod
+    def measured(
+        cls, source_tokenizer: Tokenizer, driver_tokenizer: Tokenizer, edits: EditBatch
+    ) -> "TrainedOn":
+        """Of simulated edits; errors of the first `IMAGES` of them."""
+        shares = edits.regions.float().mean((1, 2, 3))
+        errors = (
+            reading_errors(source_tokenizer, edits.targets[:IMAGES]),
+            reading_errors(driver_tokenizer, edits.drivers[:IMAGES]),
+        )
+        largest = (float(error.max()) for error in errors)
+        return cls((float(shares.min()), float(shares.max())), *largest)
+
     def remarks(
-        self,
-        regions: Bool[Tensor, "1 1 side side"],
-        source_error: float,
-        driver_error: float,
+        self, source_tokenizer: Tokenizer, driver_tokenizer: Tokenizer, inputs: EditInputs
     ) -> list[str]:
-        """Sentences about what is unlike the training."""
-        share, (least, largest) = float(regions.float().mean()), self.region_shares
+        """Sentences about what of one input is unlike the training."""
+        share, (least, largest) = float(inputs.regions.float().mean()), self.region_shares
         found = []
         if not least <= share <= largest:
             found.append(
                 f"The region takes {share:.1%} of the square that the editor works on, and it was "
                 f"trained on {least:.1%} to {largest:.1%}: expect less of the edit."
             )
+        source = reading_errors(source_tokenizer, inputs.sources, ~inputs.regions)
+        driver = reading_errors(driver_tokenizer, inputs.drivers)
         for what, error, known in (
-            ("source", source_error, self.source_error),
-            ("driver", driver_error, self.driver_error),
+            ("source", float(source), self.source_error),
+            ("driver", float(driver), self.driver_error),
         ):
             if error > MARGIN * known:
                 found.append(
@@ -84,6 +95,8 @@ def reading_errors(
     Args:
         seen: which pixels count; None: all.
     """
+    weight = next(tokenizer.parameters())
+    images = images.to(weight.device, weight.dtype)
     errors = (tokenizer.decode(tokenizer.encode(images)) - images).abs().mean(1, keepdim=True)
     weights = torch.ones_like(errors) if seen is None else seen.to(errors)
     return (errors * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp(min=1)

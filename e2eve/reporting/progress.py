@@ -19,12 +19,12 @@ from rich.progress import (
 log = logging.getLogger(__name__)
 
 # Told what is being done, how much of it is done, and how much there is.
-Report = Callable[[str, int, int], None]
+Report = Callable[[str, float, int], None]
 
 SECONDS_BETWEEN_LINES = 20.0
 
 
-def silent(what: str, done: int, total: int) -> None:
+def silent(what: str, done: float, total: int) -> None:
     """No progress report."""
 
 
@@ -48,10 +48,10 @@ def progress_bars() -> Iterator[Report]:
     """Bars with the time left in a terminal; elsewhere a log line now and then."""
     tasks: dict[str, TaskID] = {}
     spoken: dict[str, float] = {}  # when a line about each was last logged
-    told: dict[str, int] = {}
+    told: dict[str, float] = {}
     with labelled_bars(Console(stderr=True)) as bars:
 
-        def report(what: str, done: int, total: int) -> None:
+        def report(what: str, done: float, total: int) -> None:
             now = time.monotonic()
             if what not in tasks:
                 tasks[what], spoken[what] = bars.add_task(what, total=total, note=""), now

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,6 @@ WIDTH, HEIGHT = 40, 30
 BOX = Box(5, 6, 20, 25)
 OUTSIDE = ~BOX.mask(WIDTH, HEIGHT)
 RED = np.full((32, 32, 3), (200, 30, 40), np.uint8)
-# A profile whose colours lie far from sRGB's, as Pillow makes one.
-LAB = ImageCms.createProfile("LAB")
 
 
 def wide_gamut() -> bytes:
@@ -131,7 +130,7 @@ def test_a_profile_of_other_channels_changes_nothing():
     assert np.array_equal(Picture.of(image, "source").shown[..., 0], np.asarray(image))
 
 
-def written(image: Image.Image, path: Path, **options: object) -> Path:
+def written(image: Image.Image, path: Path, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
