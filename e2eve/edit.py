@@ -77,7 +77,10 @@ def edit(config: DictConfig) -> Path:
                 if many and earlier(folder, job):
                     log.info("%s holds these edits already.", folder)
                 else:
-                    folder = made(open_editor(job), job, progress).save(folder, **job.described())
+                    found = made(open_editor(job), job, progress)
+                    for remark in found.remarks:
+                        log.warning("%s: %s", job.source or "The example", remark)
+                    folder = found.save(folder, **job.described())
                 done.append(folder)
             except (ValueError, OSError) as error:
                 failure = f"{job.source or 'The example'} was not edited. {error}"

@@ -72,11 +72,12 @@ class Limits:
 
 
 class Drawn(NamedTuple):
-    """Files of edits, best first, and the samples in words for the page."""
+    """Files of edits, best first, and samples and remarks in words for the page."""
 
     images: list[bytes]
     grid: bytes
     samples: list[dict[str, Any]]
+    remarks: list[str]
 
 
 @dataclass
@@ -151,6 +152,7 @@ class EditingSite(Site):
             "done": job.done,
             "message": job.message,
             "samples": samples,
+            "remarks": job.result.remarks if job.result else [],
         }
 
     def file(self, name: str, file: str) -> Answer | None:
@@ -183,7 +185,7 @@ class EditingSite(Site):
             progress(self.editor.transformer.layout.target)
         scores = zip(found.scores, found.numbers, strict=True)
         samples = [{"score": round(score, 3), "number": number} for score, number in scores]
-        return Drawn(images, png(found.grid()), samples)
+        return Drawn(images, png(found.grid()), samples, found.remarks)
 
     def _image(self, sent: str, what: str) -> Picture:
         try:

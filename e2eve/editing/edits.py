@@ -117,6 +117,7 @@ class Edits:
             for name, score, number in zip(names, self.scores, self.numbers, strict=True)
         ]
         facts = {**arguments, "seed": self.seed, "samples": samples, "files": files}
+        facts["remarks"] = self.remarks
         with (folder / manifest).open("x", encoding="utf-8") as text:
             text.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
         return folder

@@ -88,7 +88,7 @@ def as_region(
     if isinstance(given, Box):
         if not Box(0, 0, width, height).contains(given):
             raise ValueError(
-                f"The region {given} reaches outside the {of} of {width}×{height} pixels: give "
+                f"The box {given} reaches outside the {of} of {width}×{height} pixels: give "
                 "one inside it."
             )
         return given.mask(width, height)

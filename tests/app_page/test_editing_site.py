@@ -165,7 +165,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (800, 800, 3), dtype=np.uint8)
         ({"driver": "?"}, "The driver was not sent in base 64"),
         ({"driver": sent(NOISE[:50])[:2000]}, "The driver cannot be read"),
         ({"source": sent(NOISE)}, "The source has 0.6 megapixels and"),
-        ({"driver_box": [0, 0, 99, 99]}, r"The driver's box .* reaches outside its image of 64×64"),
+        ({"driver_box": [0, 0, 99, 99]}, r"The box .* reaches outside the driver of 64×64"),
         ({"driver_box": [9, 9, 9, 9]}, "right must exceed left"),
         ({"marks": [{"tool": "box", "points": [[1, 1]]}]}, "A box has 1 corners"),
     ],

@@ -369,7 +369,8 @@ async function edit() {
     const grid = await load("grid.png");
     if (current !== own) return;
     show(state.samples, blobs, grid, original, sent.seed);
-    say(blobs.length === 1 ? "One edit." : `${blobs.length} edits, the best first.`);
+    const count = blobs.length === 1 ? "One edit." : `${blobs.length} edits, the best first.`;
+    say([count, ...state.remarks].join(" "));
   } catch (error) {
     if (current === own) say(error.message, true);
   } finally {
