@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from e2eve.bundle import push_to_hub
     from e2eve.editing import Driver, Edits
     from e2eve.editor import Editor
     from e2eve.geometry import Box
     from e2eve.tokenizers import Tokenizer
     from e2eve.transformer import SamplingSettings
 
-__all__ = ["Box", "Driver", "Editor", "Edits", "SamplingSettings", "Tokenizer"]
+__all__ = ["Box", "Driver", "Editor", "Edits", "SamplingSettings", "Tokenizer", "push_to_hub"]
 
 _HOMES = {
     "Box": "e2eve.geometry",
@@ -26,6 +27,7 @@ _HOMES = {
     "Edits": "e2eve.editing",
     "SamplingSettings": "e2eve.transformer",
     "Tokenizer": "e2eve.tokenizers",
+    "push_to_hub": "e2eve.bundle",
 }
 
 

@@ -1,16 +1,19 @@
 """Bundles: a folder with config.yaml and *.safetensors that opens without running any code."""
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from e2eve.checks import is_inside, read_yaml
+from e2eve.checks import is_inside, read_yaml, sha256
 
 PACKAGED = Path(__file__).parent / "pretrained"
 EDITOR = "toyfaces"  # what the packaged editor is called wherever an editor is asked for
@@ -25,7 +28,8 @@ class Bundle:
         """Fill a network from <name>.safetensors, strictly.
 
         Raises:
-            ValueError: when the file is unreadable or its names or shapes differ.
+            ValueError: when the file is unreadable, its names or shapes differ, or its content is
+                not what was written with config.yaml: damaged, or of another bundle.
         """
         path = self.folder / f"{name}.safetensors"
         if not is_inside(path, self.folder):
@@ -35,6 +39,12 @@ class Bundle:
         except (OSError, SafetensorError) as error:
             raise ValueError(f"Cannot read weights from {path}: {error}.") from error
         check_weights(network.state_dict(), weights, str(path))
+        known = self.config.get("sha256", {}).get(name)  # bundles from before have none
+        if known is not None and known != sha256(path):
+            raise ValueError(
+                f"{path} is not what config.yaml beside it was written with, damaged or of another "
+                "bundle: copy the whole folder again."
+            )
         network.load_state_dict(weights)
 
 
@@ -62,10 +72,13 @@ def check_weights(
 
 
 def locate(path: str | Path) -> Path:
-    """The bundle's folder behind a bundle, a run folder, `package:<name>`, or `EDITOR`.
+    """The bundle's folder behind a bundle, a run folder, `package:<name>`, `hub:<owner>/<name>`, or
+    `EDITOR`.
 
     A bundle or run folder of that name in the working directory goes first.
     """
+    if str(path).startswith("hub:"):
+        return _downloaded(str(path).removeprefix("hub:"))
     if str(path).startswith("package:"):
         return _packaged(str(path).removeprefix("package:"))
     folder = Path(path)
@@ -111,7 +124,59 @@ def write_bundle(
     paths = {name: folder / f"{name}.safetensors" for name in networks}
     for name, network in networks.items():
         save_file({k: v.contiguous() for k, v in network.state_dict().items()}, paths[name])
-    OmegaConf.save(OmegaConf.create({"kind": kind, **config}), folder / "config.yaml")
+    described = {"kind": kind, **config, "sha256": {n: sha256(path) for n, path in paths.items()}}
+    OmegaConf.save(OmegaConf.create(described), folder / "config.yaml")
     for path in paths.values():  # safetensors makes files that only their owner can read
         shutil.copymode(folder / "config.yaml", path)
     return folder
+
+
+FILES = ["config.yaml", "*.safetensors", "README.md", "*.png"]
+
+
+def push_to_hub(path: str | Path, name: str, *, private: bool = False) -> str:
+    """Upload a bundle to the Hugging Face Hub; its address there.
+
+    Args:
+        path: bundle or run folder, whose model card goes along.
+        name: `owner/name` of the repository, which is made where it is not there. The token is
+            that of `hf auth login` or of HF_TOKEN.
+        private: of a repository that is made.
+
+    Raises:
+        ValueError: when huggingface_hub is missing, or the Hub cannot be reached or refuses.
+    """
+    folder = locate(path)
+    with _hub(name) as api:
+        api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=FILES)
+    return f"{api.endpoint}/{name}"
+
+
+def _downloaded(name: str) -> Path:
+    """The folder of a bundle that was fetched from the Hub, now or before: `owner/name`, and a
+    revision behind an @. Nothing but YAML and weights is read of it."""
+    name, _, revision = name.partition("@")
+    with _hub(name) as api:
+        from huggingface_hub import constants
+
+        # Files, not links to elsewhere as in the Hub's own cache.
+        folder = Path(constants.HF_HUB_CACHE, "e2eve", f"{name}@{revision or 'main'}")
+        known = {"revision": revision or None, "allow_patterns": FILES[:2]}
+        return Path(api.snapshot_download(name, local_dir=folder, **known))
+
+
+@contextmanager
+def _hub(name: str) -> Iterator[Any]:
+    """The Hub's client; what it raises inside becomes a sentence."""
+    try:
+        from huggingface_hub import HfApi
+    except ImportError:
+        raise ValueError(
+            "The Hugging Face Hub needs its client: pip install huggingface_hub."
+        ) from None
+    try:
+        yield HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
+    except (OSError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"The Hub does not give or take {name}: {said[:300]}") from error

@@ -1,5 +1,6 @@
 """What a user's class gave or a file holds, checked where it comes in: a sentence, no traceback."""
 
+import hashlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -70,3 +71,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def is_inside(path: Path, folder: Path) -> bool:
     """Whether a file lies in a folder, links followed."""
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,12 +1,12 @@
 """What the command `edit` is asked: one edit, those of a folder, or those that a file lists."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from e2eve.checks import sha256
 from e2eve.config import NonNegative, NonNegativeFloat, Positive, read_settings
 from e2eve.geometry import Box
 
@@ -165,7 +165,7 @@ class EditJob:
         """For edit.json: keys of the command that make the edit again, and hashes of its files."""
         asked = asdict(self.settings)
         del asked["box"], asked["mask"]
-        hashes = {str(path): _sha256(path) for path in self._files().values()}
+        hashes = {str(path): sha256(path) for path in self._files().values()}
         return {
             **asked,
             "source": None if self.source is None else str(self.source),
@@ -183,11 +183,6 @@ class EditJob:
 
 def _one_or_all(found: list[str]) -> str | list[str] | None:
     return found if len(found) > 1 else next(iter(found), None)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_jobs(path: Path, defaults: JobSettings) -> list[EditJob]:
@@ -259,7 +254,7 @@ def _job_settings(where: str, entry: Mapping[str, Any], defaults: JobSettings) -
 
 def _check_unchanged(hashes: Any) -> None:
     for name, known in (hashes if isinstance(hashes, dict) else {}).items():
-        if Path(name).is_file() and _sha256(Path(name)) != known:
+        if Path(name).is_file() and sha256(Path(name)) != known:
             raise ValueError(
                 f"{name} is no longer the file that was edited: restore it, or remove sha256 here."
             )

@@ -27,6 +27,7 @@ from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, build_metrics
+from e2eve.evaluation.model_card import write_model_card
 from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
 from e2eve.runs import RunFolder
@@ -237,7 +238,10 @@ class EditorTask(Task):
                 self.run.remove_old_evaluation()
             return self.run.bundle
         editor = Editor.from_pretrained(self.run.path, device=str(device))
-        return self.evaluated(editor, loggers, step)
+        report = self.evaluated(editor, loggers, step)
+        if is_rank_zero():
+            write_model_card(self.run, editor, self.settings.name)
+        return report
 
     def _cached(self, edits: Simulated, split: str, count: int) -> CachedTokens:
         """Edits that the first process has encoded, now or before."""
