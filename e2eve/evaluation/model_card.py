@@ -59,7 +59,8 @@ def _use(editor: Editor) -> str:
 
 def _training(run: RunFolder, settings: Mapping[str, Any], editor: Editor) -> str:
     data = settings["dataset"]
-    described = str(data.get("_target_", "")).rpartition(".")[2]
+    target = data.get("_target_") or data["train"]["_target_"]
+    described = str(target).rpartition(".")[2]
     if root := data.get("root"):
         described += f" of the folder {Path(str(root)).name}"
     size = sum(p.numel() for p in editor.transformer.parameters())
@@ -67,7 +68,7 @@ def _training(run: RunFolder, settings: Mapping[str, Any], editor: Editor) -> st
     rows = {
         "Data": described,
         "Regions": str(settings["edit_simulation"]["region"]["_target_"]).rpartition(".")[2],
-        "Transformer": f"{settings['transformer']['_target_'].rpartition('.')[2]}, "
+        "Transformer": f"{type(editor.transformer).__name__}, "
         f"{size / 1e6:.1f} M weights, beside tokenizers with "
         f"{editor.source_tokenizer.codebook_size} codes",
         "Training": f"{steps} steps of {batch} simulated edits",
