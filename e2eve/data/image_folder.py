@@ -66,10 +66,14 @@ class ImageFolder(Dataset):
         while True:
             actual = self._actual(index)
             try:
-                return read_image(self.root / self.names[actual])
+                return self._read(self.names[actual])
             except ValueError as error:
                 logger.warning("%s The next image stands in for it.", error)
                 self._damaged.add(actual)
+
+    def _read(self, name: str) -> UInt8[np.ndarray, "height width 3"]:
+        """Raises ValueError for an image that is damaged."""
+        return read_image(self.root / name)
 
     def name(self, index: int) -> str:
         """File name relative to the root, of the image that stands in where one is damaged.
