@@ -33,6 +33,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
 
+from e2eve.helping import help_text
 from e2eve.naming import unknown_choice, unknown_key
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,9 @@ def command(
         def run() -> None:
             if not {"", os.getcwd()} & set(sys.path):  # started by its console script
                 sys.path.append(os.getcwd())  # last: a folder here hides no installed package
+            if {"--help", "-h"} & set(sys.argv[1:]):
+                print(help_text(Path(conf_dir()), config_name, sys.argv[1:]))
+                return
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands over what it would print otherwise
             sys.argv[1:] = [_quoted(argument, verbatim) for argument in sys.argv[1:]]
             try:
