@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 
@@ -78,7 +79,7 @@ def _groups(folders: Sequence[Path], chosen: dict[str, str]) -> Iterator[str]:
 
 
 def _config_dirs(arguments: Sequence[str]) -> list[Path]:
-    pairs = zip(arguments, arguments[1:], strict=False)
+    pairs = pairwise(arguments)
     given = [after for one, after in pairs if one in ("--config-dir", "-cd")]
     given += [one.partition("=")[2] for one in arguments if one.startswith("--config-dir=")]
     return [Path(folder) for folder in given]
