@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from e2eve.comparison.runs import Run
-from e2eve.evaluation.results import SAMPLES_FOLDER, Results
+from e2eve.evaluation.results import SAMPLES_FOLDER, SHOWN_FOLDER, Results
 from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri
 from e2eve.reporting.progress import Report, silent
@@ -34,7 +34,7 @@ class Strip(NamedTuple):
     """The samples of one run for one input.
 
     Each sample is the address of its thumbnail and what was measured of it, in words; `link` is the
-    address of the file that holds all of them in full size.
+    address of the file that holds all of them in full size, as they were drawn.
     """
 
     link: str
@@ -116,8 +116,8 @@ def thumbnails(path: Path, changed: int, count: int, side: int) -> tuple[str, ..
 
 
 def saved_samples(results: Results, id: str) -> UInt8[np.ndarray, "samples height width 3"]:
-    """The samples of an input in full size, in drawing order."""
-    return _parts(_strip_path(results, id), results.about["num_samples"])
+    """The samples of an input in full size, in drawing order, as a person gets them."""
+    return _parts(_shown_path(results, id), results.about["num_samples"])
 
 
 def _parts(path: Path, count: int) -> UInt8[np.ndarray, "count height width 3"]:
@@ -126,6 +126,12 @@ def _parts(path: Path, count: int) -> UInt8[np.ndarray, "count height width 3"]:
 
 def _strip_path(results: Results, id: str) -> Path:
     return results.folder / SAMPLES_FOLDER / f"{id}.png"
+
+
+# Put back into the source; evaluations from before have samples as they were drawn alone.
+def _shown_path(results: Results, id: str) -> Path:
+    path = results.folder / SHOWN_FOLDER / f"{id}.png"
+    return path if path.exists() else _strip_path(results, id)
 
 
 # Why a run has no images to show; empty where it has.
@@ -149,11 +155,13 @@ def _most_common(names: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _strip(results: Results, id: str, link: Callable[[Path], str], side: int) -> Strip:
-    path = _strip_path(results, id)
+    path = _shown_path(results, id)
     count = results.about["num_samples"]
     images = thumbnails(path, path.stat().st_mtime_ns, count, side)
     notes = [f"rank {row['driver_rank']:.0f}" for row in results.samples.get(id, [])]
-    return Strip(link(path), tuple(zip(images, notes or [""] * count, strict=True)))
+    return Strip(
+        link(_strip_path(results, id)), tuple(zip(images, notes or [""] * count, strict=True))
+    )
 
 
 def _inputs(folder: Path | None, ids: Sequence[str], side: int) -> Iterator[Input]:

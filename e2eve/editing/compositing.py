@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from e2eve.data.images import resize
 from e2eve.geometry import Box
 
+FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share of the window
 REACH = 2  # pixels to each side that cubic interpolation looks at
 
 
@@ -112,6 +113,18 @@ def composed(
     place[rim] = np.rint(mixed).astype(source.dtype)
     np.copyto(place, patch, where=weights[..., None] == 1)
     return result
+
+
+def put_back(
+    source: UInt8[np.ndarray, "side side 3"],
+    region: Bool[np.ndarray, "side side"],
+    edits: UInt8[np.ndarray, "edits side side 3"],
+) -> UInt8[np.ndarray, "edits side side 3"]:
+    """Edits of a source of the editor's own size, each put into it as a person gets it."""
+    height, width = region.shape
+    box, weights = Box.around(region), edit_weights(region, FEATHER * width)
+    window = Box(0, 0, width, height)
+    return np.stack([composed(source, box, weights, window, edit) for edit in edits])
 
 
 def pasted(

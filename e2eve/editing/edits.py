@@ -15,7 +15,7 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import resize, to_tensor
-from e2eve.editing.compositing import cut, edit_weights, pasted, reduced, window_around
+from e2eve.editing.compositing import FEATHER, cut, edit_weights, pasted, reduced, window_around
 from e2eve.editing.inputs import Driver
 from e2eve.editing.pictures import Picture
 from e2eve.features import FeatureExtractor
@@ -24,7 +24,6 @@ from e2eve.metrics.retrieval import sweep_distances, sweep_features
 from e2eve.reporting.grid import fitted, image_grid, outlined
 from e2eve.reporting.outputs import new_folder
 
-FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share of the window
 COLUMNS = 6  # of the grid
 CELL = 224  # side of an image in the grid, in pixels
 MANIFEST = "edit.json"

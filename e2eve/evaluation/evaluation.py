@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
+from e2eve.editing.compositing import put_back
 from e2eve.evaluation.results import (
     FORMAT,
     GROUPS,
@@ -23,6 +25,7 @@ from e2eve.evaluation.results import (
     PICTURE,
     SAMPLES,
     SAMPLES_FOLDER,
+    SHOWN_FOLDER,
     Results,
 )
 from e2eve.evaluation.systems import paste, systems_of
@@ -75,40 +78,68 @@ class Evaluation:
             for s in systems_of(self.validation)
         ]
 
-    def picture(self, cell: int = 128) -> Image.Image:
-        """The first inputs: source with region, driver, paste, the answer where there is one, then
-        samples, best first."""
+    @cached_property
+    def shown(self) -> UInt8[np.ndarray, "first samples side side 3"]:
+        """The images put back into their sources, as a person gets them."""
+        given = (self.validation.sources, self.validation.regions, self.images.numpy())
+        first = zip(*given, strict=False)  # images are of the first inputs alone
+        return np.stack([put_back(*one) for one in first])
+
+    def worst(self, count: int) -> list[int]:
+        """Those of the inputs with images whose best sample is farthest from its driver."""
+        inputs = self.validation.inputs[: len(self.images)]
+        rows = [self.results.samples[item.id] for item in inputs]
+        nearest = [min(row["driver_distance"] for row in samples) for samples in rows]
+        return [int(n) for n in np.argsort(nearest, kind="stable")[::-1][:count]]
+
+    def picture(
+        self, cell: int = 128, inputs: Sequence[int] | None = None, raw: bool = False
+    ) -> Image.Image:
+        """Inputs in rows: source with region, driver, paste, the answer where there is one, then
+        samples, best first.
+
+        Args:
+            inputs: their numbers; None: the first ones.
+            raw: samples as they were drawn, not put back into the source.
+        """
         validation, answers, rows, captions = self.validation, self.validation.answers, [], []
-        count = min(self.results.about["shown"], len(validation))
-        first = slice(0, count)
+        samples_of = self.images.numpy() if raw else self.shown
+        if inputs is None:
+            inputs = range(min(self.results.about["shown"], len(validation)))
+        chosen = list(inputs)
         pastes = paste(
-            validation.sources[first],
-            validation.regions[first],
-            validation.region_boxes[first],
-            [validation.patch(n) for n in range(count)],
+            validation.sources[chosen],
+            validation.regions[chosen],
+            [validation.region_boxes[n] for n in chosen],
+            [validation.patch(n) for n in chosen],
         )
-        for n, item in enumerate(validation.inputs[first]):
+        for n, pasted in zip(chosen, pastes, strict=True):
+            item = validation.inputs[n]
             distances = [row["driver_distance"] for row in self.results.samples[item.id]]
             order = np.argsort(distances, kind="stable")
             source = outlined(validation.sources[n], validation.regions[n])
-            samples = self.images[n].numpy()[order]
             answer = [] if answers is None else [answers.images[n]]
-            given = [source, validation.drivers[n], pastes[n], *answer]
-            rows.append([*given, *samples])
+            given = [source, validation.drivers[n], pasted, *answer]
+            rows.append([*given, *samples_of[n][order]])
             captions.append([None] * len(given) + [f"{distances[i]:.2f}" for i in order])
         headings = ["source, region", "driver", "paste", *["answer"][: len(answer)], "best sample"]
         headings += [str(rank) for rank in range(2, self.images.shape[1] + 1)]
         return image_grid(rows, headings, cell=cell, captions=captions)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes metrics.json, samples.png, samples.csv, inputs.csv and samples/inputs/ID.png, and
-        groups.csv where inputs are told apart.
+        """Writes metrics.json, samples.png, samples.csv, inputs.csv, samples/inputs/ID.png and
+        samples/shown/ID.png, and groups.csv where inputs are told apart.
 
-        Each of the latter holds an input's samples side by side, in drawing order, without loss.
+        Each ID.png holds an input's samples side by side, in drawing order, without loss.
         Returns the folder.
         """
-        strips, results = Path(folder) / SAMPLES_FOLDER, self.results
-        strips.mkdir(parents=True, exist_ok=True)
+        results, saved = self.results, self.results.about["saved"]
+        strips = {
+            Path(folder) / SAMPLES_FOLDER: self.images[:saved].numpy(),
+            Path(folder) / SHOWN_FOLDER: self.shown[:saved],
+        }
+        for place in strips:
+            place.mkdir(parents=True, exist_ok=True)
         keys = [info.key for info in results.infos]
         found = {
             "format": FORMAT,
@@ -129,15 +160,16 @@ class Evaluation:
         self.picture().save(Path(folder, PICTURE))
         if Path(folder, INPUTS).exists():  # of an earlier evaluation, perhaps of more inputs
             drawn = set(pandas.read_csv(Path(folder, INPUTS), dtype=str)["input"])
-            for old in (path for path in strips.glob("*.png") if path.stem in drawn):
-                old.unlink()
+            for old in (path for place in strips for path in place.glob("*.png")):
+                if old.stem in drawn:
+                    old.unlink()
         Path(folder, GROUPS).unlink(missing_ok=True)
         for name, table in results.tables.items():
             table.to_csv(Path(folder, name), index=False, float_format="%.9g")
-        saved = self.images[: results.about["saved"]].numpy()
-        for item, samples in zip(self.validation.inputs, saved, strict=False):
-            strip = rearrange(samples, "samples h w c -> h (samples w) c")
-            Image.fromarray(strip).save(strips / f"{item.id}.png")
+        for place, images in strips.items():
+            for item, samples in zip(self.validation.inputs, images, strict=False):
+                strip = rearrange(samples, "samples h w c -> h (samples w) c")
+                Image.fromarray(strip).save(place / f"{item.id}.png")
         return Path(folder)
 
 

@@ -31,6 +31,10 @@ TASK = (
 )
 
 
+WORST = 4  # inputs that are shown
+RAW = "As they were drawn, outside the region too"
+
+
 class Aspect(NamedTuple):
     """A section of the report; `text` may name facts of `Evaluation.about`."""
 
@@ -110,8 +114,17 @@ def write_report(
     page.section("Samples").image(
         evaluation.picture(),
         f"The first {min(about['shown'], about['inputs'])} inputs of the validation set, none "
-        "chosen. Samples are ordered by the distance of their region to the driver in feature "
-        "space, which is the number under them; the left column outlines the edit region.",
+        "chosen, as a person gets them: put back into the source. Samples are ordered by the "
+        "distance of their region to the driver in feature space, which is the number under them; "
+        "the left column outlines the edit region.",
+        behind=(RAW, evaluation.picture(raw=True)),
+    )
+    worst = evaluation.worst(WORST)
+    page.image(
+        evaluation.picture(inputs=worst),
+        f"The {len(worst)} of the first {len(evaluation.images)} inputs whose best sample is "
+        "farthest from its driver.",
+        behind=(RAW, evaluation.picture(inputs=worst, raw=True)),
     )
     for aspect in dict.fromkeys([*ASPECTS, *(info.aspect for info in infos)]):
         add_aspect(page, evaluation, aspect, [info for info in infos if info.aspect == aspect])

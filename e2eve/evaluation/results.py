@@ -6,6 +6,7 @@ samples.csv         values of each system, input and sample
 inputs.csv          values of each system and input
 groups.csv          means with their intervals, of each kind of inputs where there are several
 samples/inputs/     ID.png: an input's samples side by side, as they were drawn
+samples/shown/      the same put back into the source, as a person gets them
 """
 
 import json
@@ -25,7 +26,7 @@ from e2eve.reporting.outputs import check_replaceable
 FORMAT = 2
 METRICS, PICTURE, SAMPLES, INPUTS = "metrics.json", "samples.png", "samples.csv", "inputs.csv"
 GROUPS = "groups.csv"
-SAMPLES_FOLDER = "samples/inputs"
+SAMPLES_FOLDER, SHOWN_FOLDER = "samples/inputs", "samples/shown"
 
 Values = dict[str, dict[str, float]]
 
@@ -139,7 +140,7 @@ def check_place(folder: Path) -> None:
         read_results(folder)  # raises where it is another's
     else:
         check_replaceable(
-            folder / "report.html", (PICTURE, SAMPLES, INPUTS, GROUPS, SAMPLES_FOLDER)
+            folder / "report.html", (PICTURE, SAMPLES, INPUTS, GROUPS, SAMPLES_FOLDER, SHOWN_FOLDER)
         )
 
 

@@ -114,10 +114,20 @@ class Page:
             marked=any(entry.rank for row in entries for entry in row),
         )
 
-    def image(self, image: Image.Image, caption: str = "") -> "Page":
-        """An image as wide as the page at most; a click shows all of its pixels."""
+    def image(
+        self,
+        image: Image.Image,
+        caption: str = "",
+        behind: tuple[str, Image.Image] | None = None,
+    ) -> "Page":
+        """An image as wide as the page at most; a click shows all of its pixels.
+
+        Args:
+            behind: another one of that size, folded away under a line of text.
+        """
         return self._add(
             "image",
+            behind=behind and {"summary": behind[0], "uri": data_uri(behind[1])},
             caption=inline(caption),
             alt=caption,
             uri=data_uri(image),

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from e2eve.data.images import resize
-from e2eve.editing.compositing import composed, cut, edit_weights, reduced, window_around
+from e2eve.editing.compositing import (
+    FEATHER,
+    composed,
+    cut,
+    edit_weights,
+    put_back,
+    reduced,
+    window_around,
+)
 from e2eve.geometry import Box
 
 SIZES = [(40, 40), (64, 40), (40, 64), (97, 33), (13, 200), (1, 1), (1, 30), (300, 211)]
@@ -162,3 +170,12 @@ def test_an_enlarged_edit_lies_where_its_window_does():
     result = put(source, region.mask(400, 300), 2, window, edit)
     middle = Box.around(result[..., 0] > 127).centre
     assert np.allclose(middle, (205, 155), atol=2)  # of pixels 16: half a pixel off 150
+
+
+def test_edits_of_a_source_of_the_editors_size_are_put_back_as_those_of_any():
+    rng = np.random.default_rng(0)
+    source, region = noise(rng, 32, 32), random_region(rng, 32, 32)
+    edits = np.stack([noise(rng, 32, 32) for _ in range(3)])
+    for edit, result in zip(edits, put_back(source, region, edits), strict=True):
+        assert np.array_equal(result, put(source, region, 32 * FEATHER, Box(0, 0, 32, 32), edit))
+        assert np.array_equal(result[~region], source[~region])
