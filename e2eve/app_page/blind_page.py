@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
 
 from e2eve.app_page.site import Answer, Site
 from e2eve.comparison.runs import Run, read_run
 from e2eve.comparison.samples import read_png, saved_inputs, saved_samples, validation_folder
+from e2eve.comparison.votes import read_votes, tally
 from e2eve.config import NonNegative, read_settings
-from e2eve.metrics.base import Interval
 from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri, script_safe
 
@@ -184,26 +183,10 @@ class BlindSite(Site):
             ValueError: when the file holds anything but votes.
         """
         names = [system.name for system in self.systems]
-        votes = []
-        if self.votes.exists():
-            try:
-                lines = self.votes.read_text(encoding="utf-8").splitlines()
-                votes = [json.loads(line) for line in lines]
-                votes = [
-                    vote
-                    for vote in votes
-                    if vote["validation_hash"] == self.validation_hash
-                    and {vote["left"], vote["right"]} == {*names}
-                ]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"{self.votes} holds something else than votes: give another votes=<file>."
-                ) from error
-        winners = [vote["winner"] for vote in votes if vote["winner"] is not None]
-        found = []
-        for name in names:
-            share = None
-            if winners:
-                share = Interval.of(torch.tensor([float(one == name) for one in winners]))._asdict()
-            found.append({"name": name, "votes": winners.count(name), "share": share})
-        return [*found, {"name": None, "votes": len(votes) - len(winners), "share": None}]
+        ours = [
+            vote
+            for vote in read_votes(self.votes)
+            if vote["validation_hash"] == self.validation_hash
+            and {vote["left"], vote["right"]} == {*names}
+        ]
+        return tally(ours, names)

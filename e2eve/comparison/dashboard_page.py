@@ -34,6 +34,7 @@ from e2eve.comparison.comparison import (
 )
 from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
+from e2eve.comparison.votes import preferences, read_votes
 from e2eve.config import PositiveFloat, listed
 from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
 from e2eve.reporting import serving
@@ -60,6 +61,7 @@ SECTIONS = {
     "parallel": "All metrics",
     "curves": "Training",
     "differences": "Configurations",
+    "votes": "What people preferred",
     "measured": "What was measured",
     "runs": "Runs",
 }
@@ -73,6 +75,7 @@ class DashboardSettings:
     out: str = "runs/dashboard.html"
     title: str | None = None
     evaluation: str | None = None
+    votes: str | None = None
     inputs: Annotated[int, Field(ge=1, le=200)] = 12
     thumbnail: Annotated[int, Field(ge=16, le=512)] = 128
     live: bool = False
@@ -84,6 +87,14 @@ class DashboardSettings:
     def places(self) -> list[str]:
         """The folders that were given, one or several."""
         return listed(self.runs)
+
+    def read_votes(self) -> list[dict[str, Any]]:
+        """Raises ValueError when there is no such file, or one of something else."""
+        if self.votes is None:
+            return []
+        if not Path(self.votes).is_file():
+            raise ValueError(f"votes is {self.votes}, which is no file: give one of e2eve.app.")
+        return read_votes(Path(self.votes))
 
     @property
     def heading(self) -> str:
@@ -129,6 +140,9 @@ def dashboard_html(
     runs = [run for one in comparison.configurations for run in one.runs]
     images = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
     figures = figures_of(comparison)
+    preferred = _plain_table(
+        preferences(read_votes(Path(settings.votes)) if settings.votes else [])
+    )
     live = {"state": state, "seconds": settings.refresh} if state else None
     shown = {
         "title": settings.heading,
@@ -136,8 +150,9 @@ def dashboard_html(
         "sections": [
             {"anchor": anchor, "heading": heading}
             for anchor, heading in SECTIONS.items()
-            if figures.get(anchor, "drawn elsewhere")
+            if {**figures, "votes": preferred}.get(anchor, "drawn elsewhere")
         ],
+        "preferred": preferred,
         "files": files(comparison, Path(settings.out).stem),
         "images": images,
         "seeds": sorted({str(r.seed) for r in runs if images.strips.get(r.folder)}, key=natural),
@@ -277,6 +292,7 @@ class LiveDashboard:
         later = [f"evaluation/{self.settings.evaluation or '*'}/{name}" for name in RESULTS]
         runs = find_runs(self.settings.places)
         paths = [path for run in runs for name in (*WATCHED, *later) for path in run.glob(name)]
+        paths += [Path(self.settings.votes)] if self.settings.votes else []
         found = [(str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in paths]
         return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 

@@ -13,8 +13,8 @@ from tests.comparison.factories import EXTRACTOR, HASH, Made, sweep, write_run
 NASTY = "</script><script>alert(1)</script> & \"quoted\" 'text' {{ 7*7 }}"
 
 
-def html_of(place, out, title: str = "t") -> str:
-    settings = DashboardSettings(str(place), str(out), title)
+def html_of(place, out, title: str = "t", votes: str | None = None) -> str:
+    settings = DashboardSettings(str(place), str(out), title, votes=votes)
     return write_dashboard(settings).read_text(encoding="utf-8")
 
 
@@ -128,6 +128,18 @@ def test_nothing_outside_is_asked_for(page):
     assert "default-src 'none'" in html
     assert not re.search(r"""(?:src|href)=["'](?!#|data:|[^"':]*["'])""", html)
     assert not re.search(r"<script[^>]*\ssrc=|<link|@import", page[0].partition("plotly.js v")[0])
+
+
+def test_votes_have_a_section_of_their_own(tmp_path):
+    write_run(tmp_path / "s" / "0", Made())
+    votes = tmp_path / "votes.jsonl"
+    row = {"left": "runs/a", "right": "runs/b", "winner": "runs/b", "validation_hash": "x"}
+    votes.write_text(json.dumps(row) + "\n")
+    html = html_of(tmp_path / "s", tmp_path / "d.html", votes=str(votes))
+    assert '<h2 id="votes">What people preferred</h2>' in html
+    assert "<td>runs/b</td>" in html
+    assert "21% to 100%" in html
+    assert 'id="votes"' not in html_of(tmp_path / "s", tmp_path / "e.html")
 
 
 def test_a_sweep_that_has_only_begun_has_a_page(tmp_path):
