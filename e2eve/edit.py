@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from omegaconf import DictConfig
 
-from e2eve.config import NonNegative, Positive, command, device_of, read_settings
+from e2eve.config import about, command, device_of, read_settings
 from e2eve.geometry import Box
+from e2eve.limits import Positive, Samples, Seed, Text
 
 log = logging.getLogger(__name__)
 
@@ -44,19 +45,23 @@ class Centre:
 class EditSettings:
     """The keys of conf/edit.yaml."""
 
-    model: str
-    decoder: str | None
-    source: str | None
-    driver: str | None
-    region: str | None
+    model: Text
+    decoder: Text | None
+    source: Text | None
+    driver: Text | None
+    region: Text | None
     box: list[int] | None
-    mask: str | None
-    out: str
-    num_samples: Positive
+    mask: Text | None
+    out: Text
+    num_samples: Samples
     keep: Positive | None
-    seed: NonNegative
+    seed: Seed
     sampling: dict[str, Any]
     device: str
+
+    def __post_init__(self) -> None:
+        if self.keep is not None and self.keep > self.num_samples:
+            raise ValueError(f"keep is {self.keep}: give at most num_samples={self.num_samples}.")
 
     @property
     def is_example(self) -> bool:
@@ -138,6 +143,7 @@ def edit(config: DictConfig) -> Path:
     inputs = [] if settings.is_example else given_inputs(settings)
 
     # Heavy imports wait until here, so that --help and a typo answer at once.
+    from e2eve.bundle import read_bundle
     from e2eve.editing.edits import file_names
     from e2eve.editor import Editor
     from e2eve.reporting.outputs import new_folder
@@ -145,9 +151,14 @@ def edit(config: DictConfig) -> Path:
 
     files = file_names(settings.keep or settings.num_samples)
     names = [item.name for item in inputs] or [""]
-    out = new_folder(settings.out, [Path(name, file) for name in names for file in files])
+    with about("out"):
+        out = new_folder(settings.out, [Path(name, file) for name in names for file in files])
     device = device_of(settings.device)
+    with about("model"):
+        read_bundle(settings.model, kind="editor")
     editor = Editor.from_pretrained(settings.model, device, decoder=settings.decoder)
+    with about("sampling", settings.sampling):
+        editor.settings(settings.sampling)
     inputs = inputs or [example_input(editor.image_size)]
     tokens = editor.transformer.layout.target
     numbers = {name: getattr(settings, name) for name in ("num_samples", "keep", "seed")}
@@ -175,7 +186,12 @@ def given_inputs(settings: EditSettings) -> list[EditInput]:
     for key, what in REQUIRED.items():
         if getattr(settings, key) is None:
             raise ValueError(f"{key} is missing: give {key}=<{what}>.")
-    return find_inputs(Path(str(settings.source)), Path(str(settings.driver)), settings.place)
+    source, driver, place = Path(str(settings.source)), Path(str(settings.driver)), settings.place
+    given = {"source": source, "driver": driver, "mask" if settings.mask else "region": place}
+    for key, path in given.items():
+        if isinstance(path, Path) and not path.exists():
+            raise ValueError(f"{key} is {path}, which is not there: give the path of an image.")
+    return find_inputs(source, driver, place)
 
 
 def example_input(size: int) -> EditInput:

@@ -12,7 +12,8 @@ from jaxtyping import Float, UInt8
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
+from e2eve.config import command, instantiate, plain, read_settings
+from e2eve.limits import Positive, Samples, Seed, Text
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import PALETTE, Highlight, Page
 
@@ -29,10 +30,10 @@ HEADINGS = ("image, with region and driver", "region", "masked source", "driver"
 class SimulateSettings:
     """Keys of conf/simulate.yaml beside the groups."""
 
-    run_dir: str
-    seed: NonNegative
+    run_dir: Text
+    seed: Seed
     split: Literal["train", "val"]
-    num_shown: Positive
+    num_shown: Samples
     num_measured: Positive
 
 

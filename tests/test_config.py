@@ -9,14 +9,8 @@ from typing import Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
-from e2eve.config import (
-    NonNegativeFloat,
-    Positive,
-    Share,
-    conf_dir,
-    instantiate,
-    read_settings,
-)
+from e2eve.config import conf_dir, instantiate, read_settings
+from e2eve.limits import NonNegativeFloat, Positive, Share
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 

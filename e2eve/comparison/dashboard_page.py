@@ -34,8 +34,9 @@ from e2eve.comparison.comparison import (
 )
 from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
-from e2eve.config import PositiveFloat, listed
+from e2eve.config import listed
 from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
+from e2eve.limits import Port, PositiveFloat, Text
 from e2eve.reporting import serving
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import (
@@ -69,15 +70,15 @@ SECTIONS = {
 class DashboardSettings:
     """What conf/dashboard.yaml says."""
 
-    runs: str | list[str]
-    out: str = "runs/dashboard.html"
+    runs: Text | list[Text]
+    out: Text = "runs/dashboard.html"
     title: str | None = None
-    evaluation: str | None = None
+    evaluation: Text | None = None
     inputs: Annotated[int, Field(ge=1, le=200)] = 12
     thumbnail: Annotated[int, Field(ge=16, le=512)] = 128
     live: bool = False
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8050
+    host: Text = "127.0.0.1"
+    port: Port = 8050
     refresh: PositiveFloat = 10
 
     @property

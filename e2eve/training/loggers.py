@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from e2eve.checks import all_of
 from e2eve.config import instantiate_all
 from e2eve.evaluation.evaluation import Evaluation
+from e2eve.limits import Text
 from e2eve.runs import Curves, RunFolder, git_revision
 from e2eve.training.settings import TrainSettings
 
@@ -48,7 +49,7 @@ class MetricsLog(Logger):
 
     name, version = "metrics", ""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Text) -> None:
         super().__init__()
         self.curves = Curves(path)
 
@@ -123,7 +124,7 @@ class WandbRun(WandbLogger):
         self._experiment = None
 
 
-def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> WandbRun | None:
+def wandb_run(project: Text, save_dir: Text, offline: bool, required: bool) -> WandbRun | None:
     """The logger; None where W&B is not installed and not required.
 
     Raises:
@@ -161,10 +162,10 @@ def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
 def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
     """A run's group, which is its study, and its tags: the task, own tags, the cell's choices."""
     tags = [settings.task, *settings.tags]
-    cell = settings.study.get("cell")
+    cell = settings.study.cell
     if cell is None:
         return None, tags
-    return Path(settings.study["dir"]).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
+    return Path(settings.study.dir).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
 
 
 def save_image(
