@@ -46,6 +46,9 @@ sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 # As the user gave it: while Hydra runs it is 1.
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
 
+# Exit codes: of what is refused, by its sentence, and of what fails under way.
+REFUSED, FAILURE = 2, 1
+
 # Groups of several that a command line may add to.
 OPEN = ("metrics", "callbacks", "logger")
 
@@ -67,7 +70,8 @@ def command(
     A path that it returns, of what it has written, is printed.
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
-    with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
+    with its sentence and exit code 2, and so do mistakes that Hydra finds; what the machine cannot
+    do, such as write to a full disk, ends it with 1. Set HYDRA_FULL_ERROR=1
     to see where they came from. Packages in the working directory can be imported. Values of the
     keys `verbatim` are texts that need no quotes, though Hydra would take them apart: a,b.
     """
@@ -113,16 +117,33 @@ def command(
     return decorate
 
 
+# Keys, or their last parts, whose values are names and paths, though they may look like numbers.
+TEXTS = frozenset(
+    "name run_dir out source driver mask model run runs decoder title bundle published root "
+    "train_list val_list init_from validation_set dir votes".split()
+)
+LIKE_A_NUMBER = re.compile(r"(?i)[-+]?[\d._]*\d[\d._]*(e[-+]?\d+)?|nan|[-+]?inf|true|false")
+
+
 def _quoted(argument: str, verbatim: Collection[str]) -> str:
+    """The argument with quotes where its value is a text that Hydra would take for another thing.
+
+    A path that begins with ~ is one below the user's own folder, as shells understand it.
+    """
     key, _, value = argument.partition("=")
-    if key not in verbatim or value in ("", "null") or value[0] in "'\"":
+    if re.match(r"[\w.+@/]+$", key) and re.match(r"~(/|$)", value):
+        value = os.path.expanduser(value)
+        argument = f"{key}={value}"
+    name = key.lstrip("+").rpartition(".")[2]
+    is_text = key in verbatim or (name in TEXTS and LIKE_A_NUMBER.fullmatch(value))
+    if not is_text or value in ("", "null") or value[0] in "'\"":
         return argument
     return '{}="{}"'.format(key, value.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:
     log.error("%s", _sentence_of(error, config_name))
-    sys.exit(1)
+    sys.exit(FAILURE if isinstance(error, OSError) else REFUSED)
 
 
 def _sentence_of(error: Exception, config_name: str) -> str:
@@ -304,7 +325,7 @@ def with_key(sentence: str, key: str, names: Iterable[str] = ()) -> str:
     Args:
         names: settings below the key, one of which the sentence may begin with.
     """
-    if not key or key in sentence:
+    if not key or re.search(rf"(^|[ ('\[]){re.escape(key)}([.:=]| is )", sentence):
         return sentence
     return f"{key}.{sentence}" if sentence.split(" ")[0] in names else f"{key}: {sentence}"
 
@@ -396,7 +417,8 @@ def check_arguments(
         with suppress(PydanticUserError):
             if not names_target(value):
                 found = _checked(value, limits.get(name, hints.get(name, Any)), where)
-                if isinstance(value, int | float | str) or found == value:
+                narrower = isinstance(value, int) and isinstance(found, float)
+                if (isinstance(value, int | float | str) or found == value) and not narrower:
                     taken[name] = found
     return taken
 

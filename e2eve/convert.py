@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from omegaconf import DictConfig
 from pydantic import Field
 
+from e2eve.checks import check_writable
 from e2eve.config import about, choose, command, read_settings
 from e2eve.limits import Pixels, Text
 
@@ -115,6 +116,7 @@ def writing(out: Path, stages: int) -> Iterator[tuple[Path, Callable[[int], None
     """
     from e2eve.reporting.progress import progress_bars
 
+    check_writable(out.parent, "out")
     nearest = next(folder for folder in out.absolute().parents if folder.is_dir())
     with (
         tempfile.TemporaryDirectory(prefix=".convert_", dir=nearest) as scratch,

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from e2eve.checks import check_writable
 from e2eve.config import about, command, device_of, read_settings
 from e2eve.evaluation.settings import DrawingSettings, check_validation_set
 from e2eve.limits import Text
@@ -63,6 +64,7 @@ def evaluate(config: DictConfig) -> Path:
     out = Path(settings.out or run / "evaluation" / validation.name)
     with about("out"):
         check_place(out)
+    check_writable(out, "out")
     with about("extractor_weights"):
         extractor = build_extractor(validation.manifest["extractor"], settings.extractor_weights)
     with about("perceptual_weights" if settings.perceptual_weights else "perceptual"):

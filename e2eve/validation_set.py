@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
+from e2eve.checks import check_writable
 from e2eve.config import about, command, device_of, instantiate, plain, read_settings
 from e2eve.evaluation.settings import EvaluationSettings, check_counts
 from e2eve.limits import Pixels, Text
@@ -52,6 +53,7 @@ def build(config: DictConfig) -> Path:
     asked = settings.evaluation
     with about("out"):
         folder = check_is_new(settings.out)
+    check_writable(folder, "out")
     images = getattr(build_splits(settings.dataset), settings.split)
     device = device_of(settings.device)
     if settings.kind == "attributes":

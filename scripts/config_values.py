@@ -57,7 +57,6 @@ TINY = (
     "dataset.train.length=8 dataset.val.length=6 compute.threads=1 trainer.accelerator=cpu"
 ).split()
 PUBLISHED = [f"vqgan.network.{one}" for one in ("patch=1", "channels=32", "multipliers=[1,1,1,2]")]
-IMAGES = ("source", "driver")
 EDITOR = "tokenizer=separate source_tokenizer=untrained driver_tokenizer=untrained".split()
 
 # What begins work: images are simulated, encoded, drawn or measured, something is trained, fetched
@@ -86,7 +85,7 @@ RAW = re.compile(
 )
 REMEDY = re.compile(
     r"\b(give|set|use|choose|keep|lower|raise|remove|paint|take|leave|train|did you mean|install|"
-    r"correct|write|add|start|wait|restore|the choices are|called|pip)\b"
+    r"guess|decode|ask|correct|write|add|start|wait|restore|the choices are|called|pip)\b"
 )
 SECONDS = 60  # that a case may take
 
@@ -137,6 +136,7 @@ def sweeps(model: Path) -> dict[str, Sweep]:
     from e2eve import app, benchmark, convert, dashboard, edit, evaluate, simulate, validation_set
     from e2eve.training.run import train
 
+    images = [f"{name}={model.parent}/face.png" for name in ("source", "driver")]
     drawing = ["num_samples=2", "device=cpu"]
     looking = "evaluation.num_inputs=2 evaluation.num_distractors=2 evaluation.num_references=4"
     tokenizer = ["task=source_tokenizer", "optimizer=tokenizer", *TINY]
@@ -155,8 +155,7 @@ def sweeps(model: Path) -> dict[str, Sweep]:
         "evaluate": Sweep("evaluate", [f"run={model}", *drawing], evaluate.evaluate),
         "edit": Sweep(
             "edit",
-            [f"model={model}", *drawing, *(f"{n}={model.parent}/face.png" for n in IMAGES)]
-            + ["region=centre:0.5"],
+            [f"model={model}", "region=centre:0.5", *drawing, *images],
             edit.edit,
         ),
         "validation_set": Sweep(
@@ -259,6 +258,25 @@ def _alarm(*args: Any) -> None:
     raise TimeoutError(f"no end after {SECONDS} s")
 
 
+def readers(config: DictConfig, key: str) -> set[str]:
+    """The key, and those that take its value over, directly or through others."""
+    known, values = {key}, dict(flat(OmegaConf.to_container(config, resolve=False)))
+    while True:
+        read = [f"${{{one}}}" for one in known]
+        more = {name for name, v in values.items() if any(one in str(v) for one in read)} - known
+        if not more:
+            return known
+        known |= more
+
+
+def flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict:
     """What becomes of a case.
 
@@ -278,7 +296,7 @@ def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict
         except AcceptedError:
             return Verdict("accepted")
         except (ValueError, OmegaConfBaseException) as error:
-            fault = fault_of(str(error), error, case)
+            fault = fault_of(str(error), error, case, readers(config, case.key))
             return (
                 Verdict("wrong", f"{fault}: {error}") if fault else Verdict("refused", str(error))
             )
@@ -292,8 +310,12 @@ def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict
     return Verdict("accepted")
 
 
-def fault_of(sentence: str, error: Exception, case: Case) -> str | None:
-    """What is wrong with the sentence of a refusal; None where nothing is."""
+def fault_of(sentence: str, error: Exception, case: Case, keys: set[str]) -> str | None:
+    """What is wrong with the sentence of a refusal; None where nothing is.
+
+    Args:
+        keys: of which the sentence names one.
+    """
     given = case.value
     shown = {str(given), repr(given), *map(str, given if isinstance(given, list) else ())}
     if given is None:
@@ -305,7 +327,7 @@ def fault_of(sentence: str, error: Exception, case: Case) -> str | None:
     if "\n" in sentence or len(sentence) > 400:
         return "no sentence"
     parents = [case.key.rsplit(".", n)[0] + ": " for n in range(1, case.key.count(".") + 1)]
-    if case.key not in sentence and not any(map(sentence.startswith, parents)):
+    if not any(key in sentence for key in keys) and not any(map(sentence.startswith, parents)):
         return "no key"
     if not any(one in sentence for one in shown):
         return "no value"

@@ -346,14 +346,14 @@ def test_devices(monkeypatch):
 def test_a_setting_that_is_not_there_is_answered_with_its_name_today(tmp_path, word, sentence):
     command = [sys.executable, "-m", "e2eve.edit", word]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert sentence in done.stdout + done.stderr
 
 
 def test_the_command_says_what_is_missing_in_one_line_and_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "e2eve.edit", "model=run", "source=a.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     lines = (done.stdout + done.stderr).strip().splitlines()
     assert lines == [
         "driver is missing: give driver=<an image of what should appear in the region>."

@@ -18,7 +18,7 @@ import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
-from e2eve.checks import is_inside
+from e2eve.checks import check_writable, is_inside
 from e2eve.comparison import plots
 from e2eve.comparison.comparison import (
     ASPECTS,
@@ -34,7 +34,7 @@ from e2eve.comparison.comparison import (
 )
 from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
-from e2eve.config import listed
+from e2eve.config import about, listed
 from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
 from e2eve.limits import Port, PositiveFloat, Text
 from e2eve.reporting import serving
@@ -100,7 +100,9 @@ def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> P
     out = Path(settings.out)
     if out.is_dir():
         raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
-    check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
+    with about("out"):
+        check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
+    check_writable(out.parent, "out")
     comparison = compare(settings.places, settings.evaluation)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = out.parent.resolve()

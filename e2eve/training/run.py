@@ -1,5 +1,6 @@
 """One training run from start to report, resumable at any point."""
 
+import filecmp
 import logging
 import shlex
 import signal
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
+from e2eve.bundle import locate
 from e2eve.checks import all_of
 from e2eve.config import device_of, instantiate_all, plain, read_settings
 from e2eve.naming import unknown_choice
@@ -63,6 +65,13 @@ def train(config: DictConfig) -> Path:
     run = RunFolder(settings.run_dir)
     if (result := run.result_of(kept)) is not None:
         log.info("%s is done already.", run.path)
+        for where in changed_tokenizers(settings, run):
+            log.warning(
+                "%s has been trained further since: give this run another name=… or remove %s to "
+                "train with it.",
+                where,
+                run.path,
+            )
         return result
     prepare(settings)
     # What a user can get wrong in a moment comes before what takes minutes.
@@ -82,6 +91,19 @@ def train(config: DictConfig) -> Path:
         if is_rank_zero():
             run.mark("done", step=step, result=str(result.relative_to(run.path)))
     return result
+
+
+def changed_tokenizers(settings: TrainSettings, run: RunFolder) -> Iterator[str]:
+    """Where the tokenizers lie whose weights are no longer those of an editor's bundle."""
+    for role in ("source", "driver") if settings.init_from is None else ():
+        where = getattr(settings.tokenizer, role)
+        own = run.bundle / f"{role}_tokenizer.safetensors"
+        if where in (None, "untrained") or not own.exists():
+            continue
+        with suppress(ValueError):  # it is gone
+            now = locate(where) / "tokenizer.safetensors"
+            if now.exists() and not filecmp.cmp(own, now, shallow=False):
+                yield where
 
 
 def build_callbacks(settings: TrainSettings, task: type[Task]) -> list[pl.Callback]:
