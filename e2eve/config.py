@@ -359,9 +359,10 @@ def _checked_calls(node: Any, key: str, extra: Collection[str] = ()) -> Any:
         return values
     given = {name: value for name, value in values.items() if not name.startswith("_")}
     target = located(values["_target_"], key)
+    values |= check_arguments(target, given, key)
     if not values.get("_partial_") and "_args_" not in values:
         check_complete(target, [*given, *extra], key)
-    return values | check_arguments(target, given, key)
+    return values
 
 
 def check_complete(target: Callable[..., Any], given: Collection[str], key: str) -> None:

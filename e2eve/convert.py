@@ -55,8 +55,8 @@ def to_bundle(config: ConvertSettings) -> Path:
     """Writes a folder: the bundle that a published checkpoint becomes."""
     if config.published is None or config.bundle is not None:
         raise ValueError(
-            f"to=bundle reads a published file, and published is {config.published or 'null'} and "
-            f"bundle {config.bundle or 'null'}: give published=<file> and no bundle."
+            "to=bundle reads a published file: give published=<file> and no bundle, which are "
+            f"{config.published or 'null'} and {config.bundle or 'null'}."
         )
     source = Path(config.published)
     out = Path(config.out or f"converted/{source.stem}")
@@ -85,8 +85,8 @@ def to_published(config: ConvertSettings) -> Path:
     """Writes a file: the checkpoint by published names that a bundle becomes."""
     if config.bundle is None or config.published is not None:
         raise ValueError(
-            f"to=published reads a bundle, and bundle is {config.bundle or 'null'} and published "
-            f"{config.published or 'null'}: give bundle=<folder> and no published."
+            "to=published reads a bundle: give bundle=<folder> and no published, which are "
+            f"{config.bundle or 'null'} and {config.published or 'null'}."
         )
     path = Path(str(config.bundle).removeprefix("package:"))
     name = path.parent.name if path.name == "bundle" else path.name

@@ -190,7 +190,7 @@ def given_inputs(settings: EditSettings) -> list[EditInput]:
     given = {"source": source, "driver": driver, "mask" if settings.mask else "region": place}
     for key, path in given.items():
         if isinstance(path, Path) and not path.exists():
-            raise ValueError(f"{key} is {path}, which is not there: give the path of an image.")
+            raise ValueError(f"{key}: {path} is not a file: give the path of an image.")
     return find_inputs(source, driver, place)
 
 

@@ -58,7 +58,7 @@ def test_a_name_may_look_like_a_number():
         ({"mode": "fsat"}, 'train.mode is "fsat", the choices are fast, slow, did you mean "fast"'),
         ({"drawing": {"top_p": 2}}, "train.drawing.top_p is 2: give at most 1.0."),
         ({"drawing": {"topp": 1}}, "train.drawing.topp is no setting: did you mean"),
-        ({"drawing": {"temperature": 11}}, "temperature is 11.0: give at most 10."),
+        ({"drawing": {"temperature": 11}}, "train.drawing.temperature is 11.0: give at most 10."),
         ({"other": {"temperature": float("nan")}}, "train.other.temperature is nan: give a finite"),
         ({"drawing": {"count": 2.5}}, "train.drawing.count is 2.5: give a whole number."),
         ({"other": {"count": 0}}, "train.other.count is 0: give at least 1."),
