@@ -232,7 +232,9 @@ def make_model(folder: Path) -> Path:
 @contextmanager
 def inside(folder: Path) -> Iterator[None]:
     """The folder is the working directory; what is printed and logged is dropped."""
-    before, threads = os.getcwd(), __import__("torch").get_num_threads()
+    import torch
+
+    before, threads = os.getcwd(), torch.get_num_threads()
     logging.disable(logging.CRITICAL)
     os.chdir(folder)
     silence = io.StringIO()
@@ -247,7 +249,7 @@ def inside(folder: Path) -> Iterator[None]:
     finally:
         os.chdir(before)
         logging.disable(logging.NOTSET)
-        __import__("torch").set_num_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def _begin(*args: Any, **kw: Any) -> Any:
@@ -329,7 +331,7 @@ def fault_of(sentence: str, error: Exception, case: Case, keys: set[str]) -> str
     parents = [case.key.rsplit(".", n)[0] + ": " for n in range(1, case.key.count(".") + 1)]
     if not any(key in sentence for key in keys) and not any(map(sentence.startswith, parents)):
         return "no key"
-    if not any(one in sentence for one in shown):
+    if not any(one in sentence for one in shown) and "given together" not in sentence:
         return "no value"
     return None if REMEDY.search(sentence) else "no remedy"
 
@@ -347,31 +349,34 @@ def main() -> int:
     rng, counts = random.Random(given.seed), Counter[tuple[str, str]]()
     with tempfile.TemporaryDirectory() as folder:
         known = sweeps(make_model(Path(folder)))
-        chosen = {n: known[n] for n in given.commands or known}
+        chosen = {name: known[name] for name in given.commands or known}
         configs = {name: composed(sweep) for name, sweep in chosen.items()}
-        for case in cases(chosen):
-            if rng.random() >= given.share or not re.search(given.key, case.key):
-                continue
-            sweep, config = chosen[case.command], configs[case.command]
-            found = tried(case, sweep, config, really=False)
-            counts[case.command, found.kind] += 1
-            if found.kind == "accepted" and rng.random() < given.real:
-                found = tried(case, sweep, config, really=True)
-                counts[case.command, "done in full"] += found.kind == "accepted"
-                if found.kind != "accepted":
-                    counts[case.command, "accepted"] -= 1
-                    counts[case.command, "wrong"] += 1
-                    found = Verdict("wrong", f"after work began: {found.said}")
-            if found.kind == "wrong":
-                print(f"{case}  {found.said}", flush=True)
-            elif os.environ.get("SHOW"):
-                print(f"  {found.kind} {case}  {found.said}", flush=True)
-    for name in chosen:
-        row = {
-            kind: counts[name, kind] for kind in ("accepted", "done in full", "refused", "wrong")
-        }
-        print(f"{name}: " + ", ".join(f"{n} {kind}" for kind, n in row.items()))
+        try:
+            for case in cases(chosen):
+                if rng.random() < given.share and re.search(given.key, case.key):
+                    real = rng.random() < given.real
+                    counts.update(judged(case, chosen[case.command], configs[case.command], real))
+        finally:  # what was found before an interruption is not lost
+            for name in chosen:
+                print(f"{name}: " + ", ".join(f"{counts[name, kind]} {kind}" for kind in KINDS))
     return int(any(kind == "wrong" and n for (_, kind), n in counts.items()))
+
+
+KINDS = ("accepted", "done in full", "refused", "wrong")
+
+
+def judged(case: Case, sweep: Sweep, config: DictConfig, real: bool) -> Iterator[tuple[str, str]]:
+    """What the case counts as; prints what is wrong with it."""
+    found = tried(case, sweep, config, really=False)
+    if found.kind == "accepted" and real:
+        found = tried(case, sweep, config, really=True)
+        if found.kind == "accepted":
+            yield case.command, "done in full"
+        else:
+            found = Verdict("wrong", f"after work began: {found.said}")
+    if found.kind == "wrong":
+        print(f"{case}  {found.said}", flush=True)
+    yield case.command, found.kind
 
 
 if __name__ == "__main__":

@@ -38,9 +38,7 @@ class Limited:
                     raise ValueError(f"{name} is {value}: give {smallest} to {largest}.")
             low, high = getattr(self, first), getattr(self, second)
             if low > high:
-                raise ValueError(
-                    f"{first} is {low} and {second} is {high}: give the smaller first."
-                )
+                raise ValueError(f"{first} is {low} and {second} {high}: give the smaller first.")
 
 
 class Region(NamedTuple):
