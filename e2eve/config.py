@@ -143,7 +143,8 @@ def _quoted(argument: str, verbatim: Collection[str]) -> str:
 
 def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:
     log.error("%s", _sentence_of(error, config_name))
-    sys.exit(FAILURE if isinstance(error, OSError) else REFUSED)
+    of_hydra = isinstance(error, CompactHydraException)  # one of which is an OSError too
+    sys.exit(FAILURE if isinstance(error, OSError) and not of_hydra else REFUSED)
 
 
 def _sentence_of(error: Exception, config_name: str) -> str:
