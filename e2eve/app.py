@@ -3,12 +3,12 @@
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
-from pydantic import Field
 
-from e2eve.config import NonNegative, Positive, PositiveFloat, command, device_of, read_settings
+from e2eve.config import about, command, device_of, read_settings
+from e2eve.limits import Port, Positive, PositiveFloat, Samples, Seed, Text
 
 if TYPE_CHECKING:
     from e2eve.app_page.blind_page import BlindSite
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 class AppSettings:
     """The keys of conf/app.yaml."""
 
-    model: str
+    model: Text
     compare: list[str] | None
-    votes: str
-    num_samples: Positive
-    seed: NonNegative
+    votes: Text
+    num_samples: Samples
+    seed: Seed
     sampling: dict[str, Any]
     device: str
-    host: str
-    port: Annotated[int, Field(ge=0, le=65535)]
+    host: Text
+    port: Port
     max_megabytes: PositiveFloat
     max_megapixels: PositiveFloat
-    max_samples: Positive
+    max_samples: Samples
     max_seconds: PositiveFloat
     max_waiting: Positive
 
 
-@command("app")
-def main(config: DictConfig) -> None:
+def run(config: DictConfig) -> None:
+    """Serves one of the two pages."""
     settings = read_settings(config, AppSettings)
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.reporting.serving import serve
@@ -54,8 +54,10 @@ def editing_site(settings: AppSettings) -> "EditingSite":
     from e2eve.app_page.editing_page import EditingSite, Limits
     from e2eve.editor import Editor
 
-    editor = Editor.from_pretrained(settings.model, device=device_of(settings.device))
-    chosen = asdict(editor.settings(settings.sampling))
+    with about("model"):
+        editor = Editor.from_pretrained(settings.model, device=device_of(settings.device))
+    with about("sampling", settings.sampling):
+        chosen = asdict(editor.settings(settings.sampling))
     start = {name: chosen[name] for name in ("temperature", "guidance")}
     start |= {"num_samples": settings.num_samples, "seed": settings.seed}
     limits = Limits(**{name: getattr(settings, name) for name in Limits.__annotations__})
@@ -89,6 +91,8 @@ def blind_site(settings: AppSettings) -> "BlindSite":
         seed=settings.seed,
     )
 
+
+main = command("app")(run)
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from e2eve.checks import check_writable
 from e2eve.config import choose, command, device_of, listed, plain, read_settings
 
 References = Mapping[str, Callable[[Any, Any], Any]]
@@ -46,6 +47,8 @@ def benchmark(config: DictConfig, references: References | None = None) -> list[
         if choose(name, PARTS, "parts")
         for batch in listed(config.batch)
     ]
+    if config.out is not None:
+        check_writable(Path(config.out).parent, "out")
     torch.set_num_threads(config.threads or torch.get_num_threads())
     found: list[dict[str, Any]] = []
     try:

@@ -2,6 +2,8 @@
 
 import hashlib
 import inspect
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
         what = "YAML aliases" if aliases else f"a {type(found).__name__}"
         raise ValueError(f"{path} holds {what}, and names with plain values are needed.")
     return found
+
+
+def check_writable(folder: str | Path, key: str) -> None:
+    """Raises ValueError unless files can be written into the folder, which need not be there."""
+    nearest = Path(folder).absolute()
+    while not os.path.lexists(nearest):
+        nearest = nearest.parent
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            return
+    except OSError as error:
+        raise ValueError(
+            f"{key} is {folder}, and nothing can be written in {nearest} ({error.strerror}): give "
+            "another folder."
+        ) from error
 
 
 def is_inside(path: Path, folder: Path) -> bool:

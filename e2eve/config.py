@@ -13,11 +13,12 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from types import MappingProxyType
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -31,8 +32,9 @@ from hydra.errors import (
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, Field, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
+from e2eve.checks import full_name
 from e2eve.helping import help_text
 from e2eve.naming import unknown_choice, unknown_key
 
@@ -45,11 +47,8 @@ sys.path.append(str(Path(__file__).parent / "sweeps" / "plugins"))
 # As the user gave it: while Hydra runs it is 1.
 FULL_ERROR = os.environ.get("HYDRA_FULL_ERROR", "0")
 
-Positive = Annotated[int, Field(ge=1)]  # a count of at least one
-NonNegative = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
+# Exit codes: of what is refused, by its sentence, and of what fails under way.
+REFUSED, FAILURE = 2, 1
 
 # Groups of several that a command line may add to.
 OPEN = ("metrics", "callbacks", "logger")
@@ -72,7 +71,8 @@ def command(
     A path that it returns, of what it has written, is printed.
 
     A ValueError, which is how every module reports what a user can get wrong, ends the command
-    with its sentence and exit code 1, and so do mistakes that Hydra finds. Set HYDRA_FULL_ERROR=1
+    with its sentence and exit code 2, and so do mistakes that Hydra finds; what the machine cannot
+    do, such as write to a full disk, ends it with 1. Set HYDRA_FULL_ERROR=1
     to see where they came from. Packages in the working directory can be imported. Values of the
     keys `verbatim` are texts that need no quotes, though Hydra would take them apart: a,b.
     """
@@ -121,16 +121,34 @@ def command(
     return decorate
 
 
+# Keys, or their last parts, whose values are names and paths, though they may look like numbers.
+TEXTS = frozenset(
+    "name run_dir out source driver mask model run runs decoder title bundle published root "
+    "train_list val_list init_from validation_set dir votes".split()
+)
+LIKE_A_NUMBER = re.compile(r"(?i)[-+]?[\d._]*\d[\d._]*(e[-+]?\d+)?|nan|[-+]?inf|true|false")
+
+
 def _quoted(argument: str, verbatim: Collection[str]) -> str:
+    """The argument with quotes where its value is a text that Hydra would take for another thing.
+
+    A path that begins with ~ is one below the user's own folder, as shells understand it.
+    """
     key, _, value = argument.partition("=")
-    if key not in verbatim or value in ("", "null") or value[0] in "'\"":
+    if re.match(r"[\w.+@/]+$", key) and re.match(r"~(/|$)", value):
+        value = os.path.expanduser(value)
+        argument = f"{key}={value}"
+    name = key.lstrip("+").rpartition(".")[2]
+    is_text = key in verbatim or (name in TEXTS and LIKE_A_NUMBER.fullmatch(value))
+    if not is_text or value in ("", "null") or value[0] in "'\"":
         return argument
     return '{}="{}"'.format(key, value.replace("\\", "\\\\").replace('"', '\\"'))
 
 
 def _exit_with(error: Exception, config_name: str = "train") -> NoReturn:
     log.error("%s", _sentence_of(error, config_name))
-    sys.exit(1)
+    of_hydra = isinstance(error, CompactHydraException)  # one of which is an OSError too
+    sys.exit(FAILURE if isinstance(error, OSError) and not of_hydra else REFUSED)
 
 
 def _sentence_of(error: Exception, config_name: str) -> str:
@@ -235,14 +253,16 @@ def _mistake(key: str, error: Any, annotation: Any) -> str:
     if kind == "missing":
         return f"{key} is missing: give {key}=…."
     if kind == "value_error":  # by a class itself: its sentence is enough
-        return str(context["error"])
+        return with_key(str(context["error"]), key, value if isinstance(value, Mapping) else ())
     if kind == "literal_error":
-        return unknown_choice(str(value), re.findall("'([^']*)'", context["expected"]), key)
+        choices = [one.strip("'") for one in re.split(", | or ", context["expected"])]
+        return unknown_choice(value, choices, key)
     remedies = {
         "int": "a whole number",
         "float": "a number",
         "bool": "true or false",
         "string": "text",
+        "path": "a path",
         "greater_than_equal": f"at least {context.get('ge')}",
         "greater_than": f"more than {context.get('gt')}",
         "less_than_equal": f"at most {context.get('le')}",
@@ -253,8 +273,12 @@ def _mistake(key: str, error: Any, annotation: Any) -> str:
         "dataclass": "a group of settings",
     }
     named = remedies.get(kind) or remedies.get(kind.split("_")[0]) or error["msg"].lower()
-    shown = f'"{value}"' if isinstance(value, str) else "null" if value is None else value
-    return f"{key} is {shown}: give {named}."
+    return f"{key} is {shown(value)}: give {named}."
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it."""
+    return f'"{value}"' if isinstance(value, str) else "null" if value is None else str(value)
 
 
 def _field_names(annotation: Any) -> set[str]:
@@ -278,18 +302,46 @@ def instantiate(node: Any, key: str = "", **extra: Any) -> Any:
         ValueError: when a target cannot be imported, has no argument of a name (the nearest one is
             named) or refuses a value.
     """
-    values = plain(node)
-    _check_calls(values, key)
+    values = _checked_calls(plain(node), key, extra)
     try:
         return hydra.utils.instantiate(values, _convert_="all", **extra)
     except InstantiationException as error:
         cause = error.__cause__
+        inner = re.search(r"full_key: (\S+)", str(error))
+        where = ".".join(part for part in (key, inner and inner[1]) if part)
         if isinstance(cause, ValueError):  # one of ours: its sentence is enough
-            raise cause from None
+            raise ValueError(with_key(str(cause), where, _node_at(values, inner))) from None
         if isinstance(cause, TypeError | ImportError) or cause is None:
-            what = f"{key}: " if key else ""
-            raise ValueError(f"{what}{values['_target_']} fails: {cause or error}.") from error
+            what = f"{where}: " if where else ""
+            target = _node_at(values, inner).get("_target_", values["_target_"])
+            raise ValueError(f"{what}{target} fails: {cause or error}.") from error
         raise cause from error
+
+
+def _node_at(values: Mapping[str, Any], inner: re.Match[str] | None) -> Mapping[str, Any]:
+    """The node whose call failed, by what Hydra says of its place."""
+    found = OmegaConf.select(OmegaConf.create(dict(values)), inner[1]) if inner else values
+    return found if isinstance(found, Mapping) else {}
+
+
+def with_key(sentence: str, key: str, names: Iterable[str] = ()) -> str:
+    """A sentence of a class or a function, with the place in the config that it is about.
+
+    Args:
+        names: settings below the key, one of which the sentence may begin with.
+    """
+    if not key or re.search(rf"(^|[ ('\[]){re.escape(key)}([.:=]| is )", sentence):
+        return sentence
+    return f"{key}.{sentence}" if sentence.split(" ")[0] in names else f"{key}: {sentence}"
+
+
+@contextmanager
+def about(key: str, names: Iterable[str] = ()) -> Iterator[None]:
+    """A ValueError of the block is one about that key, see `with_key`."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(with_key(str(error), key, names)) from error
 
 
 def instantiate_all(nodes: Mapping[str, Any], group: str) -> list[Any]:
@@ -297,18 +349,57 @@ def instantiate_all(nodes: Mapping[str, Any], group: str) -> list[Any]:
     return [instantiate(node, f"{group}.{name}") for name, node in nodes.items() if node]
 
 
-def _check_calls(node: Any, key: str) -> None:
-    """Check the arguments of each call, and that its target can be imported."""
-    for name, value in (node if isinstance(node, dict) else dict(enumerate(node))).items():
-        if isinstance(value, dict | list):
-            _check_calls(value, f"{key}.{name}".lstrip("."))
-    if isinstance(node, dict) and "_target_" in node:
-        given = {name: value for name, value in node.items() if not name.startswith("_")}
-        check_arguments(located(str(node["_target_"]), key), given, key)
+def _checked_calls(node: Any, key: str, extra: Collection[str] = ()) -> Any:
+    """The node with the arguments of each call checked, as the target takes them.
+
+    Args:
+        extra: names of arguments that the node itself need not give.
+    """
+    if isinstance(node, list):
+        return [_checked_calls(one, f"{key}.{n}".lstrip(".")) for n, one in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    values = {n: _checked_calls(one, f"{key}.{n}".lstrip(".")) for n, one in node.items()}
+    if "_target_" not in values:
+        return values
+    given = {name: value for name, value in values.items() if not name.startswith("_")}
+    target = located(values["_target_"], key)
+    values |= check_arguments(target, given, key)
+    if not values.get("_partial_") and "_args_" not in values:
+        check_complete(target, [*given, *extra], key)
+    return values
 
 
-def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: str) -> None:
+def check_complete(target: Callable[..., Any], given: Collection[str], key: str) -> None:
+    """Raises ValueError if an argument is lacking that has no default."""
+    with suppress(TypeError, ValueError):  # written in C
+        parameters = inspect.signature(target).parameters.values()
+        several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        lacking = [
+            one.name
+            for one in parameters
+            if one.default is one.empty and one.kind not in several and one.name not in given
+        ]
+        if not lacking:
+            return
+        where = f"{key}.{lacking[0]}".lstrip(".")
+        lacks = f"{where} is missing: give {where}=…, as {full_name(target)} has no default."
+    if lacking:
+        raise ValueError(lacks)
+
+
+def check_arguments(
+    target: Callable[..., Any],
+    given: Mapping[str, Any],
+    key: str,
+    limits: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
     """Compare arguments that a config gives with the names and types of a signature.
+
+    Args:
+        limits: types of arguments by name, in the place of the signature's.
+
+    Returns the arguments: whole numbers where these are asked for, though they are written 2.0.
 
     Raises:
         ValueError: with the nearest name, or with what a value should be.
@@ -319,8 +410,9 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
             target.__init__ if inspect.isclass(target) else target, include_extras=True
         )
     except (TypeError, ValueError, NameError):  # written in C, or with names that are not there
-        return
+        return dict(given)
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    taken = dict(given)
     for name, value in given.items():
         where = f"{key}.{name}".lstrip(".")
         if value == "???":
@@ -330,18 +422,30 @@ def check_arguments(target: Callable[..., Any], given: Mapping[str, Any], key: s
         # What pydantic knows nothing of, and what is built first, its class has to check.
         with suppress(PydanticUserError):
             if not names_target(value):
-                _checked(value, hints.get(name, Any), where)
+                found = _checked(value, limits.get(name, hints.get(name, Any)), where)
+                narrower = isinstance(value, int) and isinstance(found, float)
+                if (isinstance(value, int | float | str) or found == value) and not narrower:
+                    taken[name] = found
+    return taken
 
 
-def located(target: str, key: str) -> Any:
-    """What a dotted path names."""
+def located(target: Any, key: str) -> Any:
+    """What a dotted path names.
+
+    Raises:
+        ValueError: when it cannot be imported, or nothing there can be called.
+    """
+    where = f"{key}._target_".lstrip(".")
     try:
-        return pkgutil.resolve_name(target)
+        found = pkgutil.resolve_name(target) if isinstance(target, str) else None
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
-            f'{key}._target_ is "{target}", which cannot be imported ({error}): correct it, or '
-            "start in the folder that holds the package.".lstrip(".")
+            f'{where} is "{target}", which cannot be imported ({error}): correct it, or '
+            "start in the folder that holds the package."
         ) from error
+    if not callable(found):
+        raise ValueError(f'{where} is {shown(target)}: give the class, as "package.module.Class".')
+    return found
 
 
 def names_target(value: Any) -> bool:
@@ -384,23 +488,29 @@ def plain(node: DictConfig | ListConfig | Mapping[str, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in values.items()}
 
 
-def choose(value: str, known: Mapping[str, Any], what: str) -> Any:
+def choose(value: object, known: Mapping[str, Any], what: str) -> Any:
     """`known[value]`, or one sentence that lists the choices and the nearest one."""
-    if value in known:
+    if isinstance(value, str) and value in known:
         return known[value]
     raise ValueError(unknown_choice(value, known, what))
 
 
-def device_of(name: str) -> str:
-    """The device itself, or for "auto" the first GPU where there is one, else the CPU."""
+def device_of(name: object) -> str:
+    """The device itself, or for "auto" the first GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: for what is no device, or is not there.
+    """
     import torch
 
+    gpus = torch.cuda.device_count()
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device is {name} and PyTorch finds no GPU: give device=cpu.")
-    try:
-        torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f'device is "{name}": give auto, cpu, cuda or cuda:<number>.') from error
-    return name
+        return "cuda" if gpus else "cpu"
+    found = re.fullmatch(r"(cpu|mps|cuda)(?::(\d+))?", name) if isinstance(name, str) else None
+    if found is None:
+        raise ValueError(f"device is {shown(name)}: give auto, cpu, cuda or cuda:<number>.")
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available()), "cuda": gpus}[found[1]]
+    if int(found[2] or 0) >= there:
+        has = f"{there} GPUs" if there else "no GPU of that kind"
+        raise ValueError(f"device is {name} and PyTorch finds {has}: give device=auto or cpu.")
+    return str(name)

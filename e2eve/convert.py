@@ -4,11 +4,16 @@ import filecmp
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
 from omegaconf import DictConfig
+from pydantic import Field
 
-from e2eve.config import choose, command, plain
+from e2eve.checks import check_writable
+from e2eve.config import about, choose, command, read_settings
+from e2eve.limits import Pixels, Text
 
 CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")
 
@@ -21,15 +26,38 @@ NEXT = {
 }
 
 
+@dataclass(frozen=True)
+class ConvertSettings:
+    """The keys of conf/convert.yaml."""
+
+    to: Literal["bundle", "published"]
+    published: Text | None
+    bundle: Text | None
+    out: Text | None
+    preset: Text
+    image_size: Pixels | None
+    driver_size: Pixels | None
+    attention: Annotated[int, Field(ge=0, le=8192)] | None
+    driver_attention: Annotated[int, Field(ge=0, le=8192)] | None
+    heads: Pixels | None
+    source_tokenizer: Text | None
+    driver_tokenizer: Text | None
+    skip: list[Text]
+
+
 def convert(config: DictConfig) -> Path:
     """Shows what was found and what to do next; the path of what was written."""
-    return choose(config.to, {"bundle": to_bundle, "published": to_published}, "to")(config)
+    settings = read_settings(config, ConvertSettings)
+    return {"bundle": to_bundle, "published": to_published}[settings.to](settings)
 
 
-def to_bundle(config: DictConfig) -> Path:
+def to_bundle(config: ConvertSettings) -> Path:
     """Writes a folder: the bundle that a published checkpoint becomes."""
     if config.published is None or config.bundle is not None:
-        raise ValueError("to=bundle reads a published file: give published=<file> and no bundle.")
+        raise ValueError(
+            "to=bundle reads a published file: give published=<file> and no bundle, which are "
+            f"{config.published or 'null'} and {config.bundle or 'null'}."
+        )
     source = Path(config.published)
     out = Path(config.out or f"converted/{source.stem}")
     if out.is_dir() and any(out.iterdir()) and not (out / "config.yaml").is_file():
@@ -38,13 +66,13 @@ def to_bundle(config: DictConfig) -> Path:
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.published import PRESETS, STAGES, Published
 
-    settings = plain(config)
+    values = {name: getattr(config, name) for name in CHANGES}
     published = Published(
         choose(config.preset, PRESETS, "preset"),
-        {name: settings[name] for name in CHANGES if settings[name] is not None},
+        {name: value for name, value in values.items() if value is not None},
         config.source_tokenizer,
         config.driver_tokenizer,
-        settings["skip"],
+        config.skip,
     )
     with writing(out, STAGES + 1) as (partial, advance):
         opened = published.open(source, advance)
@@ -53,10 +81,13 @@ def to_bundle(config: DictConfig) -> Path:
     return out
 
 
-def to_published(config: DictConfig) -> Path:
+def to_published(config: ConvertSettings) -> Path:
     """Writes a file: the checkpoint by published names that a bundle becomes."""
     if config.bundle is None or config.published is not None:
-        raise ValueError("to=published reads a bundle: give bundle=<folder> and no published.")
+        raise ValueError(
+            "to=published reads a bundle: give bundle=<folder> and no published, which are "
+            f"{config.bundle or 'null'} and {config.published or 'null'}."
+        )
     path = Path(str(config.bundle).removeprefix("package:"))
     name = path.parent.name if path.name == "bundle" else path.name
     out = Path(config.out or f"converted/{name}.ckpt")
@@ -66,7 +97,8 @@ def to_published(config: DictConfig) -> Path:
     from e2eve.published import Opened, open_bundle, write_published
 
     with writing(out, 2) as (partial, advance):
-        opened = Opened(open_bundle(config.bundle), {}, [])
+        with about("bundle"):
+            opened = Opened(open_bundle(config.bundle), {}, [])
         advance(1)
         write_published(opened.network, partial)
     show(f"{config.bundle}: {opened.kind}", opened.rows(), NEXT["checkpoint"].format(out=out))
@@ -84,6 +116,7 @@ def writing(out: Path, stages: int) -> Iterator[tuple[Path, Callable[[int], None
     """
     from e2eve.reporting.progress import progress_bars
 
+    check_writable(out.parent, "out")
     nearest = next(folder for folder in out.absolute().parents if folder.is_dir())
     with (
         tempfile.TemporaryDirectory(prefix=".convert_", dir=nearest) as scratch,

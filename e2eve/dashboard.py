@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from e2eve.comparison.dashboard_page import DashboardSettings
 
 
-@command("dashboard")
-def main(config: DictConfig) -> Path | None:
+def run(config: DictConfig) -> Path | None:
+    """Serves the page where `live` says so, else writes it."""
     # Heavy imports wait until here, so that --help and a typo answer at once.
     from e2eve.comparison.dashboard_page import serve
 
@@ -39,6 +39,8 @@ def settings_of(config: DictConfig) -> "DashboardSettings":
         raise ValueError("runs is missing: give runs=[<folders of training runs or sweeps>].")
     return read_settings(config, DashboardSettings)
 
+
+main = command("dashboard")(run)
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from e2eve.config import command, device_of, read_settings
+from e2eve.config import about, command, device_of, read_settings
 from e2eve.jobs import (
     REGIONS,
     Centre,
@@ -19,6 +19,7 @@ from e2eve.jobs import (
     folder_of_many,
     read_jobs,
 )
+from e2eve.limits import Text
 
 if TYPE_CHECKING:
     from e2eve.editing import Edits
@@ -33,8 +34,8 @@ SHOWN = 3  # failures that the last sentence names; all are logged as they happe
 class EditSettings(JobSettings):
     """The keys of conf/edit.yaml."""
 
-    jobs_file: str | None
-    out: str
+    jobs_file: Text | None
+    out: Text
     device: str
 
 
@@ -42,7 +43,8 @@ def edit(config: DictConfig) -> Path:
     """Writes the edits of every source; the path of the grid, or of the folder of many.
 
     Raises:
-        ValueError: also when some of many could not be edited, after the others were.
+        ValueError: for what cannot be edited at all.
+        OSError: when some of many could not be edited, after the others were.
     """
     settings = read_settings(config, EditSettings)
     names = [field.name for field in fields(JobSettings)]
@@ -60,7 +62,9 @@ def edit(config: DictConfig) -> Path:
     from e2eve.reporting.progress import progress_bars
 
     files = file_names(settings.keep or settings.num_samples)
-    out = folder_of_many(Path(settings.out), jobs) if many else new_folder(settings.out, files)
+    with about("out"):
+        out = new_folder(settings.out, [] if many else files)
+    out = folder_of_many(out, jobs) if many else out
     open_editor = last_editor(device_of(settings.device))
     if listed is None or not many:  # where all edits need the same one
         open_editor(jobs[0])
@@ -97,7 +101,7 @@ def edit(config: DictConfig) -> Path:
         log.info("%s shows the edits.", sheet)
     if failures:
         rest = "" if len(failures) <= SHOWN else f" and {len(failures) - SHOWN} more"
-        raise ValueError(
+        raise OSError(
             f"{len(failures)} of {len(jobs)} were not edited, the others are in {out}: "
             f"{' '.join(failures[:SHOWN])}{rest}"
         )
@@ -106,6 +110,7 @@ def edit(config: DictConfig) -> Path:
 
 def last_editor(device: str) -> Callable[[EditJob], "Editor"]:
     """What opens the editor of a job, unless that of the job before is the same."""
+    from e2eve.bundle import read_bundle
     from e2eve.editor import Editor
 
     opened: dict[tuple[str, str | None], Editor] = {}
@@ -114,7 +119,11 @@ def last_editor(device: str) -> Callable[[EditJob], "Editor"]:
         wanted = (job.settings.model, job.settings.decoder)
         if wanted not in opened:
             opened.clear()
+            with about("model"):
+                read_bundle(wanted[0], kind="editor")
             opened[wanted] = Editor.from_pretrained(wanted[0], device, decoder=wanted[1])
+        with about("sampling", job.settings.sampling):
+            opened[wanted].settings(job.settings.sampling)
         return opened[wanted]
 
     return editor

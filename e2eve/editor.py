@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from e2eve.bundle import read_bundle, write_bundle
 from e2eve.checks import require
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
-from e2eve.config import import_targets
+from e2eve.config import about, import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import Driver, EditRequest, Edits, ImageInput, Picture, RegionInput
 from e2eve.editing.inputs import apart
@@ -435,7 +435,8 @@ class Editor(nn.Module):
         for name, network in editor.networks().items():
             bundle.load(network, name)
         if decoder is not None:
-            editor.with_decoder_of(Tokenizer.from_pretrained(decoder))
+            with about("decoder"):
+                editor.with_decoder_of(Tokenizer.from_pretrained(decoder))
         return editor.to(device=device, dtype=dtype).eval()
 
     def networks(self) -> dict[str, nn.Module]:

@@ -6,21 +6,23 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import command, device_of, read_settings
+from e2eve.checks import check_writable
+from e2eve.config import about, command, device_of, read_settings
 from e2eve.evaluation.settings import DrawingSettings, check_validation_set
+from e2eve.limits import Text
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(DrawingSettings):
     """The command's configuration; conf/evaluate.yaml says what each key means."""
 
-    run: str
-    decoder: str | None
-    validation_set: str | None
-    out: str | None
-    extractor_weights: str | None
-    perceptual: str
-    perceptual_weights: str | None
+    run: Text
+    decoder: Text | None
+    validation_set: Text | None
+    out: Text | None
+    extractor_weights: Text | None
+    perceptual: Text
+    perceptual_weights: Text | None
     device: str
     sampling: dict[str, Any]
     metrics: dict[str, dict[str, Any] | None]
@@ -39,14 +41,16 @@ def evaluate(config: DictConfig) -> Path:
     folder = Path(settings.validation_set or run / "validation_set")
     if not (settings.validation_set or folder.is_dir()):
         raise ValueError(
-            f"{run} holds no validation_set folder: give validation_set=<a folder that "
+            f"run is {run} and holds no validation_set folder: give validation_set=<a folder that "
             "python -m e2eve.validation_set wrote>."
         )
-    check_validation_set(folder)
+    with about("validation_set" if settings.validation_set else "run"):
+        check_validation_set(folder)
     if not (settings.out or run.is_dir()):
         raise ValueError(f"{run} is no folder to write into: give out=<folder>.")
 
     # Heavy imports wait until here, so that --help and a typo answer at once.
+    from e2eve.bundle import read_bundle
     from e2eve.editor import Editor
     from e2eve.evaluation import evaluator
     from e2eve.evaluation.report import write_report
@@ -58,12 +62,21 @@ def evaluate(config: DictConfig) -> Path:
     device, measured = device_of(settings.device), evaluator.build_metrics(settings.metrics)
     validation = ValidationSet.load(folder)
     out = Path(settings.out or run / "evaluation" / validation.name)
-    check_place(out)
-    extractor = build_extractor(validation.manifest["extractor"], settings.extractor_weights)
-    perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+    with about("out"):
+        check_place(out)
+    check_writable(out, "out")
+    with about("extractor_weights"):
+        extractor = build_extractor(validation.manifest["extractor"], settings.extractor_weights)
+    with about("perceptual_weights" if settings.perceptual_weights else "perceptual"):
+        perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+    with about("run"):
+        read_bundle(run, kind="editor")
+    editor = Editor.from_pretrained(run, device, decoder=settings.decoder)
+    with about("sampling", settings.sampling):
+        editor.settings(settings.sampling)
     with progress_bars() as report:
         found = evaluator.evaluate(
-            Editor.from_pretrained(run, device, decoder=settings.decoder),
+            editor,
             validation,
             extractor.to(device),
             perceptual and perceptual.to(device),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from e2eve.checks import sha256
-from e2eve.config import NonNegative, NonNegativeFloat, Positive, read_settings
+from e2eve.config import read_settings
 from e2eve.geometry import Box
+from e2eve.limits import NonNegativeFloat, Positive, Samples, Seed, Text
 
 Given = TypeVar("Given")
 
@@ -73,20 +74,24 @@ def place_text(place: Place) -> str:
 class JobSettings:
     """The keys of conf/edit.yaml that say what is edited, and how."""
 
-    model: str
-    decoder: str | None
-    source: str | None
-    driver: str | list[str] | None
-    driver_part: str | None
+    model: Text
+    decoder: Text | None
+    source: Text | None
+    driver: Text | list[Text] | None
+    driver_part: Text | None
     driver_fit: Literal["crop", "pad"]
-    region: str | list[str] | None
+    region: Text | list[Text] | None
     box: list[int] | None
-    mask: str | None
-    num_samples: Positive
+    mask: Text | None
+    num_samples: Samples
     keep: Positive | None
-    seed: NonNegative
+    seed: Seed
     feather: NonNegativeFloat | None
     sampling: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.keep is not None and self.keep > self.num_samples:
+            raise ValueError(f"keep is {self.keep}: give at most num_samples={self.num_samples}.")
 
     @property
     def is_example(self) -> bool:

@@ -42,8 +42,9 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"{key} is no setting: {hint}"
 
 
-def unknown_choice(value: str, known: Iterable[str], what: str) -> str:
+def unknown_choice(value: object, known: Iterable[str], what: str) -> str:
     """The sentence about a value that is none of the choices."""
-    near = difflib.get_close_matches(value, list(known), n=1)
+    text = "null" if value is None else f'"{value}"'
+    near = difflib.get_close_matches(str(value), list(known), n=1)
     hint = f', did you mean "{near[0]}"?' if near else "."
-    return f'{what} is "{value}", the choices are {", ".join(sorted(known))}{hint}'
+    return f"{what} is {text}, the choices are {', '.join(sorted(known))}{hint}"

@@ -103,12 +103,14 @@ class RunFolder:
                     "here."
                 )
             free = {*FREE, *unrelated}
+            before = self.settings()
             changed = [
                 name
-                for name in differing(self.settings(), settings)
-                if name in FIXED or not free & {name, name.split(".")[0]}
+                for name in differing(before, settings)
+                if (name in FIXED or not free & {name, name.split(".")[0]})
+                and not _moved(name, before, settings)
             ]
-            if changed:
+            if changed and self.holds_training:
                 raise ValueError(
                     f"{self.path} holds a run with other settings ({', '.join(changed[:4])}): "
                     "give this one another name=… or remove that folder."
@@ -118,6 +120,12 @@ class RunFolder:
             self.mark("new")
         self._write("config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(settings))))
         return self
+
+    @property
+    def holds_training(self) -> bool:
+        """Whether something was trained: what was refused or failed before may be mended."""
+        kept = (self.curves, self.bundle, self.checkpoints)
+        return self.status()["state"] == "done" or any(path.exists() for path in kept)
 
     def settings(self) -> dict[str, Any]:
         """What config.yaml says."""
@@ -205,12 +213,37 @@ def run_settings(config: DictConfig) -> dict[str, Any]:
 def differing(before: object, after: object, prefix: str = "") -> list[str]:
     """Dotted names of the leaves that differ between two nested dictionaries."""
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return [] if before == after else [prefix.rstrip(".")]
+        same = before == after or _same_place(before, after)
+        return [] if same else [prefix.rstrip(".")]
     return [
         name
         for key in sorted({*before, *after}, key=str)
         for name in differing(before.get(key), after.get(key), f"{prefix}{key}.")
     ]
+
+
+def _same_place(first: object, second: object) -> bool:
+    """Whether two texts are one path, however it is spelt."""
+    if not (isinstance(first, str) and isinstance(second, str)):
+        return False
+    one, other = (os.path.realpath(os.path.expanduser(path)) for path in (first, second))
+    return one == other
+
+
+# Keys of files and folders that may lie elsewhere when a run is resumed.
+MOVABLE = ("dataset.root", "dataset.train_list", "dataset.val_list")
+
+
+def _moved(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a path is gone and the one in its place is there."""
+    if name not in MOVABLE:
+        return False
+    group, _, key = name.partition(".")
+    old, new = before[group].get(key), after[group].get(key)
+    moved = isinstance(old, str) and isinstance(new, str) and os.path.exists(new)
+    if moved := moved and not os.path.exists(old):
+        log.info("%s was %s, which is gone: the run goes on with %s.", name, old, new)
+    return moved
 
 
 def read_curves(path: str | Path) -> dict[str, Curve]:
@@ -249,23 +282,54 @@ class Curves:
         partial.replace(self.path)
 
 
+def is_first_process() -> bool:
+    """Whether this process is the only one of its run, or the first, as who starts it says."""
+    names = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return next((os.environ[name] for name in names if name in os.environ), "0") == "0"
+
+
+# Locks that are held until the process ends, by their files.
+_held: dict[Path, FileLock] = {}
+
+IN_USE = "Another process is training in {}: wait for it, end it, or give another name=…"
+
+
+def hold(folder: Path, name: str = ".lock", in_use: str = IN_USE) -> None:
+    """Keep the folder for this process until it ends, however it does.
+
+    Args:
+        in_use: what is said where another process keeps it.
+
+    Raises:
+        ValueError: if one does.
+        OSError: if nothing can be written there.
+    """
+    _held[(folder / name).resolve()] = _acquired(folder, name, in_use)
+
+
+def _acquired(folder: Path, name: str, in_use: str) -> FileLock:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / name)
+    try:
+        lock.acquire(timeout=REQUEUE_PATIENCE if "SLURM_RESTART_COUNT" in os.environ else 0)
+    except Timeout:
+        raise ValueError(in_use.format(folder)) from None
+    except NotImplementedError:
+        log.warning("%s lies where files cannot be locked: start only one run there.", folder)
+    return lock
+
+
 @contextmanager
-def lock_run_dir(folder: Path) -> Iterator[None]:
-    """Keep the folder for this process, until the block or the process ends, however it does.
+def lock_run_dir(folder: Path, name: str = ".lock") -> Iterator[None]:
+    """Keep the folder for this process until the block ends, unless `hold` keeps it already.
 
     Raises:
         ValueError: if another process trains there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=REQUEUE_PATIENCE if "SLURM_RESTART_COUNT" in os.environ else 0)
-    except Timeout:
-        raise ValueError(
-            f"Another process is training in {folder}: wait for it, end it, or give another name=…"
-        ) from None
-    except NotImplementedError:
-        log.warning("%s lies where files cannot be locked: start only one run there.", folder)
+    if (folder / name).resolve() in _held:
+        yield
+        return
+    lock = _acquired(folder, name, IN_USE)
     try:
         yield
     finally:

@@ -12,7 +12,9 @@ from jaxtyping import Float, UInt8
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-from e2eve.config import NonNegative, Positive, command, instantiate, plain, read_settings
+from e2eve.checks import check_writable
+from e2eve.config import about, command, instantiate, plain, read_settings
+from e2eve.limits import Positive, Samples, Seed, Text
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import PALETTE, Highlight, Page
 
@@ -29,10 +31,10 @@ HEADINGS = ("image, with region and driver", "region", "masked source", "driver"
 class SimulateSettings:
     """Keys of conf/simulate.yaml beside the groups."""
 
-    run_dir: str
-    seed: NonNegative
+    run_dir: Text
+    seed: Seed
     split: Literal["train", "val"]
-    num_shown: Positive
+    num_shown: Samples
     num_measured: Positive
 
 
@@ -49,7 +51,9 @@ def simulate(config: DictConfig) -> Path:
     images = getattr(build_splits(config.dataset), settings.split)
     simulation = instantiate(config.edit_simulation, "edit_simulation")
     folder, edits = Path(settings.run_dir), SimulatedEdits()
-    check_replaceable(folder / "simulate.html", ["simulate.png"])
+    with about("run_dir"):
+        check_replaceable(folder / "simulate.html", ["simulate.png"])
+    check_writable(folder, "run_dir")
     indices = _spread(len(images), settings.num_measured)
     shown = {indices[i] for i in _spread(len(indices), settings.num_shown)}
     for index in track(indices, "simulating edits"):

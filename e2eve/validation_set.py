@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from omegaconf import DictConfig
 
-from e2eve.config import Positive, command, device_of, instantiate, plain, read_settings
+from e2eve.checks import check_writable
+from e2eve.config import about, command, device_of, instantiate, plain, read_settings
 from e2eve.evaluation.settings import EvaluationSettings, check_counts
+from e2eve.limits import Pixels, Text
 from e2eve.reporting.page import Column, Page
 
 if TYPE_CHECKING:
@@ -21,14 +23,14 @@ if TYPE_CHECKING:
 class ValidationSetSettings:
     """What the command reads of its configuration, which is that of a training run and more."""
 
-    out: str
+    out: Text
     kind: Literal["unpaired", "attributes"]
     split: Literal["train", "val"]
     same_place: bool
     retrieval: Literal["perceptual", "extractor"]
-    regions: str | None
+    regions: Text | None
     device: str
-    image_size: Positive
+    image_size: Pixels
     dataset: dict[str, Any]
     edit_simulation: dict[str, Any]
     evaluation: EvaluationSettings
@@ -48,7 +50,10 @@ def build(config: DictConfig) -> Path:
     from e2eve.features import build_extractor, build_perceptual
     from e2eve.reporting.progress import progress_bars
 
-    folder, asked = check_is_new(settings.out), settings.evaluation
+    asked = settings.evaluation
+    with about("out"):
+        folder = check_is_new(settings.out)
+    check_writable(folder, "out")
     images = getattr(build_splits(settings.dataset), settings.split)
     device = device_of(settings.device)
     if settings.kind == "attributes":
@@ -60,16 +65,23 @@ def build(config: DictConfig) -> Path:
         draw: Callable[..., ValidationSet] = build_answered_set
     else:
         check_counts(len(images), asked.num_inputs, asked.num_distractors, asked.num_references)
-        masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
+        with about("regions"):
+            masks = read_masks(settings.regions, settings.image_size) if settings.regions else None
         draw = partial(build_validation_set, same_place=settings.same_place, masks=masks)
     perceptual = None
     if settings.retrieval == "perceptual":
-        perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
+        given = "perceptual_weights" if asked.perceptual_weights else "perceptual"
+        with about(f"evaluation.{given}"):
+            perceptual = build_perceptual(asked.perceptual, asked.perceptual_weights)
+    given = "extractor_weights" if asked.extractor_weights else "extractor"
+    with about(f"evaluation.{given}"):
+        extractor = build_extractor(asked.extractor, asked.extractor_weights).to(device)
+    simulation = instantiate(settings.edit_simulation, "edit_simulation")
     with progress_bars() as report:
         validation = draw(
             images,
-            instantiate(settings.edit_simulation, "edit_simulation"),
-            build_extractor(asked.extractor, asked.extractor_weights).to(device),
+            simulation,
+            extractor,
             perceptual and perceptual.to(device),
             num_inputs=asked.num_inputs,
             num_references=asked.num_references,

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 
-from e2eve.checks import require_call
+from e2eve.checks import check_writable, require_call
 from e2eve.config import _sentence_of
 from e2eve.data.splits import build_splits
 from e2eve.edit_simulation import CentreView, DriverCrop, EditSimulation, Mixed, Region
@@ -229,6 +229,15 @@ def test_a_network_in_the_place_of_its_config_is_told(network):
 
 def failing(items: list[Any]) -> Any:
     raise ValueError("The region is empty.")
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody/writes/here"])
+def test_where_nothing_can_be_written_is_said(tmp_path, place):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"^out is .*, and nothing can be written in .*: give"):
+        check_writable(tmp_path / place, "out")
+    check_writable(tmp_path / "new" / "folder", "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_what_a_loader_process_says_is_a_sentence_too():

@@ -7,16 +7,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from e2eve.config import (
-    NonNegativeFloat,
-    Positive,
-    Share,
-    conf_dir,
-    instantiate,
-    read_settings,
-)
+from e2eve.config import _quoted, about, conf_dir, instantiate, read_settings
+from e2eve.limits import NonNegativeFloat, Positive, Share
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose
 
@@ -63,7 +58,7 @@ def test_a_name_may_look_like_a_number():
         ({"mode": "fsat"}, 'train.mode is "fsat", the choices are fast, slow, did you mean "fast"'),
         ({"drawing": {"top_p": 2}}, "train.drawing.top_p is 2: give at most 1.0."),
         ({"drawing": {"topp": 1}}, "train.drawing.topp is no setting: did you mean"),
-        ({"drawing": {"temperature": 11}}, "temperature is 11.0: give at most 10."),
+        ({"drawing": {"temperature": 11}}, "train.drawing.temperature is 11.0: give at most 10."),
         ({"other": {"temperature": float("nan")}}, "train.other.temperature is nan: give a finite"),
         ({"drawing": {"count": 2.5}}, "train.drawing.count is 2.5: give a whole number."),
         ({"other": {"count": 0}}, "train.other.count is 0: give at least 1."),
@@ -116,14 +111,54 @@ def test_nested_nodes_are_built_first():
         ({"_target_": STAMPED, "txet": "a"}, "box.txet is no setting: did you mean box.text?"),
         ({"_target_": STAMPED, "times": "b"}, 'box.times is "b": give a whole number.'),
         ({"_target_": STAMPED, "text": "a", "times": 0}, "box.times is 0: give at least 1."),
-        ({"_target_": STAMPED}, "box: .*stamped fails: .*missing 1 required positional argument"),
-        ({"_target_": f"{__name__}.refusing", "value": 1}, r"^value is refused\.$"),
+        ({"_target_": STAMPED}, "box.text is missing: give box.text=…, as .*stamped has no def"),
+        ({"_target_": f"{__name__}.refusing", "value": 1}, r"^box\.value is refused\.$"),
+        ({"_target_": None}, 'box._target_ is null: give the class, as "package.module.Class"'),
+        ({"_target_": f"{__name__}.STAMPED"}, "box._target_ is .* give the class, as"),
         ({"_target_": "my_lab.Thing"}, 'box._target_ is "my_lab.Thing", which cannot be imported'),
     ],
 )  # fmt: skip
 def test_a_wrong_call_is_one_sentence(node, sentence):
     with pytest.raises(ValueError, match=sentence):
         instantiate(node, "box")
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert instantiate({"_target_": STAMPED, "text": "a", "times": 2.0}) == "aa(0, 1)"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("width is 3: give 4.", "box.width is 3: give 4."),
+        ("It is too wide: give 4.", "box: It is too wide: give 4."),
+        ("box.width is 3: give 4.", "box.width is 3: give 4."),
+        ("No such box setting.", "box: No such box setting."),
+    ],
+)
+def test_a_sentence_is_told_with_its_place_in_the_config(sentence, told):
+    with pytest.raises(ValueError) as error, about("box", ["width"]):
+        raise ValueError(sentence)
+    assert str(error.value) == told
+
+
+@pytest.mark.parametrize(
+    ("argument", "read"),
+    [
+        ("name=2024_11_25", "2024_11_25"),
+        ("out=007", "007"),
+        ("+dataset.root=1e3", "1e3"),
+        ("source=true", "true"),
+        ("dataset.root=~/photos", str(Path.home() / "photos")),
+        ("runs=~", str(Path.home())),
+        ("seed=7", 7),
+        ("init_from=null", None),
+        ("name='7'", "7"),
+    ],
+)
+def test_a_name_or_path_stays_the_text_that_was_given(argument, read):
+    (override,) = OverridesParser.create().parse_overrides([_quoted(argument, ())])
+    assert override.value() == read
 
 
 def answer(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
@@ -144,7 +179,7 @@ def answer(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
 )
 def test_what_hydra_finds_is_one_sentence(override, sentence, tmp_path):
     done = answer(override, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(sentence) or done.stdout.startswith(sentence)
     assert len((done.stderr + done.stdout).splitlines()) == 1
 
@@ -168,7 +203,7 @@ def test_what_is_known_of_a_setting_are_the_choices_at_hand(override, sentence, 
     )
     given = ["--config-dir=conf", "edit_simulation=stripe", "steps=3"]
     done = answer(*given, f"edit_simulation.region.{override}", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert (done.stderr + done.stdout).startswith(f"edit_simulation.region.{sentence}")
 
 

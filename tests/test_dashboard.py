@@ -72,7 +72,7 @@ def test_the_command_says_where_the_page_is_or_what_is_wrong_in_one_sentence(tmp
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{tmp_path}/d.html"
     failed = call(f"runs=[{tmp_path}/nothing]")
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     text = failed.stdout + failed.stderr
     assert "is no folder" in text and "Traceback" not in text
 

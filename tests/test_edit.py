@@ -198,7 +198,7 @@ def test_what_cannot_be_edited_costs_itself_alone(folder, caplog):
     Path("sources/c.png").write_bytes(Path("sources/a.png").read_bytes()[:200])
     Image.new("RGB", (9, 9)).save("sources/d.png")
     call = ("model=run", "source=sources", "driver=drivers/a.png", "mask=mask.png")
-    with pytest.raises(ValueError, match=r"^2 of 4 were not edited, the others are in edits: sour"):
+    with pytest.raises(OSError, match=r"^2 of 4 were not edited, the others are in edits: sour"):
         run(*call)
     assert {path.name for path in Path("edits").iterdir()} == {"a", "b", "contact_sheet.png"}
     said = " ".join(caplog.messages)
@@ -469,14 +469,14 @@ def test_devices(monkeypatch):
 def test_a_setting_that_is_not_there_is_answered_with_its_name_today(tmp_path, word, sentence):
     command = [sys.executable, "-m", "e2eve.edit", word]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert sentence in done.stdout + done.stderr
 
 
 def test_the_command_says_what_is_missing_in_one_line_and_leaves_nothing(tmp_path):
     command = [sys.executable, "-m", "e2eve.edit", "model=run", "source=a.png"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     lines = (done.stdout + done.stderr).strip().splitlines()
     assert lines == [
         "driver is missing: give driver=<an image of what should appear in the region>."

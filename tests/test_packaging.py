@@ -86,7 +86,7 @@ def test_help_answers_without_the_heavy_imports(command):
 def test_a_typo_ends_in_one_sentence_and_a_non_zero_exit():
     began = time.monotonic()
     done = call("e2eve.train", "traner=cpu")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "traner" in done.stderr
     assert "Traceback" not in done.stderr
     assert time.monotonic() - began < 30
@@ -94,7 +94,7 @@ def test_a_typo_ends_in_one_sentence_and_a_non_zero_exit():
 
 def test_a_value_error_ends_in_one_sentence_and_a_non_zero_exit(tmp_path):
     done = call("e2eve.train", "task=nothing", f"run_dir={tmp_path}", "logger=csv")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'task is "nothing"' in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 

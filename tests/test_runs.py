@@ -3,12 +3,22 @@
 import json
 import os
 import subprocess
+import sys
 import zipfile
 
 import pytest
 from omegaconf import OmegaConf
 
-from e2eve.runs import Curves, RunFolder, differing, git_revision, read_curves, run_settings
+from e2eve.runs import (
+    Curves,
+    RunFolder,
+    differing,
+    git_revision,
+    hold,
+    lock_run_dir,
+    read_curves,
+    run_settings,
+)
 
 
 def steps(count: int) -> dict:
@@ -24,11 +34,63 @@ def test_a_run_is_resumed_with_the_same_settings_and_more_steps(tmp_path):
     assert run.settings()["optimizer"]["decay_steps"] == 9
 
 
+def trained(run: RunFolder) -> RunFolder:
+    run.curves.write_text("step\n")
+    return run
+
+
 def test_another_run_in_the_same_folder_is_refused_by_name(tmp_path):
     config = {"transformer": {"width": 32}}
-    RunFolder(tmp_path).open(config)
+    trained(RunFolder(tmp_path).open(config))
     with pytest.raises(ValueError, match=r"other settings \(transformer.width\)"):
         RunFolder(tmp_path).open({"transformer": {"width": 64}})
+
+
+def test_settings_of_a_run_that_trained_nothing_may_be_mended(tmp_path):
+    """What was refused or failed before its first step leaves a folder in nobody's way."""
+    RunFolder(tmp_path).open({"transformer": {"width": 33}}).mark("failed")
+    run = RunFolder(tmp_path).open({"transformer": {"width": 32}})
+    assert run.settings() == {"transformer": {"width": 32}}
+
+
+@pytest.mark.parametrize("spelt", ["photos/", "./photos", "{}/photos", "../{}/photos", "link"])
+def test_a_place_is_the_same_however_it_is_spelt(tmp_path, monkeypatch, spelt):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    spelt = spelt.format(tmp_path.name if ".." in spelt else tmp_path)
+    trained(RunFolder("run").open({"dataset": {"root": "photos"}}))
+    assert RunFolder("run").open({"dataset": {"root": spelt}}).settings()["dataset"]["root"]
+    with pytest.raises(ValueError, match=r"other settings \(dataset.root\)"):
+        RunFolder("run").open({"dataset": {"root": "."}})
+
+
+def test_images_may_move_while_a_run_waits(tmp_path, caplog):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    trained(RunFolder(tmp_path / "run").open({"dataset": {"root": str(old)}}))
+    old.rename(new)
+    caplog.set_level("INFO")
+    RunFolder(tmp_path / "run").open({"dataset": {"root": str(new)}})
+    assert f"dataset.root was {old}, which is gone: the run goes on with {new}" in caplog.text
+
+
+def test_a_folder_is_held_until_the_process_ends(tmp_path):
+    """And its own process may train there."""
+    code = (
+        "import sys; from pathlib import Path; from e2eve.runs import hold, lock_run_dir\n"
+        "run = Path(sys.argv[1]); hold(run)\n"
+        "with lock_run_dir(run): pass\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    started = [sys.executable, "-c", code, str(tmp_path)]
+    first = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert first.stdout is not None and first.stdout.readline() == b"held\n"
+    with pytest.raises(ValueError, match="Another process is training in"):
+        hold(tmp_path)
+    first.communicate()
+    with lock_run_dir(tmp_path):
+        pass
 
 
 def test_status_says_what_was_marked_last(tmp_path):
@@ -60,7 +122,7 @@ def test_curves_continue_after_an_interruption(tmp_path):
 
 def test_parts_that_a_training_does_not_read_may_change(tmp_path):
     before, after = ({"seed": 1, "transformer": {"width": width}} for width in (32, 64))
-    RunFolder(tmp_path).open(before)
+    trained(RunFolder(tmp_path).open(before))
     with pytest.raises(ValueError, match=r"transformer\.width"):
         RunFolder(tmp_path).open(after)
     RunFolder(tmp_path).open(after, unrelated=["transformer"])
@@ -69,7 +131,7 @@ def test_parts_that_a_training_does_not_read_may_change(tmp_path):
 
 @pytest.mark.parametrize("name", ["devices", "num_nodes", "accumulate_grad_batches"])
 def test_what_decides_the_images_per_step_stays(tmp_path, name):
-    RunFolder(tmp_path).open({"trainer": {name: 1, "log_every_n_steps": 1}})
+    trained(RunFolder(tmp_path).open({"trainer": {name: 1, "log_every_n_steps": 1}}))
     with pytest.raises(ValueError, match=rf"other settings \(trainer.{name}\)"):
         RunFolder(tmp_path).open({"trainer": {name: 2, "log_every_n_steps": 2}})
 

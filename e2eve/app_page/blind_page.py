@@ -17,7 +17,8 @@ from e2eve.app_page.site import Answer, Site
 from e2eve.comparison.runs import Run, read_run
 from e2eve.comparison.samples import read_png, saved_inputs, saved_samples, validation_folder
 from e2eve.comparison.votes import read_votes, tally
-from e2eve.config import NonNegative, read_settings
+from e2eve.config import read_settings
+from e2eve.limits import NonNegative
 from e2eve.reporting.grid import outlined
 from e2eve.reporting.page import data_uri, script_safe
 

@@ -15,11 +15,12 @@ from PIL import Image
 
 from e2eve.app_page.queue import Progress, WorkQueue
 from e2eve.app_page.site import PNG, Answer, Site
-from e2eve.config import NonNegative, NonNegativeFloat, Positive, PositiveFloat, read_settings
+from e2eve.config import read_settings
 from e2eve.data.toyfaces.example import example_edit
 from e2eve.editing import Driver, Picture
 from e2eve.editor import Editor
 from e2eve.geometry import Box
+from e2eve.limits import NonNegative, NonNegativeFloat, Positive, PositiveFloat
 from e2eve.reporting.page import script_safe
 
 MAX_POINTS = 20_000  # of all strokes

@@ -16,9 +16,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from e2eve.benchmarks.timing import Variant, measured
-from e2eve.config import NonNegative, Positive, conf_dir, instantiate
+from e2eve.config import conf_dir, instantiate
 from e2eve.data import ImageFolder, ToyFaces
 from e2eve.editor import Editor
+from e2eve.limits import Loaders, Processes, Samples, Seed
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 
 # Sides of image and driver in pixels, and names of files in conf/vqgan and conf/transformer.
@@ -46,7 +47,7 @@ class Setting:
     """The settings of conf/benchmark.yaml, where they are explained, for one batch size."""
 
     preset: Literal["tiny", "small", "base", "large"]
-    batch: Positive = 1
+    batch: Samples = 1
     parts: list[str] | str = "sample"
     variants: list[str] | str | None = None
     transformer: dict[str, Any] | None = None
@@ -54,11 +55,11 @@ class Setting:
     editor: Path | None = None
     validation_set: Path | None = None
     device: str = "cpu"
-    threads: Positive | None = None
-    workers: NonNegative = 1
-    rounds: Positive = 3
+    threads: Processes | None = None
+    workers: Loaders = 1
+    rounds: Samples = 3
     clock: Literal["wall", "cpu"] = "wall"
-    seed: NonNegative = 0
+    seed: Seed = 0
     out: Path | None = None
 
     @property

@@ -18,7 +18,7 @@ import pandas as pd
 from markupsafe import Markup
 from pydantic import Field
 
-from e2eve.checks import is_inside
+from e2eve.checks import check_writable, is_inside
 from e2eve.comparison import plots
 from e2eve.comparison.comparison import (
     ASPECTS,
@@ -35,8 +35,9 @@ from e2eve.comparison.comparison import (
 from e2eve.comparison.runs import Configuration, differences, find_runs, natural
 from e2eve.comparison.samples import SideBySide, side_by_side
 from e2eve.comparison.votes import preferences, read_votes
-from e2eve.config import PositiveFloat, listed
+from e2eve.config import about, listed
 from e2eve.evaluation.results import METRICS, SAMPLES_FOLDER
+from e2eve.limits import Port, PositiveFloat, Text
 from e2eve.reporting import serving
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import (
@@ -71,16 +72,16 @@ SECTIONS = {
 class DashboardSettings:
     """What conf/dashboard.yaml says."""
 
-    runs: str | list[str]
-    out: str = "runs/dashboard.html"
+    runs: Text | list[Text]
+    out: Text = "runs/dashboard.html"
     title: str | None = None
-    evaluation: str | None = None
-    votes: str | None = None
+    evaluation: Text | None = None
+    votes: Text | None = None
     inputs: Annotated[int, Field(ge=1, le=200)] = 12
     thumbnail: Annotated[int, Field(ge=16, le=512)] = 128
     live: bool = False
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8050
+    host: Text = "127.0.0.1"
+    port: Port = 8050
     refresh: PositiveFloat = 10
 
     @property
@@ -110,7 +111,9 @@ def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> P
     out = Path(settings.out)
     if out.is_dir():
         raise ValueError(f"out={out} is a folder: give the name of a file, such as {out}.html.")
-    check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
+    with about("out"):
+        check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
+    check_writable(out.parent, "out")
     comparison = compare(settings.places, settings.evaluation)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = out.parent.resolve()

@@ -15,6 +15,8 @@ from e2eve.data.splits import Splits
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+OTHERS = tuple(".avif .bmp .gif .heic .heif .jp2 .jxl .ppm .tga .tif .tiff".split())
+"""Of images that are not read."""
 EVERY = 10
 """Without lists, one image in so many is for validation."""
 
@@ -137,6 +139,7 @@ def _below(root: str | Path) -> list[str]:
     if not Path(root).is_dir():
         raise ValueError(f"{root} is not a folder, give the folder that holds the images.")
     found, visited = [], set()
+    others: list[str] = []
     for folder, subfolders, files in os.walk(root, followlinks=True):
         identity = os.path.realpath(folder)
         if identity in visited:  # a link that leads back
@@ -144,9 +147,18 @@ def _below(root: str | Path) -> list[str]:
             continue
         visited.add(identity)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        images = [n for n in files if n.lower().endswith(SUFFIXES) and not n.startswith(".")]
+        files = [name for name in files if not name.startswith(".")]
+        images = [name for name in files if name.lower().endswith(SUFFIXES)]
+        others += [name for name in files if name.lower().endswith(OTHERS)]
         inside = Path(folder).relative_to(root)
         found += [(inside / name).as_posix() for name in images]
+    if others:
+        logger.warning(
+            "Left out %d of %d images below %s, whose formats are not read (%s): convert them to "
+            "JPEG, PNG or WebP.",
+            len(others), len(found) + len(others), root,
+            ", ".join(sorted({Path(name).suffix.lower() for name in others})),
+        )  # fmt: skip
     return sorted(found)
 
 
@@ -172,11 +184,14 @@ def _images(root: str | Path, names: Iterable[str]) -> dict[str, Hashable]:
     """The files with the signature of an image, with what tells a file from others."""
     found = {name: _identity(Path(root, name)) for name in names}
     left_out = sorted(name for name, identity in found.items() if identity is None)
-    if left_out:
-        logger.warning(
-            "Left out %d of %d files in %s that are no JPEG, PNG or WebP images: %s",
-            len(left_out), len(found), root, ", ".join(left_out),
-        )  # fmt: skip
+    closed = [name for name in left_out if not os.access(Path(root, name), os.R_OK)]
+    others = [name for name in left_out if name not in set(closed)]
+    for names, why in ((closed, "may not be read"), (others, "are no JPEG, PNG or WebP images")):
+        if names:
+            logger.warning(
+                "Left out %d of %d files in %s that %s: %s",
+                len(names), len(found), root, why, ", ".join(names),
+            )  # fmt: skip
     return {name: identity for name, identity in found.items() if identity is not None}
 
 

@@ -22,25 +22,23 @@ _SUBPIXEL_BITS = 4  # outlines and strokes are rasterised at 1/16 pixel
 class Limited:
     """A dataclass whose numbers lie within `LIMITS`.
 
-    Each is (words for a message, field, field, smallest, largest): the first field is at most the
-    second, and the same one where it is a single number.
+    Each is (field, field, smallest, largest): the first field is at most the second, and the same
+    one where it is a single number.
 
     Raises:
         ValueError: unless smallest <= low <= high <= largest.
     """
 
-    LIMITS: ClassVar[tuple[tuple[str, str, str, float, float], ...]] = ()
+    LIMITS: ClassVar[tuple[tuple[str, str, float, float], ...]] = ()
 
     def __post_init__(self) -> None:
-        for words, first, second, smallest, largest in self.LIMITS:
+        for first, second, smallest, largest in self.LIMITS:
+            for name in (first, second):
+                if not smallest <= (value := getattr(self, name)) <= largest:
+                    raise ValueError(f"{name} is {value}: give {smallest} to {largest}.")
             low, high = getattr(self, first), getattr(self, second)
-            if not smallest <= low <= high <= largest:
-                given = f"of {low}" if low == high else f"from {low} to {high}"
-                order = ", the smaller first" if low > high else ""
-                raise ValueError(
-                    f"The {words} {given} is not possible, choose within {smallest} to "
-                    f"{largest}{order}."
-                )
+            if low > high:
+                raise ValueError(f"{first} is {low} and {second} {high}: give the smaller first.")
 
 
 class Region(NamedTuple):
@@ -98,7 +96,7 @@ class Block(Limited):
     min_side: float = 0.4
     max_side: float = 0.6
 
-    LIMITS = (("block side", "min_side", "max_side", 0.05, 1),)
+    LIMITS = (("min_side", "max_side", 0.05, 1),)
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:
         block = max(1, round(side * rng.uniform(self.min_side, self.max_side)))
@@ -168,9 +166,9 @@ class FreeForm(Limited):
     edginess: float = 0.1
 
     LIMITS = (
-        ("free-form area", "min_area", "max_area", 0.01, 0.8),
-        ("number of points", "points", "points", 3, 100),
-        ("edginess", "edginess", "edginess", 0, 1),
+        ("min_area", "max_area", 0.01, 0.8),
+        ("points", "points", 3, 100),
+        ("edginess", "edginess", 0, 1),
     )
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:
@@ -271,9 +269,9 @@ class Brush(Limited):
     max_length: float = 1.0
 
     LIMITS = (
-        ("brushed area", "min_area", "max_area", 0.01, 0.9),
-        ("brush width", "min_width", "max_width", 0.05, 0.5),
-        ("stroke length", "min_length", "max_length", 0.05, 10),
+        ("min_area", "max_area", 0.01, 0.9),
+        ("min_width", "max_width", 0.05, 0.5),
+        ("min_length", "max_length", 0.05, 10),
     )
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:

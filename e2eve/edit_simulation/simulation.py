@@ -41,8 +41,8 @@ class RandomView(Limited):
     flip: float = 0.5
 
     LIMITS = (
-        ("area", "min_area", "max_area", 0.01, 1),
-        ("flip", "flip", "flip", 0, 1),
+        ("min_area", "max_area", 0.01, 1),
+        ("flip", "flip", 0, 1),
     )
 
     def __call__(
@@ -90,8 +90,8 @@ class DriverCrop(Limited):
     min_side: int = 4
 
     LIMITS = (
-        ("driver alpha", "alpha_min", "alpha_max", 0.05, 1),
-        ("smallest driver side", "min_side", "min_side", 1, 1024),
+        ("alpha_min", "alpha_max", 0.05, 1),
+        ("min_side", "min_side", 1, 1024),
     )
 
     def __call__(self, region: Region, rng: np.random.Generator) -> Box:
@@ -132,7 +132,7 @@ class PositionJitter(Limited):
 
     max_shift: float = 0.1
 
-    LIMITS = (("shift", "max_shift", "max_shift", 0, 1),)
+    LIMITS = (("max_shift", "max_shift", 0, 1),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         right, down = rng.uniform(-self.max_shift, self.max_shift, size=2) * len(driver)
@@ -146,7 +146,7 @@ class Scale(Limited):
     min_scale: float = 0.8
     max_scale: float = 1.25
 
-    LIMITS = (("scale", "min_scale", "max_scale", 0.25, 4),)
+    LIMITS = (("min_scale", "max_scale", 0.25, 4),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         return _warped(driver, scale=rng.uniform(self.min_scale, self.max_scale))
@@ -161,7 +161,7 @@ class Rotation(Limited):
 
     max_angle: float = 15.0
 
-    LIMITS = (("angle", "max_angle", "max_angle", 0, 180),)
+    LIMITS = (("max_angle", "max_angle", 0, 180),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         return rotated(driver, rng.uniform(-self.max_angle, self.max_angle))
@@ -173,7 +173,7 @@ class Flip(Limited):
 
     probability: float = 0.5
 
-    LIMITS = (("flip", "probability", "probability", 0, 1),)
+    LIMITS = (("probability", "probability", 0, 1),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         return cv2.flip(driver, 1) if rng.random() < self.probability else driver
@@ -195,10 +195,10 @@ class ColourJitter(Limited):
     hue: float = 0.05
 
     LIMITS = (
-        ("brightness", "brightness", "brightness", 0, 1),
-        ("contrast", "contrast", "contrast", 0, 1),
-        ("saturation", "saturation", "saturation", 0, 1),
-        ("hue", "hue", "hue", 0, 0.5),
+        ("brightness", "brightness", 0, 1),
+        ("contrast", "contrast", 0, 1),
+        ("saturation", "saturation", 0, 1),
+        ("hue", "hue", 0, 0.5),
     )
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
@@ -222,7 +222,7 @@ class Blur(Limited):
 
     max_sigma: float = 0.03
 
-    LIMITS = (("blur", "max_sigma", "max_sigma", 0, 0.5),)
+    LIMITS = (("max_sigma", "max_sigma", 0, 0.5),)
 
     def __call__(self, driver: Driver, rng: np.random.Generator) -> Driver:
         sigma = rng.uniform(0, self.max_sigma) * len(driver)
@@ -300,8 +300,8 @@ class EditSimulation(Limited):
     transformations: Mapping[str, Transformation] = field(default_factory=dict)
 
     LIMITS = (
-        ("image_size in pixels", "image_size", "image_size", 16, 4096),
-        ("driver_size in pixels", "driver_size", "driver_size", 4, 4096),
+        ("image_size", "image_size", 16, 4096),
+        ("driver_size", "driver_size", 4, 4096),
     )
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from omegaconf import OmegaConf
 from torch import Tensor, distributed
 
-from e2eve.config import conf_dir, instantiate_all, plain
+from e2eve.config import about, conf_dir, instantiate_all, plain
 from e2eve.data.images import to_uint8
 from e2eve.data.splits import Images
 from e2eve.edit_simulation import EditSimulation
@@ -91,10 +91,13 @@ class Evaluator:
         self.images, self.simulation = images, simulation
         self.folder, self.name = Path(folder), name
         if settings.validation_set:
-            check_validation_set(settings.validation_set)
+            with about("evaluation.validation_set"):
+                check_validation_set(settings.validation_set)
         elif not (self.folder / "validation_set" / "manifest.json").exists():
             check_counts(len(images), settings.num_inputs, settings.num_distractors)
-        self.perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
+        given = "perceptual_weights" if settings.perceptual_weights else "perceptual"
+        with about(f"evaluation.{given}"):
+            self.perceptual = build_perceptual(settings.perceptual, settings.perceptual_weights)
 
     def prepare(self, editor: Editor) -> None:
         """Builds or opens the validation set, and checks that the editor can be evaluated on it.
@@ -104,7 +107,9 @@ class Evaluator:
                 sizes, features or numbers of inputs, the editor's token model does not take the
                 sampling settings, two metrics have one key, or one fails.
         """
-        editor.settings(self.sampling)
+        given = self.sampling if isinstance(self.sampling, Mapping) else {}
+        with about("sampling", given):
+            editor.settings(self.sampling)
         networks = networks_for(editor, self.validation, self.extractor, self.perceptual)
         try_metrics(by_key(self.metrics), self.validation, networks)
         log.info("Validation set: sha256 %s…", self.validation.content_hash[:16])
@@ -195,7 +200,8 @@ def build_metrics(nodes: Mapping[str, Any]) -> list[EditMetric]:
                 f"{type(metric).__name__} is no metric: derive it from "
                 "e2eve.metrics.base.EditMetric."
             )
-    by_key(metrics)
+    with about("metrics"):
+        by_key(metrics)
     return metrics
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2eve.config import NonNegative, Positive
+from e2eve.limits import NonNegative, Positive, Samples, Seed, Text
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class DrawingSettings:
         saved: inputs whose samples are saved as files, the first ones too; 0 for none.
     """
 
-    num_samples: Positive = 4
-    seed: int = 0
-    batch_size: Positive = 16
+    num_samples: Samples = 4
+    seed: Seed = 0
+    batch_size: Samples = 16
     shown: Positive = 8
     saved: NonNegative = 24
 
@@ -42,15 +42,15 @@ class EvaluationSettings(DrawingSettings):
 
     enabled: bool = True
     every_n_epochs: Positive | None = None
-    validation_set: str | None = None
+    validation_set: Text | None = None
     num_inputs: Positive = 100
     num_distractors: Positive = 100
     num_references: Positive = 500
-    extractor: str = "efficientnet_lite2"
-    extractor_weights: str | None = None
-    perceptual: str = "efficientnet_lite2"
-    perceptual_weights: str | None = None
-    batch_size: Positive = 25
+    extractor: Text = "efficientnet_lite2"
+    extractor_weights: Text | None = None
+    perceptual: Text = "efficientnet_lite2"
+    perceptual_weights: Text | None = None
+    batch_size: Samples = 25
 
 
 def check_counts(

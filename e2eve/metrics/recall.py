@@ -7,6 +7,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from e2eve.limits import Positive
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo
 from e2eve.metrics.retrieval import driver_ranks, sweep_distances, sweep_features
 
@@ -43,7 +44,7 @@ class Recall(EditMetric):
             being chosen with the features that it is judged by.
     """
 
-    def __init__(self, k: int = 5, best_of_n: bool = False) -> None:
+    def __init__(self, k: Positive = 5, best_of_n: bool = False) -> None:
         info = MetricInfo(
             f"recall_{k}",
             f"R@{k}",

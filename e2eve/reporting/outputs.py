@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from os.path import lexists
 from pathlib import Path
 
+from e2eve.checks import check_writable
+
 
 def new_folder(wanted: str | Path, names: Iterable[str | Path]) -> Path:
     """The folder to write files of these names into: `wanted`, unless one of them is taken there.
@@ -12,12 +14,14 @@ def new_folder(wanted: str | Path, names: Iterable[str | Path]) -> Path:
     Then the first of wanted_2, wanted_3, … that does not exist. Nothing is created.
 
     Raises:
-        ValueError: where `wanted` lies below a file, or has no name that a number could follow.
+        ValueError: where `wanted` lies below a file, nothing can be written there, or it has no
+            name that a number could follow.
     """
     wanted = Path(wanted)
     blocked = next(path for path in (wanted, *wanted.absolute().parents) if lexists(path))
     if not blocked.is_dir():
         raise ValueError(f"{blocked} is a file: give another folder to write into.")
+    check_writable(wanted, "out")
     taken = [name for name in names if lexists(wanted / name)]
     if not taken:
         return wanted

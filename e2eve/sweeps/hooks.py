@@ -12,9 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig
 
-from e2eve.config import choose, instantiate
+from e2eve.config import FAILURE, REFUSED, choose, instantiate
 from e2eve.evaluation.results import METRICS, current_name, read_results
-from e2eve.runs import RunFolder, read_curves
+from e2eve.runs import RunFolder, hold, is_first_process, read_curves
 from e2eve.sweeps.study import FAILED, Cell, open_record, parsed, place, quoted
 
 log = logging.getLogger(__name__)
@@ -28,12 +28,15 @@ class StudyCallback(Callback):
     Hydra makes warnings of exceptions in callbacks: what is refused ends the command by itself.
     """
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Before Hydra writes into the folder: what another process has there stays untouched."""
+        if config.hydra.job.config_name == "train" and is_first_process():
+            with refusing():
+                hold(Path(config.hydra.run.dir))
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        try:
+        with refusing():
             prepare(config)
-        except Exception as error:
-            log.error("%s", error, exc_info=not isinstance(error, ValueError))
-            sys.exit(1)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, remaining = Path(config.hydra.sweep.dir), dict[str, str]()
@@ -48,14 +51,33 @@ class StudyCallback(Callback):
         for name, why in remaining.items():
             log.error("  %s: %s\n    %s", name, why, RunFolder(folder / name).log)
         if remaining:
-            sys.exit(1)
+            sys.exit(FAILURE)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is refused inside ends the command with its sentence."""
+    try:
+        yield
+    except ValueError as error:
+        log.error("%s", error)
+        sys.exit(REFUSED)
+    except OSError as error:
+        log.error("%s: %s.", error.filename, error.strerror)
+        sys.exit(REFUSED)
+    except Exception as error:
+        log.error("%s", error, exc_info=True)
+        sys.exit(FAILURE)
+
+
+IN_USE = "Another sweep runs in {}: wait for it, end it, or give another study.dir=…"
 
 
 def prepare(config: DictConfig) -> None:
     """Check what a sweep needs, and tell its cells how they are named.
 
-    Raises ValueError for another command than train, packages that are not installed, and what the
-    launcher cannot do.
+    Raises ValueError for another command than train, packages that are not installed, what the
+    launcher cannot do, and where another sweep runs in the same folder.
     """
     command = config.hydra.job.config_name
     if command != "train":
@@ -83,6 +105,7 @@ def prepare(config: DictConfig) -> None:
     keys = ",".join(quoted(key) for key in names.exclude_keys)
     config.hydra.overrides.hydra.append(f"hydra.job.config.override_dirname.exclude_keys=[{keys}]")
     if not config.study.dry_run:
+        hold(Path(config.hydra.sweep.dir), ".sweep_command.lock", IN_USE)
         with open_record(Path(config.hydra.sweep.dir)) as record:
             record["cells"] = {}
 

@@ -5,13 +5,15 @@ the discriminator is that of Isola et al., "Image-to-Image Translation…" (CVPR
 """
 
 import itertools
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
+from e2eve.limits import NonNegative, Weight, Width
 from e2eve.tokenizers.tokenizer import Reconstruction
 
 
@@ -23,7 +25,7 @@ class PatchDiscriminator(nn.Module):
         layers: strided layers; the patch side is 16, 34, 70 pixels for 1, 2, 3.
     """
 
-    def __init__(self, channels: int = 64, layers: int = 3) -> None:
+    def __init__(self, channels: Width = 64, layers: Annotated[int, Field(ge=1, le=8)] = 3) -> None:
         super().__init__()
         widths = [channels * min(2**level, 8) for level in range(layers + 1)]
         blocks: list[nn.Module] = [nn.Conv2d(3, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -98,13 +100,13 @@ class TokenizerLoss(nn.Module):
         perceptual: nn.Module | None,
         discriminator: nn.Module | None,
         *,
-        l2_weight: float | None = None,
-        perceptual_weight: float = 1.0,
-        codebook_weight: float = 1.0,
-        adversarial_weight: float = 0.8,
+        l2_weight: Weight | None = None,
+        perceptual_weight: Weight = 1.0,
+        codebook_weight: Weight = 1.0,
+        adversarial_weight: Weight = 0.8,
         adversarial_adaptive: bool = True,
-        adversarial_start: int = 0,
-        discriminator_warmup: int = 0,
+        adversarial_start: NonNegative = 0,
+        discriminator_warmup: NonNegative = 0,
     ) -> None:
         super().__init__()
         self.perceptual, self.discriminator = perceptual, discriminator

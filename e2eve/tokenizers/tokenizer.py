@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
+from e2eve.limits import NonNegative, Weight
 from e2eve.tokenizers.vqgan import Convolution, Decoder, Encoder, Surroundings, VQGANConfig
 
 VALUES_AT_ONCE = 2**23  # of an activation on a CPU, 32 MB: more only takes more memory
@@ -72,9 +73,9 @@ class VectorQuantizer(nn.Module):
         codebook_size: int,
         code_dim: int,
         *,
-        commitment: float = 0.25,
+        commitment: Weight = 0.25,
         normalised: bool = False,
-        restart_after: int = 0,
+        restart_after: NonNegative = 0,
         gradient: Literal["straight", "rotation"] = "straight",
     ) -> None:
         super().__init__()

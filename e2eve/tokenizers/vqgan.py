@@ -19,31 +19,43 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
+from pydantic import Field
 from torch import Tensor, nn
+
+from e2eve.limits import Codes, Pixels, Width
+
+Levels = Annotated[int, Field(ge=0, le=64)]
+Multipliers = Annotated[
+    Sequence[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)
+]
 
 
 @dataclass(frozen=True)
 class VQGANConfig:
     """Shape of a tokenizer's networks; the defaults are the published 256-pixel setting."""
 
-    image_size: int = 256  # side in pixels
-    channels: int = 128  # width of the first level
-    multipliers: Sequence[int] = (1, 1, 2, 2, 4)  # width of each level, times `channels`
-    residual_blocks: int = 2  # per level; the decoder has one more
-    attention_levels: int = 1  # coarsest levels whose blocks have self-attention
+    image_size: Pixels = 256  # side in pixels
+    channels: Width = 128  # width of the first level
+    multipliers: Annotated[
+        Sequence[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)
+    ] = (1, 1, 2, 2, 4)  # width of each level, times `channels`
+    residual_blocks: Levels = 2  # per level; the decoder has one more
+    attention_levels: Levels = 1  # coarsest levels whose blocks have self-attention
     middle: bool = True  # residual–attention–residual at the coarsest level
-    patch: int = 1  # pixels per side that are folded into channels first
+    patch: Pixels = 1  # pixels per side that are folded into channels first
     norm: str = "group"  # "group" (published) or "channel"
-    latent_channels: int = 256  # channels between encoder and code
-    code_dim: int = 256  # length of a code
-    codebook_size: int = 1024
-    pixel_channels: int = 0  # channels at full resolution after unfolding; 0: no such layer
+    latent_channels: Width = 256  # channels between encoder and code
+    code_dim: Width = 256  # length of a code
+    codebook_size: Codes = 1024
+    pixel_channels: Annotated[int, Field(ge=0, le=65_536)] = (
+        0  # at full resolution; 0: no such layer
+    )
     decoder: str = "plain"  # "plain" (published), or "source": it may see what surrounds a region
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, distributed
 
 from e2eve.evaluation.evaluator import Evaluator
 from e2eve.evaluation.report import reconstruction_grid
+from e2eve.limits import BelowOne, PositiveFloat, Text
 from e2eve.reporting.progress import labelled_bars
 from e2eve.training.loggers import save_image
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 class TrainingProgress(pl.callbacks.ProgressBar):
     """A bar with the time left in a terminal; elsewhere a line every `seconds`, for log files."""
 
-    def __init__(self, seconds: float = 30.0) -> None:
+    def __init__(self, seconds: PositiveFloat = 30.0) -> None:
         super().__init__()
         self.seconds = seconds
         self.bar: Progress | None = None
@@ -68,6 +69,31 @@ class TrainingProgress(pl.callbacks.ProgressBar):
 
     def on_exception(self, trainer: pl.Trainer, module: Any, exception: BaseException) -> None:
         self.on_train_end(trainer, module)
+
+
+class Best(pl.callbacks.ModelCheckpoint):
+    """Keeps the state with the best value of a metric, as best.ckpt.
+
+    Args:
+        folder: of the checkpoints.
+        monitor: the metric, by its name in metrics.csv.
+        mode: whether lower or higher is better.
+    """
+
+    def __init__(self, folder: Text, monitor: Text, mode: Literal["min", "max"] = "min") -> None:
+        super().__init__(
+            folder,
+            "best",
+            monitor,
+            mode=mode,
+            enable_version_counter=False,
+            save_on_train_epoch_end=False,
+        )
+
+    @property
+    def state_key(self) -> str:
+        """In checkpoints; runs of before there was this class are resumed."""
+        return super().state_key.replace(type(self).__qualname__, "ModelCheckpoint", 1)
 
 
 class LearningRate(pl.Callback):
@@ -192,7 +218,7 @@ class WeightAverages(EMAWeightAveraging):
     Private names of Lightning, seen in 2.6: `_copy_average_to_current`, `_swap_models`, `_kwargs`.
     """
 
-    def __init__(self, decay: float = 0.999, **options: Any) -> None:
+    def __init__(self, decay: BelowOne = 0.999, **options: Any) -> None:
         super().__init__(decay=decay, **options)
         self._kwargs["avg_fn"] = partial(moved_on, 1 - decay)
 

@@ -20,6 +20,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from e2eve.checks import all_of
 from e2eve.config import instantiate_all
 from e2eve.evaluation.evaluation import Evaluation
+from e2eve.limits import Text
 from e2eve.runs import Curves, RunFolder, git_revision
 from e2eve.training.settings import TrainSettings
 
@@ -30,6 +31,9 @@ LONGEST_TAG = 64
 
 # What curves lie over.
 STEP = "trainer/global_step"
+
+# Seconds that W&B is waited for at the beginning and the end; itself it waits for 90 and for ever.
+TO_BEGIN, TO_END = 20, 120
 
 # How much a run of W&B that is killed may lose; by default it is 15.
 SECONDS_KEPT_BACK = 1.0
@@ -48,7 +52,7 @@ class MetricsLog(Logger):
 
     name, version = "metrics", ""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Text) -> None:
         super().__init__()
         self.curves = Curves(path)
 
@@ -73,7 +77,8 @@ class WandbRun(WandbLogger):
     """One run of W&B, in as many parts as it takes.
 
     What is logged after `finish` begins another part, and so does what is logged after W&B's own
-    process has ended: SLURM sends SIGTERM to that one too when it interrupts a job.
+    process has ended: SLURM sends SIGTERM to that one too when it interrupts a job. Without a key
+    or a network the run is kept offline: a tracker that cannot be reached ends no training.
 
     Private names of WandbLogger, seen in 2.6: `_experiment`, `_wandb_init`, `_offline`.
     """
@@ -88,14 +93,42 @@ class WandbRun(WandbLogger):
 
             os.environ.setdefault("WANDB_SILENT", "true")
             os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-            settings = wandb.Settings(x_transaction_log_flush_interval=SECONDS_KEPT_BACK)
+            settings = wandb.Settings(
+                x_transaction_log_flush_interval=SECONDS_KEPT_BACK,
+                login_timeout=TO_BEGIN,
+                init_timeout=TO_BEGIN,
+                finish_timeout=TO_END,
+                finish_timeout_raises=False,
+            )
             given = {name: v for name, v in self._wandb_init.items() if name != "anonymous"}
             given |= {"mode": "offline" if self._offline else None, "reinit": "create_new"}
-            run = wandb.init(**{**given, **self.about, "settings": settings})
+            try:
+                run = wandb.init(**{**given, **self.about, "settings": settings})
+            except (wandb.Error, OSError) as error:
+                if self._offline:
+                    raise
+                said = " ".join(str(error).split()).split(". ")[0]
+                log.warning(
+                    "W&B cannot be reached (%s): the run is kept offline, and sent later by "
+                    "wandb sync %s/wandb/offline-*",
+                    said,
+                    self.save_dir,
+                )
+                self._offline = True
+                return self.experiment
             run.define_metric(STEP)
             run.define_metric("*", step_metric=STEP, step_sync=True)
             self._experiment = run
         return super().experiment
+
+    def begin(self) -> None:
+        """Reach W&B, or go on without."""
+        assert self.experiment is not None
+
+    @property
+    def offline(self) -> bool:
+        """Whether nothing is sent as the run trains."""
+        return bool(self._offline)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         try:
@@ -123,7 +156,7 @@ class WandbRun(WandbLogger):
         self._experiment = None
 
 
-def wandb_run(project: str, save_dir: str, offline: bool, required: bool) -> WandbRun | None:
+def wandb_run(project: Text, save_dir: Text, offline: bool, required: bool) -> WandbRun | None:
     """The logger; None where W&B is not installed and not required.
 
     Raises:
@@ -155,16 +188,18 @@ def build_loggers(settings: TrainSettings, run: RunFolder) -> list[Logger]:
                 "tags": tags,
                 "config": config,
             }
+            if not logger.offline and is_rank_zero():
+                logger.begin()  # what cannot be reached is said before the work
     return loggers
 
 
 def membership(settings: TrainSettings) -> tuple[str | None, list[str]]:
     """A run's group, which is its study, and its tags: the task, own tags, the cell's choices."""
     tags = [settings.task, *settings.tags]
-    cell = settings.study.get("cell")
+    cell = settings.study.cell
     if cell is None:
         return None, tags
-    return Path(settings.study["dir"]).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
+    return Path(settings.study.dir).name, tags + [tag[:LONGEST_TAG] for tag in cell.split("+")]
 
 
 def save_image(

@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import Field
 from torch import nn, optim
+
+from e2eve.limits import BelowOne, NonNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -14,11 +18,11 @@ class OptimizerSettings:
     size × devices × nodes × accumulated batches).
     """
 
-    base_learning_rate: float = 4.5e-6
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 0.0
-    warmup_steps: int = 0  # linear from 0, at its height in the last of them
-    decay_steps: int | None = None  # cosine to 0 at this step; None stays constant
+    base_learning_rate: Annotated[float, Field(gt=0, le=1)] = 4.5e-6
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    warmup_steps: NonNegative = 0  # linear from 0, at its height in the last of them
+    decay_steps: Positive | None = None  # cosine to 0 at this step; None stays constant
 
     def learning_rate(self, images_per_step: int) -> float:
         return self.base_learning_rate * images_per_step

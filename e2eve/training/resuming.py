@@ -25,6 +25,7 @@ from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 from torch import distributed
 
+from e2eve.limits import NonNegativeFloat, Positive, Text
 from e2eve.runs import RunFolder, checkpoints_in
 from e2eve.training.loggers import finish
 from e2eve.training.signals import Listener, SignalAction, exit_code, listener
@@ -90,7 +91,7 @@ class Checkpoints(Between):
 
     KEPT = 2
 
-    def __init__(self, folder: str, every_n_steps: int) -> None:
+    def __init__(self, folder: Text, every_n_steps: Positive) -> None:
         self.folder, self.every_n_steps = Path(folder), every_n_steps
         self.saved = 0  # the step that is saved
         self.row: dict[str, Any] | None = None
@@ -144,7 +145,7 @@ class Interruptions(Between):
         wait: seconds that the other processes of a requeued job give SLURM to end them.
     """
 
-    def __init__(self, run_dir: str, wait: float = 120.0) -> None:
+    def __init__(self, run_dir: Text, wait: NonNegativeFloat = 120.0) -> None:
         self.run, self.wait = RunFolder(run_dir), wait
         self.listener: Listener | None = None
         self.group: Any = None  # of all processes of a run that has several

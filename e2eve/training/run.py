@@ -1,52 +1,35 @@
 """One training run from start to report, resumable at any point."""
 
+import filecmp
 import logging
 import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins import CheckpointIO, ClusterEnvironment
 from omegaconf import DictConfig
-from pytorch_lightning import profilers
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.environments import SLURMEnvironment
-from pytorch_lightning.strategies import DDPStrategy
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from e2eve.bundle import locate
 from e2eve.checks import all_of
-from e2eve.config import (
-    check_arguments,
-    choose,
-    device_of,
-    instantiate,
-    instantiate_all,
-    listed,
-    names_target,
-    plain,
-    read_settings,
-)
-from e2eve.naming import unknown_key
+from e2eve.config import device_of, instantiate_all, plain, read_settings
+from e2eve.naming import unknown_choice
 from e2eve.runs import RunFolder, checkpoints_in, lock_run_dir, run_metadata, run_settings
 from e2eve.training.callbacks import RandomState, StopNotFinite
 from e2eve.training.loggers import build_loggers, finish, is_rank_zero
-from e2eve.training.resuming import AtomicCheckpointIO
 from e2eve.training.settings import TrainSettings
-from e2eve.training.signals import exit_code, listening, under_slurm
+from e2eve.training.signals import exit_code, listening
 from e2eve.training.tasks import DecoderTask, EditorTask, EvaluationTask, Task, TokenizerTask
+from e2eve.training.trainer import build_trainer, check_trainer
 
 log = logging.getLogger(__name__)
-
-# The longest that processes wait for each other: the first one alone encodes the edits.
-PREPARATION = timedelta(hours=2)
 
 TASKS: dict[str, type[Task]] = {
     "editor": EditorTask,
@@ -55,15 +38,6 @@ TASKS: dict[str, type[Task]] = {
     "decoder": DecoderTask,
     "evaluation": EvaluationTask,
 }
-
-PROFILERS = {
-    "simple": profilers.SimpleProfiler,
-    "advanced": profilers.AdvancedProfiler,
-    "pytorch": profilers.PyTorchProfiler,
-}
-
-# What Lightning refuses where a module optimises by hand, and a tokenizer's does itself.
-BY_HAND = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
 
 QUIET = (
     "You're resuming from a checkpoint that ended before",  # the data module knows where
@@ -84,14 +58,25 @@ def train(config: DictConfig) -> Path:
     Raises:
         ValueError: for what is wrong with the config or with what it names.
     """
-    check_trainer(plain(config.trainer))
-    settings, kept = read_settings(config, TrainSettings), run_settings(config)
+    trainer = check_trainer(plain(config.trainer))
+    settings = replace(read_settings(config, TrainSettings), trainer=trainer)
+    kept = run_settings(config)
     task_class = TASKS[settings.task]
     run = RunFolder(settings.run_dir)
     if (result := run.result_of(kept)) is not None:
         log.info("%s is done already.", run.path)
+        for where in changed_tokenizers(settings, run):
+            log.warning(
+                "%s has been trained further since: give this run another name=… or remove %s to "
+                "train with it.",
+                where,
+                run.path,
+            )
         return result
     prepare(settings)
+    # What a user can get wrong in a moment comes before what takes minutes.
+    build_trainer(settings, run.path)
+    callbacks = build_callbacks(settings, task_class)
     with lock_run_dir(run.path) if is_rank_zero() else nullcontext():
         if is_rank_zero():
             run.check_length(settings.trainer["max_steps"])
@@ -99,10 +84,7 @@ def train(config: DictConfig) -> Path:
         log.info("Run folder: %s", run.path)
         loggers: list[Logger] = []
         with listening(), recorded(run, loggers):
-            # What a user can get wrong in a moment comes before what takes minutes.
             loggers += build_loggers(settings, run)
-            made = instantiate_all(settings.callbacks, "callbacks")
-            callbacks = all_of(pl.Callback, made, "callbacks")
             task = task_class(settings, run)
             step, device = fit(settings, task, run, loggers, callbacks)
             result = task.finish(loggers, step, device)
@@ -111,13 +93,34 @@ def train(config: DictConfig) -> Path:
     return result
 
 
-def check_trainer(trainer: Mapping[str, Any]) -> None:
-    """Raises ValueError for what is no argument of Lightning's Trainer, or of another type."""
-    for name in ("callbacks", "logger"):
-        if name in trainer:
-            raise ValueError(unknown_key(f"trainer.{name}", ()))
-    given = {name: v for name, v in trainer.items() if (name, v) != ("precision", "auto")}
-    check_arguments(pl.Trainer, given, "trainer")
+def changed_tokenizers(settings: TrainSettings, run: RunFolder) -> Iterator[str]:
+    """Where the tokenizers lie whose weights are no longer those of an editor's bundle."""
+    for role in ("source", "driver") if settings.init_from is None else ():
+        where = getattr(settings.tokenizer, role)
+        own = run.bundle / f"{role}_tokenizer.safetensors"
+        if where in (None, "untrained") or not own.exists():
+            continue
+        with suppress(ValueError):  # it is gone
+            now = locate(where) / "tokenizer.safetensors"
+            if now.exists() and not filecmp.cmp(own, now, shallow=False):
+                yield where
+
+
+def build_callbacks(settings: TrainSettings, task: type[Task]) -> list[pl.Callback]:
+    """All of the group `callbacks`.
+
+    Raises:
+        ValueError: when one cannot be built, is none, or monitors what nobody logs.
+    """
+    made = {name: node for name, node in settings.callbacks.items() if node}
+    callbacks = all_of(pl.Callback, instantiate_all(made, "callbacks"), "callbacks")
+    if all(type(one).__module__.startswith("e2eve.") for one in callbacks):  # others may log more
+        for name, one in zip(made, callbacks, strict=True):
+            monitor = getattr(one, "monitor", None)
+            if monitor is not None and monitor not in task.monitored:
+                key = f"callbacks.{name}.monitor"
+                raise ValueError(unknown_choice(monitor, task.monitored, key))
+    return callbacks
 
 
 def prepare(settings: TrainSettings) -> None:
@@ -183,7 +186,10 @@ def fit(
     if task.module is None:
         accelerator = settings.trainer["accelerator"]
         return 0, torch.device(device_of("cpu" if accelerator == "cpu" else "auto"))
-    trainer = build_trainer(settings, task, run, loggers, callbacks)
+    callbacks = [*task.callbacks(), RandomState(), StopNotFinite(), *callbacks]
+    if settings.trainer["enable_checkpointing"] is False or settings.trainer["fast_dev_run"]:
+        callbacks = [one for one in callbacks if not isinstance(one, Checkpoint)]
+    trainer = build_trainer(settings, run.path, loggers, callbacks, task.module)
     last = run.last_checkpoint or settings.ckpt_path
     if last is not None:
         for damaged in checkpoints_in(run.checkpoints)[::-1]:
@@ -215,48 +221,3 @@ def load_best(trainer: pl.Trainer, module: pl.LightningModule) -> None:
             "let the run validate, or export=last."
         )
     module.load_state_dict(torch.load(paths[0], weights_only=True)["state_dict"])
-
-
-def build_trainer(
-    settings: TrainSettings,
-    task: Task,
-    run: RunFolder,
-    loggers: list[Logger],
-    callbacks: list[pl.Callback],
-) -> pl.Trainer:
-    """Lightning's Trainer with the arguments of the group `trainer`, and what a run adds.
-
-    Raises:
-        ValueError: for what Lightning refuses.
-    """
-    assert task.module is not None  # what is fitted
-    values = {
-        name: instantiate(value, f"trainer.{name}") if names_target(value) else value
-        for name, value in settings.trainer.items()
-    }
-    if values["precision"] == "auto":
-        values["precision"] = "bf16-mixed" if settings.on_gpu else "32-true"
-    if not task.module.automatic_optimization:
-        values = {name: value for name, value in values.items() if name not in BY_HAND}
-    if values["strategy"] == "ddp":
-        turns = settings.task != "editor"  # so that no backward pass reaches all weights
-        values["strategy"] = DDPStrategy(timeout=PREPARATION, find_unused_parameters=turns)
-    plugins = [*listed(values["plugins"] or [])]
-    own: list[Any] = [AtomicCheckpointIO()]
-    if under_slurm():
-        own.append(SLURMEnvironment(auto_requeue=False))
-    for plugin, kind in zip(own, (CheckpointIO, ClusterEnvironment), strict=False):
-        if not any(isinstance(given, kind) for given in plugins):  # of each kind there is one
-            plugins.append(plugin)
-    values["plugins"] = plugins
-    if isinstance(values["profiler"], str):  # what Lightning would only log
-        profiler = choose(values["profiler"], PROFILERS, "trainer.profiler")
-        values["profiler"] = profiler(dirpath=run.path, filename="profile")
-    values["default_root_dir"] = values["default_root_dir"] or run.path
-    callbacks = [*task.callbacks(), RandomState(), StopNotFinite(), *callbacks]
-    if values["enable_checkpointing"] is False or values["fast_dev_run"]:
-        callbacks = [one for one in callbacks if not isinstance(one, Checkpoint)]
-    try:
-        return pl.Trainer(**values, callbacks=callbacks, logger=loggers)
-    except (MisconfigurationException, TypeError) as error:
-        raise ValueError(f"trainer: {error}") from error

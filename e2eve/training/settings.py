@@ -6,9 +6,17 @@ from typing import Any, Literal
 
 import torch
 
-from e2eve.config import NonNegative, Positive
 from e2eve.data.splits import Splits, build_splits
 from e2eve.evaluation.settings import EvaluationSettings
+from e2eve.limits import (
+    Loaders,
+    NonNegative,
+    Pixels,
+    Positive,
+    Processes,
+    Seed,
+    Text,
+)
 from e2eve.training.optimizers import OptimizerSettings
 
 # A group whose files name classes, or their arguments: checked where these are built.
@@ -26,7 +34,7 @@ class LoaderSettings:
         cache_limit: most training edits that are encoded once, whatever the token cache.
     """
 
-    workers: NonNegative | None = None
+    workers: Loaders | None = None
     val_length: Positive | None = None
     batch_limit: Positive | None = None
     cache_limit: Positive | None = None
@@ -36,7 +44,7 @@ class LoaderSettings:
 class ComputeSettings:
     """How networks are run; None: as suits the device."""
 
-    threads: Positive | None = None
+    threads: Processes | None = None
     compile: bool | None = None
     channels_last: bool | None = None
 
@@ -45,9 +53,22 @@ class ComputeSettings:
 class TokenizerChoice:
     """An editor's tokenizers; without one of its own the driver shares that of the source."""
 
-    source: str
-    driver: str | None = None
+    source: Text
+    driver: Text | None = None
     allow_untrained: bool = False
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """The sweep that a run is a cell of; conf/train.yaml says what each key means."""
+
+    dir: Text = "runs"
+    cell: Text | None = None
+    retry_failed: bool = False
+    dry_run: bool = False
+    validation: list[str] | None = None
+    tokenizers: list[str] = field(default_factory=list)
+    objective: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -55,23 +76,23 @@ class TrainSettings:
     """The config of `e2eve.train`; conf/train.yaml says what each key means."""
 
     task: Literal["editor", "source_tokenizer", "driver_tokenizer", "decoder", "evaluation"]
-    name: str
-    run_dir: str
-    tags: list[str]
-    seed: NonNegative
-    image_size: Positive
-    driver_size: Positive
+    name: Text
+    run_dir: Text
+    tags: list[Text]
+    seed: Seed
+    image_size: Pixels
+    driver_size: Pixels
     batch_size: Positive
     steps: int
     validate_every: Positive
     checkpoint_every: Positive
-    init_from: str | None
-    ckpt_path: str | None
+    init_from: Text | None
+    ckpt_path: Text | None
     export: Literal["last", "best"]
     decoder: Literal["plain", "source"]
     token_cache: NonNegative
-    source_tokenizer: str
-    driver_tokenizer: str
+    source_tokenizer: Text
+    driver_tokenizer: Text
     dataset: Group
     edit_simulation: Group
     vqgan: dict[Literal["network", "quantizer"], Group]
@@ -87,7 +108,7 @@ class TrainSettings:
     evaluation: EvaluationSettings
     loader: LoaderSettings
     compute: ComputeSettings
-    study: Group = field(default_factory=dict)
+    study: StudySettings = field(default_factory=StudySettings)
 
     @property
     def on_gpu(self) -> bool:

@@ -9,7 +9,7 @@ import functools
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from e2eve.bundle import read_bundle
 from e2eve.conditioning import EditBatch
-from e2eve.config import check_arguments, instantiate, located, read_settings
+from e2eve.config import about, check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editor import Editor
@@ -30,6 +30,7 @@ from e2eve.evaluation.evaluator import Evaluator, build_metrics
 from e2eve.evaluation.model_card import write_model_card
 from e2eve.evaluation.report import tokenizer_report
 from e2eve.features import build_perceptual
+from e2eve.limits import Text
 from e2eve.runs import RunFolder
 from e2eve.tokenizers import Tokenizer, VQGANConfig
 from e2eve.tokenizers.losses import PatchDiscriminator, TokenizerLoss
@@ -38,7 +39,7 @@ from e2eve.training.callbacks import PeriodicEvaluation, Reconstructions
 from e2eve.training.data_module import CachedTokens, ResumableData, Simulated
 from e2eve.training.loggers import is_rank_zero, log_evaluation
 from e2eve.training.modules import DecoderModule, EditorModule, TokenizerModule
-from e2eve.training.settings import TrainSettings
+from e2eve.training.settings import Group, TrainSettings
 from e2eve.transformer import TokenModelConfig, check_names_config
 from e2eve.transformer.compatibility import fitted
 
@@ -50,10 +51,12 @@ class Task(ABC):
 
     Attributes:
         unrelated: parts of the config that are not read.
+        monitored: metrics that a callback may monitor.
         module: what is trained; None where nothing is.
     """
 
     unrelated: tuple[str, ...] = ()
+    monitored: tuple[str, ...] = ("train/loss", "val/loss")
     module: pl.LightningModule | None = None
     data: ResumableData
 
@@ -119,6 +122,7 @@ class TokenizerTask(Task):
     """Train a tokenizer on whole images (`source`) or on simulated drivers (`driver`)."""
 
     unrelated = ("transformer", "tokenizer", "token_cache", "decoder")
+    monitored = (*Task.monitored, "val/l1", "val/perceptual", "val/psnr")
     module_class = TokenizerModule
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
@@ -173,6 +177,7 @@ class DecoderTask(TokenizerTask):
     """
 
     unrelated = ("transformer", "tokenizer", "token_cache", "vqgan")
+    monitored = (*TokenizerTask.monitored, "val/l1_region")
     module_class = DecoderModule
 
     def example(self) -> EditSimulation:
@@ -185,7 +190,8 @@ class DecoderTask(TokenizerTask):
                 "task=decoder has no tokenizer to go on from: give init_from=<the run folder or "
                 "bundle of a source tokenizer>."
             )
-        first = Tokenizer.from_pretrained(settings.init_from)
+        with about("init_from"):
+            first = Tokenizer.from_pretrained(settings.init_from)
         return first.with_decoder(settings.decoder, settings.image_size)
 
 
@@ -193,6 +199,7 @@ class EditorTask(Task):
     """Train an editor's token model on simulated edits, as images or as cached ids."""
 
     unrelated = ("tokenizer_loss", "decoder")
+    monitored = (*Task.monitored, "val/nll_inside", "val/nll_outside")
 
     def __init__(self, settings: TrainSettings, run: RunFolder) -> None:
         super().__init__(settings, run)
@@ -282,7 +289,8 @@ class EvaluationTask(Task):
             )
         super().__init__(settings, run)
         evaluator = self.evaluator  # which refuses what it can before networks are loaded
-        self.editor = Editor.from_pretrained(settings.init_from)
+        with about("init_from"):
+            self.editor = Editor.from_pretrained(settings.init_from)
         evaluator.prepare(self.editor)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
@@ -303,24 +311,46 @@ def build_tokenizer(settings: TrainSettings, side: int) -> Tokenizer:
     """A tokenizer of images of that side, with random weights."""
     network, quantizer = settings.vqgan["network"], settings.vqgan["quantizer"]
     shape = read_settings({"image_size": side, **network}, VQGANConfig, "vqgan.network")
-    check_arguments(VectorQuantizer, quantizer, "vqgan.quantizer")
-    return Tokenizer(shape, **quantizer)
+    quantizer = check_arguments(VectorQuantizer, quantizer, "vqgan.quantizer")
+    with about("vqgan"):
+        return Tokenizer(shape, **quantizer)
+
+
+@dataclass(frozen=True)
+class LossNetworks:
+    """The networks that a tokenizer's loss asks."""
+
+    perceptual: Text
+    perceptual_weights: Text | None
+    discriminator: Group | None
+
+
+LOSS_NETWORKS = LossNetworks.__dataclass_fields__
 
 
 def build_tokenizer_loss(settings: TrainSettings) -> TokenizerLoss:
-    values = dict(settings.tokenizer_loss)
-    perceptual = build_perceptual(values.pop("perceptual"), values.pop("perceptual_weights"))
-    shape = values.pop("discriminator")
-    check_arguments(PatchDiscriminator, shape or {}, "tokenizer_loss.discriminator")
-    check_arguments(TokenizerLoss, values, "tokenizer_loss")
-    discriminator = PatchDiscriminator(**shape) if shape else None
+    chosen = read_settings(
+        {name: v for name, v in settings.tokenizer_loss.items() if name in LOSS_NETWORKS},
+        LossNetworks,
+        "tokenizer_loss",
+    )
+    values = {n: v for n, v in settings.tokenizer_loss.items() if n not in LOSS_NETWORKS}
+    values = check_arguments(TokenizerLoss, values, "tokenizer_loss")
+    discriminator = None
+    if chosen.discriminator:
+        key = "tokenizer_loss.discriminator"
+        discriminator = PatchDiscriminator(
+            **check_arguments(PatchDiscriminator, chosen.discriminator, key)
+        )
+    with about("tokenizer_loss.perceptual"):
+        perceptual = build_perceptual(chosen.perceptual, chosen.perceptual_weights)
     return TokenizerLoss(perceptual, discriminator, **values)
 
 
 def build_editor(settings: TrainSettings) -> Editor:
     """The editor that a run starts from."""
     image_size, driver_size = settings.image_size, settings.driver_size
-    check_names_config(located(str(settings.transformer.get("_target_")), "transformer"))
+    check_names_config(located(settings.transformer.get("_target_"), "transformer"))
     transformer = instantiate(settings.transformer, "transformer")
     if settings.init_from is not None:
         return open_initial_editor(settings, settings.init_from, transformer)
@@ -341,7 +371,8 @@ def open_tokenizer(settings: TrainSettings, role: str, side: int) -> Tokenizer:
             )
         log.warning("The %s tokenizer is untrained, as tokenizer.%s says.", role, role)
         return build_tokenizer(settings, side)
-    tokenizer = Tokenizer.from_pretrained(where)
+    with about(f"tokenizer.{role}"):
+        tokenizer = Tokenizer.from_pretrained(where)
     if tokenizer.image_size != side:
         key = "image_size" if role == "source" else "driver_size"
         raise ValueError(
@@ -359,7 +390,8 @@ def open_initial_editor(
     Raises:
         ValueError: when its image sizes or its transformer are not those of the config.
     """
-    editor = Editor.from_pretrained(where)
+    with about("init_from"):
+        editor = Editor.from_pretrained(where)
     model = editor.transformer
     if type(transformer) is not type(model.config):
         raise ValueError(
@@ -388,7 +420,8 @@ def load_initial_tokenizer(tokenizer: Tokenizer, where: str) -> None:
     Raises:
         ValueError: when the bundle's network is another one; its image size may differ.
     """
-    bundle = read_bundle(where, kind="tokenizer")
+    with about("init_from"):
+        bundle = read_bundle(where, kind="tokenizer")
     made = _network(Tokenizer.from_description(bundle.config))
     check_agreement(made, _network(tokenizer), where)
     bundle.load(tokenizer, "tokenizer")

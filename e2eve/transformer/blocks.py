@@ -14,6 +14,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from e2eve.limits import BelowOne, Codes, Layers, Width
 from e2eve.transformer.model import SequenceLayout
 
 
@@ -21,13 +22,13 @@ from e2eve.transformer.model import SequenceLayout
 class TransformerConfig:
     """Shape of the network and how training goes; the defaults are the published setting."""
 
-    layers: int = 24
-    heads: int = 16
-    width: int = 1024
-    codebook_size: int | None = None  # None: the larger one of the tokenizers' codebooks
+    layers: Layers = 24
+    heads: Width = 16
+    width: Width = 1024
+    codebook_size: Codes | None = None  # None: the larger one of the tokenizers' codebooks
     position_init: str = "normal"  # "normal" (published) or "grid": cells share a code at start
     token_init: str = "normal"  # "normal" (published) or "codebook": like codes start alike
-    driver_dropout: float = 0.0  # share of training edits that get an empty driver
+    driver_dropout: BelowOne = 0.0  # share of training edits that get an empty driver
 
     def __post_init__(self) -> None:
         if self.width % self.heads:

@@ -9,12 +9,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, Shaped
+from pydantic import Field
 from torch import Tensor
 
+from e2eve.limits import BelowOne
 from e2eve.transformer.blocks import Transformer, TransformerConfig
 from e2eve.transformer.model import (
     Conditioning,
@@ -50,8 +53,8 @@ class MaskedConfig(TransformerConfig):
         near the region depend on what lies inside.
     """
 
-    driver_dropout: float = 0.1
-    rim: int = 1
+    driver_dropout: BelowOne = 0.1
+    rim: Annotated[int, Field(ge=0, le=1024)] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -104,6 +104,26 @@ def test_files_without_a_signature_are_named_and_left_out(root, caplog):
     assert "empty.jpg, page.png" in record.message
 
 
+def test_images_of_other_formats_are_counted(root, caplog):
+    for name in ("scan.TIFF", "old.bmp", "notes.txt", ".hidden.bmp"):
+        (root / name).touch()
+    count = len(ImageFolder(root))
+    (record,) = caplog.records
+    assert f"Left out 2 of {count + 2} images" in record.message
+    assert "formats are not read (.bmp, .tiff): convert" in record.message
+
+
+def test_files_that_may_not_be_read_are_counted_apart(root, caplog, monkeypatch):
+    closed = str(next(root.glob("*.png")))
+    real = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, *a, **k: real(Path("/none" if str(self) == closed else self), *a)
+    )
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != closed)
+    ImageFolder(root)
+    assert any("that may not be read: " in record.message for record in caplog.records)
+
+
 def test_a_damaged_image_is_named_once_and_replaced(root, caplog):
     truncate(root / "b.png")
     folder = ImageFolder(root)

@@ -121,9 +121,12 @@ def test_a_driver_from_another_image():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"alpha_min": 0.7, "alpha_max": 0.5}, "driver alpha from 0.7 to 0.5"),
-        ({"alpha_max": 1.1}, "within 0.05 to 1"),
-        ({"min_side": 0}, "smallest driver side of 0"),
+        (
+            {"alpha_min": 0.7, "alpha_max": 0.5},
+            "alpha_min is 0.7 and alpha_max 0.5: give",
+        ),
+        ({"alpha_max": 1.1}, "alpha_max is 1.1: give 0.05 to 1"),
+        ({"min_side": 0}, "min_side is 0: give 1 to 1024"),
     ],
 )
 def test_wrong_parameters(arguments, message):

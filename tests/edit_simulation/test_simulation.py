@@ -165,8 +165,8 @@ def test_loader_processes_can_receive_it():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_size": 8}, "image_size in pixels of 8 is not possible, choose within 16 to 4096"),
-        ({"driver_size": 2}, "driver_size in pixels of 2"),
+        ({"image_size": 8}, "image_size is 8: give 16 to 4096"),
+        ({"driver_size": 2}, "driver_size is 2: give 4 to 4096"),
     ],
 )
 def test_wrong_sizes(changes, message):

@@ -119,13 +119,13 @@ def test_blur_keeps_the_mean_and_lowers_the_contrast(driver):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: PositionJitter(2.0), "shift of 2.0"),
-        (lambda: Scale(0.0, 1.0), "scale from 0.0 to 1.0"),
-        (lambda: Rotation(-5.0), "angle of -5.0"),
-        (lambda: Flip(2.0), "flip of 2.0"),
-        (lambda: ColourJitter(brightness=-1.0), "brightness of -1.0"),
-        (lambda: ColourJitter(hue=0.7), "hue of 0.7 .* within 0 to 0.5"),
-        (lambda: Blur(1.0), "blur of 1.0"),
+        (lambda: PositionJitter(2.0), "max_shift is 2.0: give 0 to 1"),
+        (lambda: Scale(0.0, 1.0), "min_scale is 0.0: give 0.25 to 4"),
+        (lambda: Rotation(-5.0), "max_angle is -5.0"),
+        (lambda: Flip(2.0), "probability is 2.0"),
+        (lambda: ColourJitter(brightness=-1.0), "brightness is -1.0"),
+        (lambda: ColourJitter(hue=0.7), "hue is 0.7: give 0 to 0.5"),
+        (lambda: Blur(1.0), "max_sigma is 1.0: give 0 to 0.5"),
     ],
 )
 def test_wrong_parameters(build, message):

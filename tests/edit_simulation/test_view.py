@@ -66,9 +66,9 @@ def test_centre_view_draws_nothing():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"min_area": 0.0}, "area from 0.0 to 1.0 is not possible, choose within 0.01 to 1"),
+        ({"min_area": 0.0}, "min_area is 0.0: give 0.01 to 1"),
         ({"min_area": 0.9, "max_area": 0.8}, "the smaller first"),
-        ({"flip": 1.5}, "flip of 1.5"),
+        ({"flip": 1.5}, "flip is 1.5: give 0 to 1"),
     ],
 )
 def test_wrong_ranges(arguments, message):

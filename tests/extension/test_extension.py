@@ -81,7 +81,7 @@ def test_a_bundle_edits_with_the_search_path_and_else_asks_for_it(lab: Path, run
         f"driver={inputs / 'drivers/00000.png'}", "num_samples=1", "out=edits",
     )  # fmt: skip
     refused = call(lab, "edit", *given)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "--config-dir" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     done = call(lab, "edit", "--config-dir=my_conf", *given)

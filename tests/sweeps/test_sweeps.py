@@ -117,7 +117,7 @@ def test_cells_whose_tokenizer_fails_are_not_started(stub_sweep):
 
 def test_what_nobody_makes_is_said_before_anything_runs(stub_sweep):
     code, output = stub_sweep.run("seed=0,1", "tokenizer.source=runs/nobody")
-    assert code == 1
+    assert code == 2
     assert "tokenizer.source=runs/nobody, which is no trained network" in output
     assert stub_sweep.states() == {}
 
@@ -176,7 +176,7 @@ def test_the_record_says_which_cells_there_are(stub_sweep):
 def test_what_cannot_run_is_one_sentence(stub_sweep, overrides, message):
     stub_sweep.path = ""
     code, output = stub_sweep.run("seed=0,1", *overrides)
-    assert code == 1
+    assert code == 2
     assert message in output
     assert "Traceback" not in output
 

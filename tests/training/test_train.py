@@ -18,11 +18,12 @@ from e2eve.runs import RunFolder, lock_run_dir
 from e2eve.tokenizers import Tokenizer
 from e2eve.training.callbacks import StopNotFinite
 from e2eve.training.modules import EditorModule
-from e2eve.training.run import train
+from e2eve.training.optimizers import OptimizerSettings
+from e2eve.training.run import changed_tokenizers, train
 from e2eve.training.settings import TrainSettings
 from e2eve.training.tasks import EditorTask
-from e2eve.transformer import EditTokens
-from tests.factories import TINY, UNTRAINED, compose
+from e2eve.transformer import EditTokens, GPTConfig
+from tests.factories import TINY, UNTRAINED, compose, tiny_tokenizer
 
 
 def run(path, *overrides: str):
@@ -283,8 +284,11 @@ def test_who_comes_second_to_a_folder_changes_nothing_there(tmp_path):
 
 
 @pytest.mark.parametrize("cached", [0, 8])
-def test_a_run_that_diverges_names_its_images_and_saves_nothing_of_it(tmp_path, cached):
-    wild = "optimizer.base_learning_rate=1e30 callbacks.last.every_n_steps=1".split()
+def test_a_run_that_diverges_names_its_images_and_saves_nothing_of_it(
+    tmp_path, monkeypatch, cached
+):
+    monkeypatch.setattr(OptimizerSettings, "learning_rate", lambda *_: 1e30)
+    wild = ["callbacks.last.every_n_steps=1"]
     with pytest.raises(ValueError, match=r"finite|nan|inf") as error:
         run(tmp_path, *SIX, *wild, f"token_cache={cached}")
     assert re.search(r" at step \d+ \(images: train-\d+, train-\d+\): lower", str(error.value))
@@ -322,3 +326,17 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     save_file(broken, path)
     with pytest.raises(ValueError, match=r"1 not finite \(head\.weight\)"):
         Editor.from_pretrained(tmp_path)
+
+
+def test_a_finished_editor_knows_whether_its_tokenizer_was_trained_further(tmp_path):
+    tokenizer, done = tmp_path / "tokenizer", RunFolder(tmp_path / "run")
+    overrides = [*TINY, "tokenizer=shared", f"source_tokenizer={tokenizer}"]
+    settings = read_settings(compose(*overrides), TrainSettings)
+    first = tiny_tokenizer()
+    first.save_pretrained(tokenizer)
+    Editor(first, first, GPTConfig(2, 2, 32), 16).save_pretrained(done.bundle)
+    assert [*changed_tokenizers(settings, done)] == []
+    tiny_tokenizer().save_pretrained(tokenizer)
+    assert [*changed_tokenizers(settings, done)] == [str(tokenizer)]
+    (tokenizer / "tokenizer.safetensors").unlink()  # moved away: nothing is known
+    assert [*changed_tokenizers(settings, done)] == []

@@ -220,13 +220,13 @@ def test_commands_know_the_families_of_their_search_path(tmp_path):
         )
 
     done = edit()
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert 'of the family "far"' in done.stderr + done.stdout
     done = edit("--config-dir=conf")
     assert done.returncode == 0, done.stderr
     (tmp_path / "conf/transformer/lost.yaml").write_text("_target_: nowhere_at_all.Config\n")
     done = edit("--config-dir=conf")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nowhere_at_all.Config" in done.stderr + done.stdout
 
 

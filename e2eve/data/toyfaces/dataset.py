@@ -15,6 +15,7 @@ from e2eve.data.toyfaces import accessories, hair, head
 from e2eve.data.toyfaces.attributes import FaceAttributes, sample_attributes
 from e2eve.data.toyfaces.palette import BACKGROUND, CLOTH, SKIN, lit, mix, shaded, skin_shade
 from e2eve.data.toyfaces.pen import Marks, Pen, closed_curve, mirrored, points, symmetric
+from e2eve.limits import Positive, Seed
 
 _OVERSAMPLING = 2  # on top of OpenCV's own antialiasing
 _LENGTHS = {"train": 50_000, "val": 1_000, "test": 1_000}
@@ -40,17 +41,17 @@ class ToyFaces(Dataset):
         self,
         split: str = "train",
         size: int = 64,
-        length: int | None = None,
-        seed: int = 0,
+        length: Positive | None = None,
+        seed: Seed = 0,
         keep: bool = False,
     ) -> None:
         if split not in _LENGTHS:
-            raise ValueError(f"split={split!r} is unknown, use one of {', '.join(_LENGTHS)}.")
+            raise ValueError(f'split is "{split}": use one of {", ".join(_LENGTHS)}.')
         check_size(size)
         if length is not None and length < 1:
-            raise ValueError(f"length={length} leaves no face, ask for at least 1.")
+            raise ValueError(f"length is {length}: ask for at least 1 face.")
         if seed < 0:
-            raise ValueError(f"seed={seed} is negative, use 0 or more.")
+            raise ValueError(f"seed is {seed}: use 0 or more.")
         self.split = split
         self.size = size
         self.seed = seed
@@ -116,7 +117,7 @@ def draw_face(attributes: FaceAttributes, size: int) -> UInt8[np.ndarray, "size 
 
 def check_size(size: int) -> None:
     if not 32 <= size <= 512:
-        raise ValueError(f"size={size} is out of range, toy faces are drawn at 32 to 512 pixels.")
+        raise ValueError(f"size is {size}: use 32 to 512 pixels, at which toy faces are drawn.")
 
 
 # The background is drawn in hundredths of the image, from its top left corner.

@@ -8,12 +8,13 @@ that is not tied to the token embedding.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from e2eve.transformer.blocks import Attend, Transformer, TransformerConfig
@@ -32,9 +33,9 @@ class GPTConfig(TransformerConfig):
         ids near the region depend on what lies inside.
     """
 
-    positions: int | None = None
+    positions: Annotated[int, Field(ge=1, le=2**20)] | None = None
     targets: str = "all"
-    rim: int = 1
+    rim: Annotated[int, Field(ge=0, le=1024)] = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
