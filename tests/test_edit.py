@@ -434,7 +434,7 @@ def test_without_inputs_an_example_is_edited_offline_in_seconds(folder, monkeypa
     assert {path.name for path in Path("edits").iterdir()} == FILES
     found = example_edit(32)  # the tiny editor's size
     edits = Editor.from_pretrained("run").edit(
-        found.source, found.driver, found.region, num_samples=2
+        found.source, found.driver, found.region, num_samples=2, guidance=2
     )
     assert np.array_equal(read_image("edits/edit_01.png"), np.asarray(edits.images[0]))
     facts = json.loads(Path("edits/edit.json").read_text())

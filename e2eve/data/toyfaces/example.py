@@ -8,9 +8,9 @@ from jaxtyping import UInt8
 from e2eve.data.toyfaces.dataset import ToyFaces
 from e2eve.geometry import Box
 
-_SOURCE, _OTHER = 16, 10  # faces of the validation split
-_REGION = (0.27, 0.25, 0.79, 0.77)  # left, top, right and bottom in shares of the image
-_SHOWN = (0.25, 0.34, 0.4)  # of the other face: left, top and side
+_SOURCE, _OTHER = 3, 7  # faces of the validation split
+_REGION = (0.22, 0.03, 0.78, 0.41)  # left, top, right and bottom in shares of the image
+_SHOWN = (0.25, 0.06, 0.5)  # of the other face: left, top and side
 
 
 class ExampleEdit(NamedTuple):
