@@ -110,7 +110,7 @@ def chi_squared(counts: np.ndarray, probabilities: np.ndarray) -> float:
     return float(chisquare(seen, scaled).pvalue)
 
 
-def significance(claim: str, peer: str, values: Sequence[float], what: str) -> Row:
+def significance(claim: str, peer: str, values: Sequence[float], what: str = "") -> Row:
     """The smallest p value of a family of tests, by Holm's adjustment."""
     from statsmodels.stats.multitest import multipletests
 
