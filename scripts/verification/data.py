@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from scipy.stats import ks_2samp, kstest
+from scipy.stats import ks_2samp, kstest, pearsonr
 
 from e2eve.edit_simulation import (
     Block,
@@ -27,7 +27,7 @@ TEXT = (
     "them with Pillow and tries every square for the driver. Distributions are compared by "
     "Kolmogorov–Smirnov tests, those of an item together by Holm's adjustment."
 )
-KINDS = {
+KINDS: dict[str, tuple[Block | FreeForm, DriverCrop]] = {
     "block": (Block(), DriverCrop(0.5, 0.7)),
     "free form": (FreeForm(), DriverCrop(1.0, 1.0)),
 }
@@ -63,12 +63,8 @@ DIFFERENCES = (
 def find(quick: bool, report: Report) -> Findings:
     counts = {"block": 1000, "free form": 60} if quick else {"block": 5000, "free form": 500}
     rows: list[Row] = []
-    for kind, (region, driver) in KINDS.items():
-        simulation = EditSimulation(SIDE, 64, CentreView(), region, driver)
-        places = partial(drawn, kind, counts[kind], report)
-        ours = places("e2eve", simulation.place, 0)
-        theirs = places("slow", partial(edits.place, simulation), 1)
-        rows += compared(kind, ours, theirs)
+    for kind, samplers in KINDS.items():
+        rows += kind_rows(kind, samplers, counts[kind], report)
     areas = [float(blob.mask.mean()) for blob in literal(counts["free form"])]
     statistic = kstest(areas, uniform).statistic
     claim = "free form: area of blobs of any scale and place, kept from 5 to 60 %; ours is uniform"
@@ -78,19 +74,27 @@ def find(quick: bool, report: Report) -> Findings:
     return Findings("The same data", TEXT, rows, [table])
 
 
+def kind_rows(
+    kind: str, samplers: tuple[Block | FreeForm, DriverCrop], count: int, report: Report
+) -> list[Row]:
+    simulation = EditSimulation(SIDE, 64, CentreView(), *samplers)
+    ours = drawn(f"data, {kind}", count, report, simulation.place, 0)
+    slow = drawn(f"data, {kind}, slowly", count, report, partial(edits.place, simulation), 1)
+    return compared(kind, ours, slow)
+
+
 def drawn(
-    kind: str,
+    what: str,
     count: int,
     report: Report,
-    who: str,
     place: Callable[[np.random.Generator], Placement],
     seed: int,
 ) -> list[Placement]:
     rng, found = np.random.default_rng(seed), []
     for done in range(count):
-        report(f"data, {kind}, {who}", done, count)
+        report(what, done, count)
         found.append(place(rng))
-    report(f"data, {kind}, {who}", count, count)
+    report(what, count, count)
     return found
 
 
@@ -113,8 +117,9 @@ def compared(kind: str, ours: list[Placement], theirs: list[Placement]) -> list[
     claim = f"{kind}: drivers that lie wholly inside their region"
     rows.append(counted(claim, PEER, sum(inside), len(inside), "drivers"))
     x, y = (numbers[0][f"centre {axis}"] for axis in "xy")
-    told = f"correlation {np.corrcoef(x, y)[0, 1]:+.3f}"
-    return [*rows, reported(f"{kind}: centre x and y", "independent", told)]
+    found = pearsonr(x, y)
+    claim = f"{kind}: centre x and y are not correlated, {found.statistic:+.3f}"
+    return [*rows, significance(claim, "no correlation", [float(found.pvalue)])]
 
 
 def against(shares: list[float], law: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -63,15 +63,20 @@ is what the tokenizer reads, belongs to the last cell.
 """
 
 
-@dataclass(frozen=True)
-class Cells:
-    """A region of whole cells."""
+def whole_cells(cells: Sequence[int]) -> Region:
+    grid = np.isin(np.arange(CELLS), cells).reshape(GRID, GRID)
+    return Region.of_mask(grid.repeat(CELL, axis=0).repeat(CELL, axis=1))
+
+
+class Shapes:
+    """Draws a region of whole cells."""
+
+    def __init__(self) -> None:
+        self.regions = [whole_cells(cells) for cells in SHAPES]
+        self.until = np.cumsum([chance for _, chance in SHAPES.values()])
 
     def __call__(self, side: int, rng: np.random.Generator) -> Region:
-        shapes = list(SHAPES)
-        chosen = rng.choice(len(shapes), p=[chance for _, chance in SHAPES.values()])
-        grid = np.isin(np.arange(CELLS), shapes[chosen]).reshape(GRID, GRID)
-        return Region.of_mask(grid.repeat(CELL, axis=0).repeat(CELL, axis=1))
+        return self.regions[np.searchsorted(self.until, rng.random() * self.until[-1])]
 
 
 @dataclass(frozen=True)
@@ -81,11 +86,11 @@ class Effort:
     steps: of the GPT; the masked family, which learns every order, takes twice as many.
     """
 
-    edits: int = 100_000
+    edits: int = 60_000
     steps: int = 1000
     batch: int = 256
     width: int = 32
-    contexts: int = 100
+    contexts: int = 50
     draws: int = 20_000
     drawn: int = 4  # contexts in which all cells are hidden
 
@@ -193,7 +198,7 @@ class World:
         """Edits as they are made for training, from images of the world."""
         rng, editor = np.random.default_rng(seed), self.editor(GPTConfig(1, 1, 8))
         driver = DriverCrop(ALPHA, ALPHA, position_augmentation=False, min_side=CELL)
-        simulation = EditSimulation(SIDE, CELL, CentreView(), Cells(), driver)
+        simulation = EditSimulation(SIDE, CELL, CentreView(), Shapes(), driver)
         drawn = self.images[rng.choice(len(self.law), size=count, p=self.law)]
         pixels = self.palette[drawn].reshape(count, GRID, GRID, 3)
         parts: list[EditTokens] = []

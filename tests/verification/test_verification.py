@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from e2eve import editor as editors
-from e2eve.edit_simulation import Block, DriverCrop
+from e2eve.edit_simulation import Block, DriverCrop, Region
 from e2eve.geometry import Box
 from e2eve.metrics import feature_distances
 from e2eve.reporting.progress import silent
@@ -21,7 +21,7 @@ from scripts.verification import data, findings, known_world, metrics, networks,
 from scripts.verification.findings import Findings, Row
 from scripts.verification.known_world import ALL, World, drawn_contexts, truth
 
-EFFORT = replace(known_world.QUICK, edits=3000, steps=120, batch=64, contexts=8, draws=2000)
+EFFORT = replace(known_world.QUICK, edits=4000, steps=300, batch=64, contexts=8, draws=2000)
 SMALL = World(3)
 
 
@@ -235,28 +235,42 @@ def test_lpips_is_that_of_the_libraries():
     assert disagreeing(metrics.lpips_rows(2)) == []
 
 
-def test_places_are_those_of_the_slow_reading(monkeypatch):
-    def rows() -> list[Row]:
-        return [row for row in data.find(True, silent).rows if row.claim.startswith("block")]
+def one_centre(sampler: Block, side: int, rng: np.random.Generator) -> Region:
+    """The horizontal centre is the vertical one."""
+    block = round(side * rng.uniform(sampler.min_side, sampler.max_side))
+    corner = round(rng.uniform(0, side) - block / 2)
+    box = Box(corner, corner, corner + block, corner + block).clipped(side, side)
+    return Region(box.mask(side, side), box)
 
-    monkeypatch.setattr(data, "KINDS", {"block": data.KINDS["block"]})
-    monkeypatch.setattr(
-        data, "literal", lambda count: [data.Region(np.ones((4, 4), bool), Box(0, 0, 4, 4))]
-    )
-    assert disagreeing(rows()) == []
-    right = Block.__call__
 
-    def one_centre(self: Block, side: int, rng: np.random.Generator) -> Any:
-        """The horizontal centre is the vertical one."""
-        box = right(self, side, rng).box
-        box = Box(box.top, box.top, box.bottom, box.bottom)
-        return data.Region(box.mask(side, side), box)
+def larger(sampler: Block, side: int, rng: np.random.Generator) -> Region:
+    return RIGHT(replace(sampler, min_side=0.45), side, rng)
 
-    def large(self: Block, side: int, rng: np.random.Generator) -> Any:
-        return right(replace(self, min_side=0.45), side, rng)
 
-    monkeypatch.setattr(Block, "__call__", large)
-    assert disagreeing(rows())
+def inside(sampler: Block, side: int, rng: np.random.Generator) -> Region:
+    """No border clips a block, since none reaches over it."""
+    block = round(side * rng.uniform(sampler.min_side, sampler.max_side))
+    left, top = rng.integers(0, side - block + 1, size=2).tolist()
+    box = Box(left, top, left + block, top + block)
+    return Region(box.mask(side, side), box)
+
+
+RIGHT = Block.__call__
+
+
+def block_rows() -> list[Row]:
+    kind = ("block", data.KINDS["block"])
+    return data.kind_rows(*kind, 500, silent)
+
+
+def test_places_are_those_of_the_slow_reading():
+    assert disagreeing(block_rows()) == []
+
+
+@pytest.mark.parametrize("wrong", [one_centre, larger, inside])
+def test_an_error_in_regions_is_found(wrong, monkeypatch):
+    monkeypatch.setattr(Block, "__call__", wrong)
+    assert disagreeing(block_rows())
 
 
 def test_a_peer_that_is_missing_is_a_row_that_says_how_to_install_it(monkeypatch):
