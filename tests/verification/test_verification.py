@@ -91,6 +91,7 @@ def test_an_error_in_simulation_or_masking_is_found(owner, name, wrong, monkeypa
     assert disagreeing(simulated())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_small_world_is_learnt(which):
     assert disagreeing(learnt(which)) == []
@@ -121,6 +122,7 @@ def test_an_error_in_the_loss_is_found(which, module, monkeypatch):
     assert any("add up" in claim for claim in disagreeing(learnt(which, SHORT)))
 
 
+@pytest.mark.slow
 def test_an_error_in_the_loss_of_training_alone_is_found(monkeypatch):
     """Probabilities are right then, and not those of the world."""
     right = known_world.learnt_rows
@@ -271,7 +273,7 @@ RIGHT = Block.__call__
 
 def block_rows() -> list[Row]:
     kind = ("block", data.KINDS["block"])
-    return data.kind_rows(*kind, 500, silent)
+    return data.kind_rows(*kind, 1000, silent)
 
 
 def test_places_are_those_of_the_slow_reading():
