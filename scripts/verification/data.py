@@ -25,7 +25,7 @@ PEER = "METHOD, section 3, read slowly"
 TEXT = (
     f"Regions and drivers at {SIDE} pixels. The slow reading draws blobs point by point, fills "
     "them with Pillow and tries every square for the driver. Distributions are compared by "
-    "Kolmogorov–Smirnov tests, those of an item together by Holm's adjustment."
+    "Kolmogorov–Smirnov tests, those of a row together by Holm's adjustment."
 )
 KINDS: dict[str, tuple[Block | FreeForm, DriverCrop]] = {
     "block": (Block(), DriverCrop(0.5, 0.7)),

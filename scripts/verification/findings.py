@@ -68,7 +68,7 @@ def missing(claim: str, peer: str) -> Row:
 
 def relative(ours: Tensor | float, theirs: Tensor | float) -> float:
     """The largest difference, as a share of the peer's largest value."""
-    a, b = (torch.as_tensor(each).double() for each in (ours, theirs))
+    a, b = (torch.as_tensor(each, dtype=torch.float64) for each in (ours, theirs))
     return ((a - b).abs().max() / b.abs().max()).item()
 
 

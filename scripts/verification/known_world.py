@@ -372,7 +372,7 @@ def parallel_decoding(world: World, editor: Editor, effort: Effort) -> tuple[Row
         ]
         more, error, impossible = np.mean(found, axis=0)
         told = f"{more:+.3f} ± {error / len(found) ** 0.5:.3f}"
-        cells.append([name, told, f"{impossible:.2%}"])
+        cells.append([name, told, f"{100 * impossible:.2f} %"])
     caption = (
         "How much more surprising draws of the masked family are than the truth's own, where all "
         "cells are hidden: below 0 they are too ordinary, above 0 their cells do not fit together. "

@@ -82,7 +82,9 @@ def filter_rows() -> list[Row]:
     gpt = sharp_gpt()
     # Softened, so that several tokens are likely in every context.
     logits = gpt.head(gpt.hidden(ids[:, : LAYOUT.conditioning])[:, -1]).double() / 4
-    peer, rows, p_values = f"{named('transformers')}, logits processors", [], []
+    peer = f"{named('transformers')}, logits processors"
+    rows: list[Row] = []
+    p_values: list[float] = []
     for name, several in FILTERS.items():
         worst = 0.0
         for settings in several:
@@ -161,7 +163,8 @@ def draft_rows() -> list[Row]:
     """Right, half right and wrong guesses, verified up to 16 tokens a pass."""
     gpt, inputs = sharp_gpt(), 4
     parts, seeds = (random_ids(inputs, 4), random_ids(inputs, 16)), list(range(inputs))
-    rows, target = [], LAYOUT.target
+    rows: list[Row] = []
+    target = LAYOUT.target
     known = torch.zeros(inputs, target, dtype=torch.bool)
     for name, way in WAYS.items():
         asked: dict[str, Any] = {"num_samples": 1, "seeds": seeds}

@@ -26,7 +26,9 @@ RULES = (
     (r"\.blocks\.", ".resnets."),
     (r"\.shortcut\.", ".conv_shortcut."),
     (r"\.attentions\.(\d+)\.norm\.", r".attentions.\1.group_norm."),
-    (r"\.(query|key|value)\.", lambda match: f".to_{match[1][0]}."),
+    (r"\.query\.", ".to_q."),
+    (r"\.key\.", ".to_k."),
+    (r"\.value\.", ".to_v."),
     (r"\.out\.", ".to_out.0."),
 )
 
