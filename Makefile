@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install train test quick lint smoke slurm-test crash-test
+.PHONY: help install train test quick lint smoke verify slurm-test crash-test
 .DEFAULT_GOAL := help
 
 help:  ## List the targets.
@@ -34,6 +34,10 @@ lint: install  ## Check style, format and types.
 
 smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
 	$(BIN)/python scripts/smoke.py
+
+verify: install  ## Compare with other libraries and with a known truth; needs about 15 minutes.
+	$(BIN)/python -m pip install --quiet --editable '.[dev,verify]'
+	$(BIN)/python scripts/verify.py
 
 slurm-test: install  ## Bring up SLURM here and pass the tests that need it; skipped where it can't be had.
 	scripts/slurm_test.sh

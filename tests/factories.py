@@ -10,9 +10,19 @@ from omegaconf import DictConfig
 from e2eve.config import conf_dir
 from e2eve.editor import Editor
 from e2eve.tokenizers import Tokenizer, VQGANConfig
-from e2eve.transformer import GPT, Conditioning, EditTokens, GPTConfig, SamplingSettings
+from e2eve.transformer import (
+    GPT,
+    Conditioning,
+    EditTokens,
+    GPTConfig,
+    Masked,
+    MaskedConfig,
+    SamplingSettings,
+    SequenceLayout,
+)
 
 SIDE, DRIVER_SIDE, CODES = 32, 16, 32
+LAYOUT = SequenceLayout(driver=4, source=16)
 
 
 def tiny_tokenizer(side: int = SIDE, **changes: Any) -> Tokenizer:
@@ -39,6 +49,28 @@ def tiny_editor(shared: bool = False, **gpt: Any) -> Editor:
     with torch.no_grad():  # sharper than at initialisation, so that samples differ from chance
         editor.transformer.head.weight.mul_(20)
     return editor
+
+
+def sharp_gpt(dtype: torch.dtype = torch.float32) -> GPT:
+    """Tokens depend on those before them, so that a wrong guess has consequences."""
+    gpt = GPT(GPTConfig(layers=2, heads=2, width=32, codebook_size=CODES), LAYOUT).to(dtype).eval()
+    with torch.no_grad():
+        gpt.head.weight.normal_(0, 1.2)  # else a token is followed by itself
+        gpt.tokens.weight.mul_(20)
+        for parameter in gpt.blocks.parameters():
+            parameter.mul_(5 if parameter.ndim == 2 else 1)
+    return gpt
+
+
+def sharp_masked(codes: int = CODES, **config: Any) -> Masked:
+    """A cell depends on those that are drawn."""
+    shape: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, **config}
+    model = Masked(MaskedConfig(codebook_size=codes, **shape), LAYOUT).eval()
+    with torch.no_grad():
+        model.head.weight.normal_(0, 0.5)
+        for parameter in (model.tokens.weight, *model.blocks.parameters()):
+            parameter.mul_(5 if parameter.ndim == 2 else 1)
+    return model
 
 
 def that_sees(tokenizer: Tokenizer) -> Tokenizer:

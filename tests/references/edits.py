@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 
 from e2eve.edit_simulation import (
+    Block,
     DriverCrop,
     EditSimulation,
     FreeForm,
@@ -26,6 +27,14 @@ CANDIDATES, ROUND_ENOUGH = 8, 0.5
 STEPS = 100  # points of the outline between two corners
 HALVINGS = 14  # of the interval that the scale lies in
 LARGE = 0.8  # an inscribed square is large from this share of the largest one's side
+
+
+def block(sampler: Block, side: int, rng: np.random.Generator) -> Region:
+    """A square of a uniformly drawn side around a uniformly drawn point, pixel by pixel."""
+    reach = side * rng.uniform(sampler.min_side, sampler.max_side) / 2
+    x, y = rng.uniform(0, side, size=2)
+    middles = np.arange(side) + 0.5
+    return Region.of_mask(np.outer(abs(middles - y) <= reach, abs(middles - x) <= reach))
 
 
 def free_form(sampler: FreeForm, side: int, rng: np.random.Generator) -> Region:
@@ -133,7 +142,8 @@ def place(simulation: EditSimulation, rng: np.random.Generator) -> Placement:
         if isinstance(sampler, FreeForm):
             region = free_form(sampler, side, rng)
         else:
-            region = sampler(side, rng)
+            assert isinstance(sampler, Block)
+            region = block(sampler, side, rng)
         driver = place_driver(simulation.driver, region, rng)
         if driver is not None:
             return Placement(region, driver)

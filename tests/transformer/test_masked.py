@@ -11,18 +11,14 @@ import torch.nn.functional as F
 from e2eve.transformer import (
     Conditioning,
     EditTokens,
-    Masked,
     MaskedConfig,
     MaskedSampling,
-    SequenceLayout,
 )
 from e2eve.transformer.masked import halton_places
-from e2eve.transformer.model import widened
 from e2eve.transformer.sampling import generator_of, gumbel, gumbel_noise
-from tests.factories import CODES, conditioning_of, random_ids
-from tests.references.sampling import filter_logits
+from tests.factories import CODES, conditioning_of, random_ids, sharp_masked
+from tests.references.masked import slowly_drawn
 
-LAYOUT = SequenceLayout(driver=4, source=16)
 LAWS: list[dict[str, Any]] = [
     {"top_p": None},
     {"passes": 3, "top_k": 5},
@@ -41,17 +37,6 @@ def _seeded() -> None:
     torch.manual_seed(0)
 
 
-def masked(codes: int = CODES, layout: SequenceLayout = LAYOUT, **config: Any) -> Masked:
-    """Sharp, so that a cell depends on those that are drawn."""
-    shape: dict[str, Any] = {"layers": 2, "heads": 2, "width": 32, **config}
-    model = Masked(MaskedConfig(codebook_size=codes, **shape), layout).eval()
-    with torch.no_grad():
-        model.head.weight.normal_(0, 0.5)
-        for parameter in (model.tokens.weight, *model.blocks.parameters()):
-            parameter.mul_(5 if parameter.ndim == 2 else 1)
-    return model
-
-
 def regions() -> torch.Tensor:
     """A square, a single cell, and all cells of a 4 × 4 grid."""
     cells = torch.zeros(3, 4, 4, dtype=torch.bool)
@@ -63,60 +48,9 @@ def tokens() -> EditTokens:
     return EditTokens(random_ids(3, 4), random_ids(3, 16), random_ids(3, 16), regions())
 
 
-@torch.no_grad()
-def slowly_drawn(
-    model: Masked, given: Conditioning, row: int, seed: int, number: int, settings: MaskedSampling
-) -> torch.Tensor:
-    """One sample: one row, one pass after the other, one cell after the other."""
-    cells = given.region_cells[row]
-    region, ids = widened(cells[None], model.config.rim)[0], given.source_ids[row].clone()
-    hidden = region.nonzero()[:, 0].tolist()
-    if given.preserved_ids is not None:
-        ids[region] = given.preserved_ids[row][region]
-        hidden = cells.nonzero()[:, 0].tolist()
-    count, generator = len(hidden), generator_of(seed, number)
-    ids[hidden] = CODES
-    passes = count if settings.order == "fixed" else settings.passes
-    for step in range(1, passes + 1):
-        if not hidden:
-            break
-        left = min(len(hidden) - 1, math.floor(count * math.cos(math.pi / 2 * step / passes)))
-        if settings.order == "fixed":
-            left = len(hidden) - 1
-        candidates = hidden
-        if settings.order == "halton":
-            places = halton_places(4)
-            candidates = sorted(sorted(hidden, key=lambda c: places[c])[: len(hidden) - left])
-        if settings.order == "fixed":
-            candidates = hidden[:1]
-        read = [
-            model.head(model(driver[None], ids[None], region[None]))[0]
-            for driver in (given.driver_ids[row], given.empty_driver_ids)
-            if driver is not None
-        ]
-        logits = read[0]
-        if len(read) == 2:
-            logits = read[1] + settings.guidance * (read[0] - read[1])
-        noise, drawn, surprise = gumbel(generator, len(candidates), CODES), {}, {}
-        for cell, own in zip(candidates, noise, strict=True):
-            drawn[cell] = (filter_logits(logits[cell : cell + 1], settings)[0] + own).argmax()
-        if settings.order == "confidence":
-            extra = gumbel(generator, len(candidates)) if settings.temperature else [0] * count
-            scale = settings.choice_temperature * (1 - step / passes)
-            for cell, own in zip(candidates, extra, strict=False):
-                surprise[cell] = logits[cell].log_softmax(-1)[drawn[cell]] + scale * own
-            candidates = sorted(candidates, key=lambda c: -surprise[c])[: len(hidden) - left]
-        for cell in candidates:
-            ids[cell] = drawn[cell]
-        hidden = [cell for cell in hidden if cell not in candidates]
-    if given.preserved_ids is not None:
-        ids = torch.where(cells, ids, given.preserved_ids[row])
-    return ids
-
-
 @pytest.mark.parametrize("law", LAWS)
 def test_decoding_many_at_once_equals_decoding_one_slowly(law):
-    model, settings, edits = masked(), MaskedSampling(**law), tokens()
+    model, settings, edits = sharp_masked(), MaskedSampling(**law), tokens()
     given = conditioning_of(edits, settings)
     told: list[int] = []
     drawn = model.sample(
@@ -131,7 +65,7 @@ def test_decoding_many_at_once_equals_decoding_one_slowly(law):
 
 
 def test_what_lies_beyond_the_rim_keeps_the_ids_of_the_masked_source():
-    model, edits = masked(), tokens()
+    model, edits = sharp_masked(), tokens()
     given = Conditioning(edits.driver_ids, edits.source_ids, edits.region_cells)
     drawn = model.sample(
         given, num_samples=3, seeds=[1, 2, 3], settings=MaskedSampling(), progress=lambda done: None
@@ -160,7 +94,7 @@ def completions() -> EditTokens:
 
 def test_probabilities_of_all_edits_by_the_chain_rule_add_up_to_1():
     edits = completions()
-    nll = masked(CHOICES, rim=0).chain_nll(edits)
+    nll = sharp_masked(CHOICES, rim=0).chain_nll(edits)
     assert (-nll.per_token.sum(1)).exp().sum().item() == pytest.approx(1, abs=1e-5)
     assert nll.predicted is not None
     assert torch.equal(nll.predicted, edits.region_cells)
@@ -168,7 +102,7 @@ def test_probabilities_of_all_edits_by_the_chain_rule_add_up_to_1():
 
 def test_one_cell_a_pass_draws_what_the_chain_rule_says():
     torch.manual_seed(3)  # weights of which this can be seen
-    model, edits, count = masked(CHOICES, rim=0), completions(), 4000
+    model, edits, count = sharp_masked(CHOICES, rim=0), completions(), 4000
     expected = (-model.chain_nll(edits).per_token.sum(1)).exp()
     independent = (-model.nll(edits).per_token.sum(1)).exp()
     assert (expected - independent).abs().max() > 0.05, "cells depend on each other"
@@ -184,7 +118,7 @@ def test_one_cell_a_pass_draws_what_the_chain_rule_says():
 
 
 def test_evaluation_hides_the_whole_region_and_training_a_share_of_it():
-    model, edits = masked(), tokens()
+    model, edits = sharp_masked(), tokens()
     region = model.region_of(edits.region_cells)
     once, again = model.nll(edits), model.nll(edits)
     assert torch.equal(once.per_token, again.per_token)
@@ -205,7 +139,7 @@ def test_evaluation_hides_the_whole_region_and_training_a_share_of_it():
 
 def test_a_hidden_cell_is_predicted_from_all_that_is_seen_and_from_no_hidden_id():
     """Shown by changing ids, with half of the region revealed."""
-    model = masked()
+    model = sharp_masked()
     region = torch.ones(1, 16, dtype=torch.bool)
     seen = [random_ids(1, 4), random_ids(1, 16).masked_fill(torch.arange(16) % 2 == 0, CODES)]
     before = model(*seen, region)

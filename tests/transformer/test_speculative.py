@@ -5,14 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from e2eve.transformer import GPT, GPTConfig, GPTSampling, SequenceLayout
+from e2eve.transformer import GPT, GPTSampling
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.network import KeyValueCache
 from e2eve.transformer.gpt.speculative import Draft, Sampled, sample, span_ends, speculated
-from tests.factories import CODES, random_ids
+from tests.factories import CODES, random_ids, sharp_gpt
 from tests.references.sampling import Cached, reference_sample
 
-LAYOUT = SequenceLayout(driver=4, source=16)
 NOTHING = torch.zeros(16, dtype=torch.bool)
 LAWS: list[dict[str, Any]] = [
     {"top_p": None},
@@ -23,17 +22,6 @@ LAWS: list[dict[str, Any]] = [
     {"guidance": 2.5},
     {"guidance": 0.0, "temperature": 0.0},
 ]
-
-
-def sharp_gpt(dtype: torch.dtype = torch.float32) -> GPT:
-    """Tokens depend on those before them, so that a wrong guess has consequences."""
-    gpt = GPT(GPTConfig(layers=2, heads=2, width=32, codebook_size=CODES), LAYOUT).to(dtype).eval()
-    with torch.no_grad():
-        gpt.head.weight.normal_(0, 1.2)  # else a token is followed by itself
-        gpt.tokens.weight.mul_(20)
-        for parameter in gpt.blocks.parameters():
-            parameter.mul_(5 if parameter.ndim == 2 else 1)
-    return gpt
 
 
 def guesses(plain: torch.Tensor) -> dict[str, torch.Tensor]:
