@@ -98,7 +98,7 @@ def test_a_small_world_is_learnt(which):
 
 
 def smoothed(*args: Any, **options: Any) -> torch.Tensor:
-    return F.cross_entropy(*args, **options, label_smoothing=0.2)
+    return F.cross_entropy(*args, **{**options, "label_smoothing": 0.2})
 
 
 def sees_its_answer(self: Any, *parts: torch.Tensor) -> torch.Tensor:
@@ -150,8 +150,9 @@ def test_an_error_in_sampling_is_found_in_the_known_world(which, module, monkeyp
     """With random weights: what is drawn has to follow the model, learnt or not."""
     torch.manual_seed(0)
     editor = SMALL.editor(known_world.configs(SMALL, EFFORT)[which]).eval()
+    transformer: Any = editor.transformer
     with torch.no_grad():
-        editor.transformer.head.weight.normal_(0, 0.3)
+        transformer.head.weight.normal_(0, 0.3)
 
     def claims() -> list[str]:
         found = disagreeing(known_world.learnt_rows(SMALL, editor, EFFORT))
