@@ -57,9 +57,8 @@ def answers_picture(editor: Editor, inputs: ValidationSet) -> Image.Image:
 
 def samples(editor: Editor, inputs: ValidationSet, n: int) -> list[Any]:
     """Edits of input n, best first."""
-    edits = editor.edit(
-        inputs.sources[n], inputs.drivers[n], inputs.regions[n], num_samples=SAMPLES, seed=n
-    )
+    given = (inputs.sources[n], inputs.drivers[n], inputs.regions[n])
+    edits = editor.edit(*given, num_samples=SAMPLES, seed=n, guidance=2)  # as the command does
     return [np.asarray(image) for image in edits.images]
 
 
