@@ -44,7 +44,7 @@ def main() -> int:
     started = time.monotonic()
     with progress_bars() as report:
         found = [item.find(given.quick, report) for item in ITEMS]
-    about = setting((time.monotonic() - started) / 60)
+    about = setting(given.quick, (time.monotonic() - started) / 60)
     text = markdown(found, about)
     print(text)
     if not given.quick:
@@ -54,10 +54,10 @@ def main() -> int:
     return int(any(row.agrees is False for item in found for row in item.rows))
 
 
-def setting(minutes: float) -> str:
+def setting(quick: bool, minutes: float) -> str:
     """What the figures were measured with."""
     return (
-        f"`python scripts/verify.py`, {minutes:.0f} minutes, {time.strftime('%Y-%m-%d')}, Python "
+        f"`python scripts/verify.py{' --quick' * quick}`, {minutes:.0f} minutes, {time.strftime('%Y-%m-%d')}, Python "
         f"{platform.python_version()}, PyTorch {version('torch')}, SciPy {version('scipy')}."
     )
 
@@ -85,7 +85,7 @@ def summary(found: Sequence[Findings]) -> str:
 
 
 def verdict(row: Row) -> str:
-    return {True: "yes", False: "**no**", None: "–"}[row.agrees]
+    return {True: "yes", False: "no", None: "–"}[row.agrees]
 
 
 def markdown(found: Sequence[Findings], about: str) -> str:
@@ -115,7 +115,7 @@ def page(found: Sequence[Findings], about: str) -> Page:
     )
     for item in found:
         made.section(item.title).text(item.text)
-        rows = [{**row._asdict(), "agrees": row.agrees} for row in item.rows]
+        rows = [{**row._asdict(), "agrees": verdict(row)} for row in item.rows]
         made.table(rows, [Column(heading, heading) for heading in HEADINGS])
         for more in item.tables:
             keyed = [dict(zip(more.headings, line, strict=True)) for line in more.cells]

@@ -251,12 +251,12 @@ def ways() -> dict[str, tuple[str, Resize]]:
         return floats(torch.from_numpy(np.stack([resize(each.numpy()) for each in images])))
 
     known: dict[str, tuple[str, Resize]] = {
-        "e2eve, `inception_v3` (FID)": (
+        "e2eve, inception_v3 (FID)": (
             "torch-fidelity's: bilinear as in TensorFlow 1",
             tensorflow,
         ),
         "torch-fidelity": ("bilinear as in TensorFlow 1, no antialiasing", tensorflow),
-        "torchmetrics, `antialias=False`": ("the same", tensorflow),
+        "torchmetrics, antialias=False": ("the same", tensorflow),
         "pytorch-fid": ("bilinear, half-pixel centres, no antialiasing", plain),
         "torchmetrics": ("bilinear, antialiased", antialiased),
         "e2eve, other networks": ("bilinear, antialiased", ours),
