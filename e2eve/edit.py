@@ -50,7 +50,11 @@ def edit(config: DictConfig) -> Path:
     names = [field.name for field in fields(JobSettings)]
     shared = JobSettings(**{name: getattr(settings, name) for name in names})
     listed = settings.jobs_file
-    jobs = shared.jobs() if listed is None else read_jobs(Path(listed), shared)
+    if listed is None:
+        jobs = shared.jobs()
+    else:
+        with about("jobs_file"):
+            jobs = read_jobs(Path(listed), shared)
     many = len(jobs) > 1 or bool(jobs[0].name)
     if not many:
         jobs[0].check_files()

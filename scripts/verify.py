@@ -57,7 +57,8 @@ def main() -> int:
 def setting(quick: bool, minutes: float) -> str:
     """What the figures were measured with."""
     return (
-        f"`python scripts/verify.py{' --quick' * quick}`, {minutes:.0f} minutes, {time.strftime('%Y-%m-%d')}, Python "
+        f"`python scripts/verify.py{' --quick' * quick}`, {minutes:.0f} minutes, "
+        f"{time.strftime('%Y-%m-%d')}, Python "
         f"{platform.python_version()}, PyTorch {version('torch')}, SciPy {version('scipy')}."
     )
 

@@ -103,7 +103,6 @@ def test_a_folder_draws_what_single_calls_draw(folder):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "The editor toyfaces does not come with this version of e2eve: give the folder"),
         (("model=run", "mask=mask.png"), "source is missing: give source=<"),
         (("model=run", "source=a.png"), "driver is missing: give driver=<"),
         (("model=run", "source=a.png", "driver=b.png"), "No region is given: give one, as "),
