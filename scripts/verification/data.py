@@ -1,4 +1,4 @@
-"""Simulated edits beside METHOD's section 3, read slowly and by itself."""
+"""Simulated edits beside the paper's section on them, read slowly and by itself."""
 
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +21,7 @@ from scripts.verification.findings import Findings, Row, Table, counted, reporte
 from tests.references import edits
 
 SIDE = 256
-PEER = "METHOD, section 3, read slowly"
+PEER = "the paper, read slowly"
 TEXT = (
     f"Regions and drivers at {SIDE} pixels. The slow reading draws blobs point by point, fills "
     "them with Pillow and tries every square for the driver. Distributions are compared by "
@@ -69,8 +69,8 @@ def find(quick: bool, report: Report) -> Findings:
     statistic = kstest(areas, uniform).statistic
     claim = "free form: area of blobs of any scale and place, kept from 5 to 60 %; ours is uniform"
     rows.append(reported(claim, PEER, f"differs on purpose, KS statistic {statistic:.2f}"))
-    caption = "Where we differ on purpose, or METHOD leaves a choice."
-    table = Table(caption, ("what", "METHOD, or published", "here"), DIFFERENCES)
+    caption = "Where we differ on purpose, or the paper leaves a choice."
+    table = Table(caption, ("what", "paper, or published code", "here"), DIFFERENCES)
     return Findings("The same data", TEXT, rows, [table])
 
 
@@ -144,7 +144,7 @@ def touches(box: Box) -> bool:
 
 
 def literal(count: int) -> list[Region]:
-    """Blobs as METHOD's one sentence can be read: any scale and place, kept if the area fits."""
+    """Blobs as the paper's one sentence can be read: any scale and place, kept if the area fits."""
     rng, found = np.random.default_rng(3), []
     while len(found) < count:
         corners = rng.uniform(0, 1, (7, 2)) * SIDE * rng.uniform(0.2, 2)
