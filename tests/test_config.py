@@ -172,7 +172,10 @@ def answer(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     [
         ("traner=cpu", "traner is no setting: did you mean trainer?"),
         ("image_sise=4", "image_sise is no setting: did you mean image_size?"),
-        ("dataset=toyface", 'dataset is "toyface", the choices are image_folder, lmdb, tar_shards, toyfaces'),
+        (
+            "dataset=toyface",
+            'dataset is "toyface", the choices are image_folder, lmdb, tar_shards, toyfaces',
+        ),
         ("dataset=image_folder", "dataset.root is missing: give dataset.root=…."),
         ("name=a(1)", "name=a(1) cannot be read: quote the value, as in 'name=\"a(1)\"'."),
     ],

@@ -1,8 +1,8 @@
 """A world whose answer is known: every probability is enumerated, and token models have to find it.
 
 An image has 2 × 2 cells of one colour each, its ids are the colours. Edits are simulated, masked,
-tokenized, learnt and drawn by the package; the truth is worked out here, from what the paper says and
-no code of it.
+tokenized, learnt and drawn by the package; the truth is worked out here, from what the paper says
+and no code of it.
 """
 
 import itertools
