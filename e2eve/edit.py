@@ -73,6 +73,7 @@ def edit(config: DictConfig) -> Path:
     if listed is None or not many:  # where all edits need the same one
         open_editor(jobs[0])
     done: list[Path] = []
+    new = False
     failures: list[str] = []
     with progress_bars() as report:
         for number, job in enumerate(jobs):
@@ -89,6 +90,7 @@ def edit(config: DictConfig) -> Path:
                     for remark in found.remarks:
                         log.warning("%s: %s", job.source or "The example", remark)
                     folder = found.save(folder, **job.described())
+                    new = True
                 done.append(folder)
             except (ValueError, OSError) as error:
                 failure = f"{job.source or 'The example'} was not edited. {error}"
@@ -101,7 +103,7 @@ def edit(config: DictConfig) -> Path:
         if jobs[0].source is None:
             log.info("An example with toy faces; for your own: source=… driver=… %s.", REGIONS)
         return done[0] / "grid.png"
-    for sheet in write_contact_sheets(out, done):
+    for sheet in write_contact_sheets(out, done) if new else ():
         log.info("%s shows the edits.", sheet)
     if failures:
         rest = "" if len(failures) <= SHOWN else f" and {len(failures) - SHOWN} more"

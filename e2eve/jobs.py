@@ -18,6 +18,8 @@ REQUIRED = {
     "source": "the image to edit, or a folder of images",
     "driver": "an image of what should appear in the region",
 }
+# Of images that are edited: all that are read.
+SUFFIXES = tuple(".avif .bmp .gif .heic .heif .jpeg .jpg .png .tif .tiff .webp".split())
 # What edit.json holds beside the keys of a job.
 RESULTS = ("files", "samples", "remarks", "sha256")
 
@@ -224,7 +226,8 @@ def _objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error}): give a file of jobs.") from error
+        reason = getattr(error, "strerror", None) or "no text"
+        raise ValueError(f"{path} cannot be read ({reason}): give a file of jobs.") from error
     lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.splitlines(), start=1)]
     parts = [(str(path), text)] if text.lstrip()[:2] in ("{\n", "{\r") else lines
     found = []
@@ -280,7 +283,7 @@ def matched(
         return [("", source, drivers, places)]
     sources = {stem: path for stem, path in _by_stem(source).items() if not _left_by_edits(path)}
     if not sources:
-        raise ValueError(f"{source} holds edits only: give one of them as source=<file>.")
+        raise ValueError(f"{source} holds no image, or edits only: give one as source=<file>.")
     drivers_of = [_for_each(sources, one) for one in drivers]
     places_of = [_for_each(sources, one) for one in places]
     return [
@@ -295,12 +298,14 @@ def _left_by_edits(path: Path) -> bool:
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
-    """The images below a folder by their names without suffix."""
-    from e2eve.data.image_folder import ImageFolder
+    """The images below a folder by their names without suffix; none is looked into."""
+    from e2eve.data.image_folder import files_below
 
     found: dict[str, Path] = {}
-    for name in ImageFolder(folder).names:
+    for name in files_below(folder):
         stem = Path(name).with_suffix("").as_posix()
+        if not name.lower().endswith(SUFFIXES):
+            continue
         if stem in found:
             raise ValueError(
                 f"{found[stem]} and {folder / name} differ in their suffix only: rename one."

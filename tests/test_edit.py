@@ -189,6 +189,9 @@ def test_a_second_call_makes_what_is_missing(folder, monkeypatch):
     assert run(*call) == Path("many")
     assert drawn == ["sources/b.png"]
     assert contents().items() >= wanted.items()
+    before = contents()
+    assert run(*call) == Path("many")  # nothing is missing
+    assert (contents(), drawn) == (before, ["sources/b.png"])
     Image.new("RGB", (50, 40)).save("sources/a.png")  # another file of the name
     assert run(*call) == Path("many_2")
 
@@ -302,7 +305,7 @@ def test_a_file_keeps_its_kind(folder, mode):
 
 def test_a_folder_of_edits_alone_has_no_sources(folder):
     run("model=run", "source=sources/a.png", "driver=drivers/a.png", "mask=mask.png")
-    with pytest.raises(ValueError, match=r"edits holds edits only: give one of them as source="):
+    with pytest.raises(ValueError, match=r"edits holds no image, or edits only: give"):
         run("model=run", "source=edits", "driver=drivers/a.png", "mask=mask.png")
 
 
@@ -345,6 +348,14 @@ def test_files_that_are_not_there_are_named(tmp_path):
     drivers = images(tmp_path / "drivers", "a.jpg")
     with pytest.raises(ValueError, match=r"no image for 1 of 2 sources.*b.png: add one named b"):
         matched(sources, [drivers], [SMALL])
+
+
+def test_a_folder_is_of_all_images_that_are_read(tmp_path):
+    sources = images(tmp_path, "a.tif", "b.AVIF", "c.bmp", "d.gif", "e.webp")
+    for name in ("damaged.heic", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    found = [name for name, *_ in matched(sources, [sources / "a.tif"], [SMALL])]
+    assert found == ["a", "b", "c", "d", "damaged", "e"]  # what is damaged is named when it fails
 
 
 def test_two_sources_of_one_name_are_refused(tmp_path):

@@ -134,12 +134,16 @@ def _others(names: list[str], taken: list[str], images: Mapping[str, Hashable]) 
     return [name for name in names if images.get(name) not in files]
 
 
-def _below(root: str | Path) -> list[str]:
-    """Names of the image files in the folder and its subfolders, relative to it, sorted."""
+def files_below(root: str | Path) -> list[str]:
+    """Names of the files in the folder and its subfolders, relative to it, sorted; links are
+    followed, and names that begin with a dot are skipped.
+
+    Raises:
+        ValueError: where there is no such folder.
+    """
     if not Path(root).is_dir():
         raise ValueError(f"{root} is not a folder, give the folder that holds the images.")
     found, visited = [], set()
-    others: list[str] = []
     for folder, subfolders, files in os.walk(root, followlinks=True):
         identity = os.path.realpath(folder)
         if identity in visited:  # a link that leads back
@@ -147,11 +151,16 @@ def _below(root: str | Path) -> list[str]:
             continue
         visited.add(identity)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        files = [name for name in files if not name.startswith(".")]
-        images = [name for name in files if name.lower().endswith(SUFFIXES)]
-        others += [name for name in files if name.lower().endswith(OTHERS)]
         inside = Path(folder).relative_to(root)
-        found += [(inside / name).as_posix() for name in images]
+        found += [(inside / name).as_posix() for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def _below(root: str | Path) -> list[str]:
+    """Those of images that are trained on; a line says how many others there are."""
+    files = files_below(root)
+    found = [name for name in files if name.lower().endswith(SUFFIXES)]
+    others = [name for name in files if name.lower().endswith(OTHERS)]
     if others:
         logger.warning(
             "Left out %d of %d images below %s, whose formats are not read (%s): convert them to "
@@ -159,7 +168,7 @@ def _below(root: str | Path) -> list[str]:
             len(others), len(found) + len(others), root,
             ", ".join(sorted({Path(name).suffix.lower() for name in others})),
         )  # fmt: skip
-    return sorted(found)
+    return found
 
 
 def _listed(root: str | Path, list_file: str | Path) -> list[str]:

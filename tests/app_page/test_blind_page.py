@@ -51,7 +51,7 @@ def wins(site: BlindSite) -> list[dict[str, Any]]:
 
 def strip(run: str, id: str, sample: int) -> bytes:
     """The pixels of a saved sample, read apart from the page's code."""
-    images = np.asarray(Image.open(f"{run}/samples/shown/{id}.png"))
+    images = np.asarray(Image.open(f"{run}/samples/inputs/{id}.png"))
     return np.split(images, 4, axis=1)[sample].tobytes()
 
 
@@ -62,6 +62,19 @@ def test_every_input_is_shown_once_and_both_sides_are_what_the_runs_have_saved(s
         shown = {name: pixels(uri).tobytes() for name, uri in site.shown(ballot).items()}
         assert shown["left"] == strip(left, ballot.input, ballot.sample)
         assert shown["right"] == strip(right, ballot.input, ballot.sample)
+
+
+def test_edits_are_shown_put_back_into_the_source_where_they_are_saved_so(site, runs):
+    ballot = site.ballots[0]
+    with Image.open(f"{runs[0]}/samples/inputs/{ballot.input}.png") as drawn:
+        put_back = Image.eval(drawn, lambda level: 255 - level)
+    Path(runs[0], "samples/shown").mkdir()
+    put_back.save(f"{runs[0]}/samples/shown/{ballot.input}.png")
+    shown = {name: pixels(uri) for name, uri in site.shown(ballot).items()}
+    ours, theirs = ("left", "right") if ballot.left == 0 else ("right", "left")
+    expected = np.split(np.asarray(put_back), 4, axis=1)[ballot.sample]
+    assert np.array_equal(shown[ours], expected)
+    assert shown[theirs].tobytes() == strip(runs[1], ballot.input, ballot.sample)
 
 
 def pixels(uri: str) -> np.ndarray:
