@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from e2eve.config import about, command, device_of, read_settings
+from e2eve.commands import command
+from e2eve.config import about, device_of, read_settings
 from e2eve.limits import Port, Positive, PositiveFloat, Samples, Seed, Text
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from e2eve.checks import check_writable
-from e2eve.config import choose, command, device_of, listed, plain, read_settings
+from e2eve.commands import command
+from e2eve.config import choose, device_of, listed, plain, read_settings
 
 References = Mapping[str, Callable[[Any, Any], Any]]
 

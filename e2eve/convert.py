@@ -12,7 +12,8 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from e2eve.checks import check_writable
-from e2eve.config import about, choose, command, read_settings
+from e2eve.commands import command
+from e2eve.config import about, choose, read_settings
 from e2eve.limits import Pixels, Text
 
 CHANGES = ("image_size", "driver_size", "attention", "driver_attention", "heads")

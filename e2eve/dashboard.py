@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import command, read_settings
+from e2eve.commands import command
+from e2eve.config import read_settings
 
 if TYPE_CHECKING:
     from e2eve.comparison.dashboard_page import DashboardSettings

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from e2eve.config import about, command, device_of, read_settings
+from e2eve.commands import command
+from e2eve.config import about, device_of, read_settings
 from e2eve.jobs import (
     REGIONS,
     Centre,
@@ -89,7 +90,7 @@ def edit(config: DictConfig) -> Path:
                     found = made(open_editor(job), job, progress)
                     for remark in found.remarks:
                         log.warning("%s: %s", job.source or "The example", remark)
-                    folder = found.save(folder, **job.described())
+                    folder = found.save(folder, **job.described)
                     new = True
                 done.append(folder)
             except (ValueError, OSError) as error:

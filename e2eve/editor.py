@@ -405,10 +405,6 @@ class Editor(nn.Module):
             progress(ids.shape[-1])
         return request.ranked(painted, seed, self.extractor.to(self.device), keep)
 
-    def measure_training(self, edits: EditBatch) -> None:
-        """Keep in the bundle what simulated edits of validation images are like."""
-        self.trained_on = TrainedOn.measured(self.source_tokenizer, self.driver_tokenizer, edits)
-
     @cached_property
     def extractor(self) -> FeatureExtractor:
         """What ranks edits; no part of the editor's state, and not built before it is needed."""

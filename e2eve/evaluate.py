@@ -7,7 +7,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from e2eve.checks import check_writable
-from e2eve.config import about, command, device_of, read_settings
+from e2eve.commands import command
+from e2eve.config import about, device_of, read_settings
 from e2eve.evaluation.settings import DrawingSettings, check_validation_set
 from e2eve.limits import Text
 

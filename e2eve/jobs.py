@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -168,6 +169,7 @@ class EditJob:
             if not path.is_file():
                 raise ValueError(f"{path} is not a file: give the path of an image.")
 
+    @cached_property
     def described(self) -> dict[str, Any]:
         """For edit.json: keys of the command that make the edit again, and hashes of its files."""
         asked = asdict(self.settings)
@@ -336,7 +338,7 @@ def earlier(folder: Path, job: EditJob) -> bool | None:
         return None
     except (OSError, ValueError):
         return False
-    asked = json.loads(json.dumps(job.described()))
+    asked = json.loads(json.dumps(job.described))
     return isinstance(found, dict) and {key: found.get(key) for key in asked} == asked
 
 

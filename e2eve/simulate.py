@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
 from e2eve.checks import check_writable
-from e2eve.config import about, command, instantiate, plain, read_settings
+from e2eve.commands import command
+from e2eve.config import about, instantiate, plain, read_settings
 from e2eve.limits import Positive, Samples, Seed, Text
 from e2eve.reporting.outputs import check_replaceable
 from e2eve.reporting.page import PALETTE, Highlight, Page

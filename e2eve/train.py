@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from e2eve.config import command
+from e2eve.commands import command
 from e2eve.training.signals import listening
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from omegaconf import DictConfig
 
 from e2eve.checks import check_writable
-from e2eve.config import about, command, device_of, instantiate, plain, read_settings
+from e2eve.commands import command
+from e2eve.config import about, device_of, instantiate, plain, read_settings
 from e2eve.evaluation.settings import EvaluationSettings, check_counts
 from e2eve.limits import Pixels, Text
 from e2eve.reporting.page import Column, Page

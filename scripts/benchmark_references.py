@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # where tests/ and scripts/ 
 from omegaconf import DictConfig
 
 from e2eve.benchmark import benchmark
-from e2eve.config import command
+from e2eve.commands import command
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from e2eve.checks import check_writable, require_call
-from e2eve.config import _sentence_of
+from e2eve.commands import _sentence_of
 from e2eve.data.splits import build_splits
 from e2eve.edit_simulation import CentreView, DriverCrop, EditSimulation, Mixed, Region
 from e2eve.editor import Editor

@@ -10,7 +10,8 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from e2eve.config import _quoted, about, conf_dir, instantiate, read_settings
+from e2eve.commands import _quoted
+from e2eve.config import about, conf_dir, instantiate, read_settings
 from e2eve.limits import NonNegativeFloat, Positive, Share
 from e2eve.training.run import train
 from tests.factories import TINY, UNTRAINED, compose

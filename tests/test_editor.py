@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 import e2eve
 from e2eve import Box, Driver, Editor
 from e2eve.conditioning import EditBatch, EditInputs
+from e2eve.editing.trained_on import TrainedOn
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
@@ -284,9 +285,9 @@ def test_an_editor_says_what_is_unlike_its_training(bundle):
         [torch.from_numpy(Box(0, 0, side, side).mask(SIDE, SIDE))[None] for side in (8, 10, 12, 16)]
     )
     boxes = torch.zeros(4, 4, dtype=torch.long)
-    editor.measure_training(
-        EditBatch(grey, regions, grey[..., :DRIVER_SIDE, :DRIVER_SIDE], boxes, boxes)
-    )
+    batch = EditBatch(grey, regions, grey[..., :DRIVER_SIDE, :DRIVER_SIDE], boxes, boxes)
+    tokenizers = (editor.source_tokenizer, editor.driver_tokenizer)
+    editor.trained_on = TrainedOn.measured(*tokenizers, batch)
     editor = Editor.from_pretrained(editor.save_pretrained(bundle.parent / "knowing"))
     assert editor.trained_on is not None
     assert editor.trained_on.region_shares == (1 / 16, 1 / 4)

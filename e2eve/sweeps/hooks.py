@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig
 
-from e2eve.config import FAILURE, REFUSED, choose, instantiate
+from e2eve.commands import FAILURE, REFUSED
+from e2eve.config import choose, instantiate
 from e2eve.evaluation.results import METRICS, current_name, read_results
 from e2eve.runs import RunFolder, hold, is_first_process, read_curves
 from e2eve.sweeps.study import FAILED, Cell, open_record, parsed, place, quoted

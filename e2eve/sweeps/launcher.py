@@ -20,7 +20,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from e2eve.config import FULL_ERROR, plain
+from e2eve.commands import FULL_ERROR
+from e2eve.config import plain
 from e2eve.sweeps.hooks import read_objective
 from e2eve.sweeps.study import JOINED, TODO, Cell, Study, SweepPlan, open_record
 
@@ -52,7 +53,7 @@ class CellLauncher(Launcher):
         study = Study(self.config, self.loader)
         configs = dict(study.cell(overrides) for overrides in job_overrides)
         plan = SweepPlan(study, configs, self.joined(study, list(configs)))
-        # Commands of cells fail as the user asked for; e2eve.config.command asks otherwise here.
+        # Commands of cells fail as the user asked for; e2eve.commands.command asks otherwise here.
         with env_override({"HYDRA_FULL_ERROR": FULL_ERROR}):
             notes = self._carry_out(plan)
         return [job_return(cell, study.settings.objective, notes[cell.name]) for cell in configs]

@@ -25,6 +25,7 @@ from e2eve.conditioning import EditBatch
 from e2eve.config import about, check_arguments, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
+from e2eve.editing.trained_on import TrainedOn
 from e2eve.editor import Editor
 from e2eve.evaluation.evaluator import Evaluator, build_metrics
 from e2eve.evaluation.model_card import write_model_card
@@ -235,7 +236,8 @@ class EditorTask(Task):
 
     def export(self) -> None:
         edits = [self.val[0, index] for index in range(min(256, len(self.val)))]
-        self.editor.measure_training(EditBatch.collate(edits))
+        tokenizers = (self.editor.source_tokenizer, self.editor.driver_tokenizer)
+        self.editor.trained_on = TrainedOn.measured(*tokenizers, EditBatch.collate(edits))
         self.editor.save_pretrained(self.run.bundle)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:

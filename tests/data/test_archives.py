@@ -101,6 +101,8 @@ def test_parts_may_be_archives_of_their_own(kind, folder, tmp_path):
     first, second = make(folder, tmp_path / "one"), make(folder, tmp_path / "two")
     parts = split(first, second)
     assert (len(parts.train), len(parts.val)) == (COUNT, COUNT)
+    with pytest.raises(ValueError, match=r"lies in root, .*: its images would be trained on, give"):
+        split(first, first.parent / "." / first.name)  # the same folder, spelt otherwise
     choice = {"tar": "tar_shards", "lmdb": "lmdb"}[kind]
     config = compose(f"dataset={choice}", f"dataset.root={first}", f"dataset.val_root={second}")
     assert len(build_splits(config.dataset).val) == COUNT

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from e2eve.config import command
+from e2eve.commands import command
 from e2eve.runs import RunFolder, run_settings
 from e2eve.sweeps.hooks import train_cell
 
