@@ -183,7 +183,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"There is no weights file at {path}, check the path given as `weights`.")
+        raise ValueError(f"There is no weights file at {path}: give the path of one.")
     if path.suffix == ".safetensors":
         return load_file(path)
     try:

@@ -260,7 +260,7 @@ class TokenModel(nn.Module, ABC):
             near = difflib.get_close_matches(name, known, n=1)
             raise ValueError(
                 f'{name} is {given[name]}, and the transformer family "{self.family}" has no such '
-                f"sampling setting; it has {', '.join(known)}"
+                f"sampling setting: leave it null or take one of {', '.join(known)}"
                 f"{f', did you mean {near[0]}?' if near else '.'}"
             )
         return self.sampling(**given)
