@@ -18,7 +18,6 @@ from scripts.config_values import (
     composed,
     fault_of,
     inside,
-    make_model,
     sweeps,
     tried,
 )
