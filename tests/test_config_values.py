@@ -52,7 +52,7 @@ def test_a_setting_means_something_or_is_refused_by_a_sentence(known):
 @pytest.mark.slow
 def test_so_is_every_setting_of_every_command():
     """In a process of its own, where no types are checked as in tests."""
-    line = [sys.executable, SCRIPT, "--share", "0.04", "--real", "0", "--seed", "2"]
+    line = [sys.executable, str(SCRIPT), "--share", "0.04", "--real", "0", "--seed", "2"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count(" 0 wrong") == 11
