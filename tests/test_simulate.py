@@ -62,7 +62,7 @@ def test_a_folder_of_photographs(tmp_path):
     [
         ("split=tset", 'split is "tset", the choices are train, val'),
         ("num_shown=0", "num_shown is 0: give at least 1"),
-        ("edit_simulation.driver.alpha_max=0.6", "driver alpha from 0.8 to 0.6"),
+        ("edit_simulation.driver.alpha_max=0.6", "alpha_min is 0.8 and alpha_max 0.6"),
     ],
 )
 def test_wrong_settings(tmp_path, override, message):

@@ -180,16 +180,21 @@ class Tokenizer(nn.Module):
         return self.to_code(self.encoder(images))
 
     def encode(self, images: Float[Tensor, "batch 3 height width"]) -> Int[Tensor, "batch tokens"]:
-        """Ids in raster order of images in [-1, 1], of any side that is a multiple of a cell."""
+        """Ids in raster order of images in [-1, 1], of any side that is a multiple of a cell.
+
+        Mixed precision is not for ids: an editor is asked with those that it was trained on.
+        """
         cell, (height, width) = self.config.cell, images.shape[-2:]
         if height % cell or width % cell:
             raise ValueError(
                 f"An image of {width}×{height} pixels cannot be tokenized, its sides must be "
                 f"multiples of {cell} pixels: resize it to {self.image_size}×{self.image_size}."
             )
-        return torch.cat(
-            [self.quantizer(self.latent(part)).ids for part in self._portions(images, height)]
-        )
+        with torch.autocast(images.device.type, enabled=False):
+            parts = [
+                self.quantizer(self.latent(part)).ids for part in self._portions(images, height)
+            ]
+        return torch.cat(parts)
 
     @property
     def sees_source(self) -> bool:

@@ -302,6 +302,8 @@ def encode_all(
 ) -> Iterator[EditTokens]:
     """Batches of the first `count` edits, from epoch to epoch where there are fewer in one.
 
+    They are encoded where the editor is.
+
     Args:
         done: batches of them that are there.
     """
@@ -316,7 +318,8 @@ def encode_all(
     )
     with progress_bars() as report:
         for number, batch in enumerate(batches, start=done + 1):
-            yield editor.tokenize(batch)
+            tokens = editor.tokenize(EditBatch._make(part.to(editor.device) for part in batch))
+            yield EditTokens._make(part.cpu() for part in tokens)
             report("encoding batches of edits", number, done + len(batches))
 
 

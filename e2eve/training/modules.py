@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytorch_lightning as pl
 import torch
 from jaxtyping import Float, Int
+from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
@@ -50,8 +51,9 @@ class EditorModule(pl.LightningModule):
         self.settings, self.batch_size = optimizer, batch_size
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        batches = self.trainer.world_size * self.trainer.accumulate_grad_batches
-        optimizer = self.settings.build(self.editor.transformer, self.batch_size * batches)
+        images = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        fused = may_be_fused(self.trainer, self.trainer.gradient_clip_val)
+        optimizer = self.settings.build(self.editor.transformer, images, fused=fused)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.settings.factor(step)
         )
@@ -91,6 +93,11 @@ class EditorModule(pl.LightningModule):
         self.log("val/loss", nll.loss, prog_bar=True, sync_dist=True)
         self.log("val/nll_inside", nll.inside, sync_dist=True)
         self.log("val/nll_outside", nll.outside, sync_dist=True)
+
+
+def may_be_fused(trainer: pl.Trainer, clip: float | None) -> bool:
+    """Whether Lightning takes fused optimisers: in mixed precision it clips no gradients of one."""
+    return not clip or not isinstance(trainer.precision_plugin, MixedPrecision)
 
 
 class Seen(NamedTuple):
@@ -139,7 +146,8 @@ class TokenizerModule(pl.LightningModule):
         images = self.batch_size * self.accumulate * self.trainer.world_size
         self.rate = self.settings.learning_rate(images)
         networks = [self.tokenizer, self.loss.discriminator]
-        return [self.settings.build(network, images) for network in networks if network is not None]
+        fused, given = may_be_fused(self.trainer, self.clip[0]), filter(None, networks)
+        return [self.settings.build(network, images, fused=fused) for network in given]
 
     def reconstruct(self, batch: Any) -> tuple[Tensor, Reconstruction, Tensor]:
         """Images of a batch, what the tokenizer makes of them, and what the discriminator sees."""

@@ -37,15 +37,17 @@ class OptimizerSettings:
         progress = min(1.0, (step - self.warmup_steps) / span)
         return 0.5 * (1 + math.cos(math.pi * progress))
 
-    def build(self, network: nn.Module, images_per_step: int) -> optim.Optimizer:
-        """AdamW with decay on the matrices of linear layers only, fused where possible."""
+    def build(
+        self, network: nn.Module, images_per_step: int, *, fused: bool = True
+    ) -> optim.Optimizer:
+        """AdamW with decay on the matrices of linear layers only, in one kernel where fused."""
         decayed, rest = split_for_decay(network)
         groups = [
             {"params": decayed, "weight_decay": self.weight_decay},
             {"params": rest, "weight_decay": 0.0},
         ]
         rate = self.learning_rate(images_per_step)
-        return optim.AdamW(groups, lr=rate, betas=self.betas, fused=True)
+        return optim.AdamW(groups, lr=rate, betas=self.betas, fused=fused)
 
 
 def split_for_decay(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -260,7 +260,10 @@ class EditorTask(Task):
         )
         cached = CachedTokens(path, self.editor, edits, count, simulation)
         if is_rank_zero():
+            at_home = self.editor.device
+            self.editor.to(self.settings.device)
             cached.prepare(self.editor, self.settings.workers)
+            self.editor.to(at_home)
         return cached
 
 

@@ -108,6 +108,12 @@ def test_gradients_are_clipped(tmp_path, task, algorithm):
     run(tmp_path, *task, held, *(c.replace("=0", "=1e-30") for c in clip), "trainer.max_steps=2")
 
 
+@pytest.mark.parametrize("task", [EDITOR, TOKENIZER], ids=["editor", "tokenizer"])
+def test_gradients_are_clipped_in_mixed_precision_too(tmp_path, task):
+    run(tmp_path, *task, "trainer.gradient_clip_val=1.0", "trainer.precision=bf16-mixed")
+    assert RunFolder(tmp_path).status()["state"] == "done"
+
+
 class GradientsVanish(pl.Callback):
     """What the optimisers have stepped with is nearly nothing."""
 
