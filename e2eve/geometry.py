@@ -73,6 +73,14 @@ class Box:
         right = max(left + 1, round(self.right * horizontal))
         return Box(left, top, right, max(top + 1, round(self.bottom * vertical)))
 
+    @property
+    def square(self) -> "Box":
+        """The square around it, as wide as its longer side; it may reach out of an image."""
+        side = max(self.width, self.height)
+        left = self.left - (side - self.width) // 2
+        top = self.top - (side - self.height) // 2
+        return Box(left, top, left + side, top + side)
+
     def mask(self, width: int, height: int) -> Bool[np.ndarray, "height width"]:
         """True inside the box, in an image of `width` × `height` pixels."""
         mask = np.zeros((height, width), dtype=bool)
@@ -84,3 +92,12 @@ class Box:
     ) -> Shaped[np.ndarray, "box_height box_width *channels"]:
         """What the box holds of an image, mask or map (a view)."""
         return array[self.top : self.bottom, self.left : self.right]
+
+    def padded_crop(
+        self, image: Shaped[np.ndarray, "height width channels"]
+    ) -> Shaped[np.ndarray, "side side channels"]:
+        """What the box holds of an image, padded to `square` by repeating its border pixels."""
+        square = self.square
+        rows = (self.top - square.top, square.bottom - self.bottom)
+        columns = (self.left - square.left, square.right - self.right)
+        return np.pad(self.crop(image), (rows, columns, (0, 0)), "edge")

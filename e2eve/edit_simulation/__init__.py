@@ -3,7 +3,15 @@
 Pure functions of numpy arrays; every random one takes the generator it draws from.
 """
 
-from e2eve.edit_simulation.regions import Block, Brush, FreeForm, Mixed, Region, RegionSampler
+from e2eve.edit_simulation.regions import (
+    Block,
+    Brush,
+    FreeForm,
+    Mixed,
+    Rectangle,
+    Region,
+    RegionSampler,
+)
 from e2eve.edit_simulation.simulation import (
     Blur,
     CentreView,
@@ -34,6 +42,7 @@ __all__ = [
     "Placement",
     "PositionJitter",
     "RandomView",
+    "Rectangle",
     "Region",
     "RegionSampler",
     "Rotation",

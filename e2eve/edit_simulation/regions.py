@@ -107,6 +107,29 @@ class Block(Limited):
 
 
 @dataclass(frozen=True)
+class Rectangle(Limited):
+    """A rectangle around a point drawn uniformly from the image, clipped to the image.
+
+    Args:
+        min_side, max_side: range of width and height before clipping, each drawn by itself,
+            uniformly in its logarithm, as a share of the image side.
+    """
+
+    min_side: float = 0.2
+    max_side: float = 0.9
+
+    LIMITS = (("min_side", "max_side", 0.05, 1),)
+
+    def __call__(self, side: int, rng: np.random.Generator) -> Region:
+        shares = np.exp(rng.uniform(np.log(self.min_side), np.log(self.max_side), size=2))
+        sides = np.maximum(1, np.rint(side * shares))
+        corner = np.rint(rng.uniform(0, side, size=2) - sides / 2).clip(1 - sides, side - 1)
+        edges = np.concatenate([corner, corner + sides]).astype(int).tolist()
+        box = Box(*edges).clipped(side, side)
+        return Region(box.mask(side, side), box)
+
+
+@dataclass(frozen=True)
 class Mixed:
     """Each time one of several samplers.
 

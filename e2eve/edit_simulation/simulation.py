@@ -71,7 +71,7 @@ class RegionTooThinError(ValueError):
 
 @dataclass(frozen=True)
 class DriverCrop(Limited):
-    """A random square that lies wholly inside the region.
+    """A random square that lies wholly inside the region, or the box around it.
 
     In a block it may lie anywhere, and alpha is measured on the shorter side. In any other region
     it lies in a large inscribed square, on whose side alpha is measured: a pixel is drawn uniformly
@@ -82,20 +82,26 @@ class DriverCrop(Limited):
         position_augmentation: whether the place within the block or the inscribed square is drawn
             uniformly; otherwise the driver is at its centre.
         min_side: smallest side in pixels; a driver that alpha makes smaller gets this side.
+        whole: share of edits whose driver is all of the box around the region, which is padded to
+            a square by repeating its border pixels: as people give drivers that are not square.
     """
 
     alpha_min: float = 0.6
     alpha_max: float = 0.6
     position_augmentation: bool = True
     min_side: int = 4
+    whole: float = 0.0
 
     LIMITS = (
         ("alpha_min", "alpha_max", 0.05, 1),
         ("min_side", "min_side", 1, 1024),
+        ("whole", "whole", 0, 1),
     )
 
     def __call__(self, region: Region, rng: np.random.Generator) -> Box:
         """Raises RegionTooThinError, a ValueError, where no square of `min_side` pixels fits."""
+        if self.whole > 0 and rng.random() < self.whole:
+            return region.box
         frame = region.box if region.is_block else large_square(region, rng)
         longest = min(frame.width, frame.height)
         if longest < self.min_side:
@@ -268,7 +274,8 @@ class Placement(NamedTuple):
 class SimulatedEdit(NamedTuple):
     """An example: the target's region is to be edited so that it shows the driver.
 
-    The driver was cut out of the target at `driver_box`, in pixels of the target.
+    The driver was cut out of the target at `driver_box`, in pixels of the target, and padded to a
+    square.
     """
 
     target: UInt8[np.ndarray, "side side 3"]
@@ -362,7 +369,7 @@ class EditSimulation(Limited):
                 f"The image of {target.shape[1]} by {target.shape[0]} pixels does not have the "
                 f"region's side of {len(placement.region.mask)}, resize it first."
             )
-        driver = placement.driver_box.crop(target)
+        driver = placement.driver_box.padded_crop(target)
         for transformation in self.transformations.values():
             driver = transformation(driver, rng)
         driver = np.ascontiguousarray(resize(driver, self.driver_size, self.driver_size))
@@ -382,4 +389,4 @@ class EditSimulation(Limited):
                 f"The driver {driver_box} leaves the image of {width} by {height} pixels, resize "
                 "the image to the side that the box was drawn for."
             )
-        return resize(driver_box.crop(image), self.driver_size, self.driver_size)
+        return resize(driver_box.padded_crop(image), self.driver_size, self.driver_size)

@@ -30,8 +30,8 @@ class Driver:
 
     Attributes:
         part: a box or a mask of what is the driver; None: all of the image.
-        fit: of what is not square, "crop" shows the largest centred square, "pad" all of it with
-            grey at its sides.
+        fit: of what is not square, "crop" shows the largest centred square, "pad" all of it, with
+            its border pixels repeated.
     """
 
     image: ImageInput
@@ -58,17 +58,9 @@ class Driver:
         image = box.crop(image)
         if not box.crop(seen).all():
             image = np.where(box.crop(seen)[..., None], image, np.uint8(GREY))
-        return square(image if self.fit == "crop" else padded(image), side)
-
-
-def padded(image: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "side side 3"]:
-    """The image in the middle of a grey square."""
-    height, width = image.shape[:2]
-    side = max(height, width)
-    result = np.full((side, side, 3), GREY, np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    result[top : top + height, left : left + width] = image
-    return result
+        if self.fit == "pad":
+            image = Box(0, 0, box.width, box.height).padded_crop(image)
+        return square(image, side)
 
 
 def as_region(

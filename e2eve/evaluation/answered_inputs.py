@@ -66,7 +66,7 @@ class FaceScenes(Scenes):
         self, view: UInt8[np.ndarray, "side side 3"], index: int, n: int, box: Box
     ) -> UInt8[np.ndarray, "driver_side driver_side 3"]:
         side = self.simulation.driver_size
-        return resize(self.placed(index, n).cropped(view), side, side)
+        return resize(self.placed(index, n).box.padded_crop(view), side, side)
 
 
 class Pair(NamedTuple):

@@ -111,7 +111,11 @@ def test_what_is_graded_lies_in_the_region_and_most_of_what_changes_is(edit):
 
 def test_a_driver_is_its_box_padded_to_a_square(edit):
     placed = Placed(edit.driver, edit.group, SIZE)
-    box, square, driver = placed.box, placed.square, placed.cropped(draw_face(edit.driver, SIZE))
+    box, square, driver = (
+        placed.box,
+        placed.box.square,
+        placed.box.padded_crop(draw_face(edit.driver, SIZE)),
+    )
     assert driver.shape == (square.height, square.width, 3) and square.contains(box)
     inner = box.shifted(-square.left, -square.top)
     assert (inner.crop(driver) == box.crop(draw_face(edit.driver, SIZE))).all()
@@ -120,10 +124,10 @@ def test_a_driver_is_its_box_padded_to_a_square(edit):
 
 def test_what_is_cut_out_of_the_answer_and_put_in_its_place_is_the_answer(edit):
     cut, place = Placed(edit.answer, edit.group, SIZE), Placed(edit.source, edit.group, SIZE)
-    assert cut.onto(place) == place.square
-    inner = place.box.shifted(-place.square.left, -place.square.top)
+    assert cut.onto(place) == place.box.square
+    inner = place.box.shifted(-place.box.square.left, -place.box.square.top)
     assert (
-        inner.crop(cut.cropped(draw_face(edit.answer, SIZE)))
+        inner.crop(cut.box.padded_crop(draw_face(edit.answer, SIZE)))
         == place.box.crop(draw_face(edit.answer, SIZE))
     ).all()
 
@@ -133,8 +137,8 @@ def test_a_box_lands_on_the_same_box_of_a_face_in_another_pose():
     pose: dict[str, Any] = dict(zip(RANGES, (52.0, 50.0, 0.9, 5.0), strict=False))
     one, other = (Placed(face, "eyes", 512) for face in (a, replace(a, **pose)))
     moved = one.onto(other)
-    assert np.allclose(moved.centre, other.square.centre, atol=2)
-    assert moved.width / one.square.width == pytest.approx(0.9 / a.head_scale, abs=0.01)
+    assert np.allclose(moved.centre, other.box.square.centre, atol=2)
+    assert moved.width / one.box.square.width == pytest.approx(0.9 / a.head_scale, abs=0.01)
 
 
 def plain_face(**changes: str) -> FaceAttributes:

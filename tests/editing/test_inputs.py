@@ -131,8 +131,8 @@ def test_a_driver_is_cropped_or_padded():
     assert np.array_equal(Driver(image).shown(30), image[:, 5:35])
     padded = Driver(image, fit="pad").shown(40)
     assert np.array_equal(padded[5:35], image)
-    assert (padded[:5] == 128).all()
-    assert (padded[35:] == 128).all()
+    assert (padded[:5] == image[0]).all()
+    assert (padded[35:] == image[-1]).all()
 
 
 @pytest.mark.parametrize(

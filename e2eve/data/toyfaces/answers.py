@@ -141,27 +141,12 @@ class Placed:
         low, high = np.floor(edges.min(0)).astype(int), np.ceil(edges.max(0)).astype(int)
         return Box(*low.tolist(), *high.tolist()).clipped(self.size, self.size)
 
-    @property
-    def square(self) -> Box:
-        """The square around the box, as wide as its longer side; it may reach out of the image."""
-        box = self.box
-        side = max(box.width, box.height)
-        left, top = box.left - (side - box.width) // 2, box.top - (side - box.height) // 2
-        return Box(left, top, left + side, top + side)
-
-    def cropped(self, image: Image) -> UInt8[np.ndarray, "side side 3"]:
-        """The box of an image of the face, padded to `square` by repeating its border pixels."""
-        box, square = self.box, self.square
-        rows = (box.top - square.top, square.bottom - box.bottom)
-        columns = (box.left - square.left, square.right - box.right)
-        return np.pad(box.crop(image), (rows, columns, (0, 0)), "edge")
-
     def onto(self, other: "Placed") -> Box:
-        """Where `square` lies on another face: what the boxes hold is of one size and aligned."""
-        scale = other.face.head_scale / self.face.head_scale
-        offset = complex(self.square.left, self.square.top) - self.corners.mean()
+        """Where the box's square lies on another face: what they hold is of one size and aligned."""
+        scale, square = other.face.head_scale / self.face.head_scale, self.box.square
+        offset = complex(square.left, square.top) - self.corners.mean()
         corner = np.rint([other.corners.mean() + scale * offset]).view(float).astype(int).tolist()
-        side = round(self.square.width * scale)
+        side = round(square.width * scale)
         return Box(0, 0, side, side).shifted(*corner)
 
 
