@@ -1,23 +1,22 @@
 """Trains in pieces, for a machine that is lent for minutes and gives back small files only.
 
-    python scripts/in_pieces.py RUN --minutes 8 --parts OUT [--from PARTS] -- +experiment=… trainer=gpu
+    python scripts/in_pieces.py RUN --minutes 8 --parts OUT [--from PARTS] -- +experiment=…
 
 What follows `--` are the overrides of `python -m e2eve.train`, which trains in the folder RUN. Once
 the minutes are over it is asked to save and stop, as by any SIGTERM, and RUN is packed into
-`OUT/<its name>.tar.000`, `.001` and so on, of at most 16 MiB each. The next piece is the same command with `--from` a folder that
-holds these parts; it ends with the weights that a training run in one piece has. Cached ids are left
-out, and of checkpoints all but the newest, or all where the run is done. Exits with 0 when the run is
-done, with 143 when it has to go on.
+`OUT/<its name>.tar.000`, `.001` and so on, of at most 16 MiB each. The next piece is the same
+command with `--from` a folder that holds these parts; it ends with the weights that a training run
+in one piece has. Cached ids are left out, and of checkpoints all but the newest, or all where the
+run is done. Exits with 0 when the run is done, with 143 when it has to go on.
 """
 
 import argparse
 import io
-import shutil
 import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from e2eve.runs import RunFolder

@@ -109,6 +109,34 @@ def test_too_thin_regions_are_refused(box):
         DriverCrop()(diagonal, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("box", [Box(4, 20, 60, 31), Box(40, 0, 51, 64), Box(8, 8, 24, 24)])
+def test_a_whole_driver_is_the_box_around_the_region_padded_to_a_square(box):
+    image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    side = max(box.width, box.height)
+    simulate = EditSimulation(64, side, CentreView(), Block(), DriverCrop(whole=1.0))
+    place = simulate.place_in(box.mask(64, 64), np.random.default_rng(0))
+    driver = simulate.at(image, place, np.random.default_rng(0)).driver
+    inner = box.shifted(-box.square.left, -box.square.top)
+    assert np.array_equal(inner.crop(driver), box.crop(image))
+    for n in range(side):  # what is outside repeats the nearest pixels
+        row = min(max(n, inner.top), inner.bottom - 1)
+        assert np.array_equal(
+            driver[n, inner.left : inner.right], driver[row][inner.left : inner.right]
+        )
+        column = min(max(n, inner.left), inner.right - 1)
+        assert np.array_equal(driver[:, n], driver[:, column])
+    other = image[::-1].copy()
+    assert np.array_equal(
+        inner.crop(simulate.driver_from(other, place.driver_box)), box.crop(other)
+    )
+
+
+def test_so_many_drivers_are_whole_as_asked():
+    rng, region = np.random.default_rng(0), block(Box(10, 20, 90, 60))
+    whole = [DriverCrop(whole=0.3)(region, rng) == region.box for _ in range(1000)]
+    assert stats.binomtest(sum(whole), 1000, 0.3).pvalue > 1e-3
+
+
 def test_a_driver_from_another_image():
     image = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     box = Box(8, 4, 24, 20)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from e2eve.edit_simulation import Block, Brush, FreeForm, Mixed, Region
+from e2eve.edit_simulation import Block, Brush, FreeForm, Mixed, Rectangle, Region
 from e2eve.edit_simulation.regions import outlines
 from e2eve.geometry import Box
 
 MIXED = Mixed({"block": Block(), "blob": FreeForm()}, {"block": 1.0, "blob": 3.0})
-SAMPLERS = [Block(), FreeForm(), Brush(), MIXED]
+SAMPLERS = [Block(), Rectangle(), FreeForm(), Brush(), MIXED]
 names = [type(sampler).__name__ for sampler in SAMPLERS]
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=names)
 
@@ -39,7 +39,9 @@ def test_same_generator_state_same_region(sampler):
     assert not np.array_equal(draw(sampler, 64, 1, seed=1)[0].mask, draw(sampler, 64, 1)[0].mask)
 
 
-@pytest.mark.parametrize("sampler", [Block(), FreeForm()], ids=["block", "blob"])
+@pytest.mark.parametrize(
+    "sampler", [Block(), Rectangle(), FreeForm()], ids=["block", "rectangle", "blob"]
+)
 def test_the_same_region_at_every_size(sampler):
     """A region drawn larger is the same region, up to the rounding of pixels."""
     for seed in range(5):
@@ -60,6 +62,19 @@ def test_block_fills_its_box_and_has_the_promised_side():
         assert max(region.box.width, region.box.height) <= 60
         inside = region.box.left > 0 and region.box.right < 100
         assert not inside or region.box.width >= 40
+
+
+def test_width_and_height_of_rectangles_are_drawn_apart_evenly_in_their_logarithm():
+    drawn = [region.box for region in draw(Rectangle(0.2, 0.4), 400, 3000)]
+    whole = [b for b in drawn if b.left > 0 and b.top > 0 and b.right < 400 and b.bottom < 400]
+    sides = np.log([[box.width / 400, box.height / 400] for box in whole])
+    for column in sides.T:
+        # Wide ones are clipped more often: of those that are whole the law is weighted.
+        shares = np.exp(np.linspace(np.log(0.2), np.log(0.4), 1000))
+        weights = np.cumsum(1 - shares) / (1 - shares).sum()
+        law = lambda x, w=weights, s=shares: np.interp(np.exp(x), s, w)  # noqa: E731
+        assert stats.kstest(column, law).pvalue > 1e-3
+    assert abs(stats.spearmanr(*sides.T).statistic) < 0.08
 
 
 def test_block_centres_are_uniform_and_independent():

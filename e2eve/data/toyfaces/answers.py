@@ -142,7 +142,7 @@ class Placed:
         return Box(*low.tolist(), *high.tolist()).clipped(self.size, self.size)
 
     def onto(self, other: "Placed") -> Box:
-        """Where the box's square lies on another face: what they hold is of one size and aligned."""
+        """Where the box's square lies on another face: both hold things of one size."""
         scale, square = other.face.head_scale / self.face.head_scale, self.box.square
         offset = complex(square.left, square.top) - self.corners.mean()
         corner = np.rint([other.corners.mean() + scale * offset]).view(float).astype(int).tolist()
