@@ -47,7 +47,8 @@ class EditorModule(pl.LightningModule):
             editor.source_tokenizer.to(memory_format=torch.channels_last)
             editor.driver_tokenizer.to(memory_format=torch.channels_last)
         if compile:  # in place: `forward`, and so the loss; sampling stays as it is
-            editor.transformer.compile()
+            # For each shape anew: code for any of them has failed on a GPU (PyTorch 2.11).
+            editor.transformer.compile(dynamic=False)
         self.settings, self.batch_size = optimizer, batch_size
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:

@@ -221,12 +221,13 @@ class EditorTask(Task):
             )
         else:
             self.data = self.resumable(train, val, settings.workers)
-        compute, on_gpu = settings.compute, settings.on_gpu
+        compiles = settings.on_gpu and self.editor.transformer.one_shape
+        chosen = settings.compute.compile
         self.module = EditorModule(
             self.editor,
             settings.optimizer,
             settings.device_batch,
-            compile=on_gpu if compute.compile is None else compute.compile,
+            compile=compiles if chosen is None else chosen,
             channels_last=settings.channels_last,
         )
 

@@ -208,6 +208,11 @@ class TokenModel(nn.Module, ABC):
         """
         return getattr(self.config, "driver_dropout", 0.0)
 
+    @property
+    def one_shape(self) -> bool:
+        """Whether batches of one size pass `forward` in one shape, as compiled code wants them."""
+        return True
+
     @abstractmethod
     def nll(self, tokens: EditTokens) -> TokenNLL:
         """Likelihoods of target tokens; `.loss` is differentiable.

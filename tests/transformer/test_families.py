@@ -60,6 +60,24 @@ def editor(request: pytest.FixtureRequest) -> Editor:
     return request.param()
 
 
+def test_batches_have_one_shape_where_a_family_says_so(editor):
+    """Else compiled code would be made anew for nearly each of them."""
+    large, small = batch(), batch()
+    small.regions[:, :, :17] = False
+    shapes: list[list[torch.Size]] = []
+    editor.transformer.register_forward_pre_hook(
+        lambda module, given: shapes.append([part.shape for part in flat(given)])
+    )
+    for edits in (large, small):
+        editor.nll(edits)
+    assert (shapes[0] == shapes[1]) == editor.transformer.one_shape
+
+
+def flat(given: Any) -> list[torch.Tensor]:
+    """The tensors of nested tuples."""
+    return [given] if isinstance(given, torch.Tensor) else [x for part in given for x in flat(part)]
+
+
 def test_a_step_lowers_the_loss(editor):
     optimizer = torch.optim.SGD(editor.transformer.parameters(), lr=0.01)
     edits = batch()

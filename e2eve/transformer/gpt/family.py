@@ -31,6 +31,10 @@ class GPT(CausalTransformer, TokenModel):
     sampling = GPTSampling
     initial: ClassVar[tuple[str, ...]] = ("positions", *CausalTransformer.initial)
 
+    @property
+    def one_shape(self) -> bool:
+        return not self.region_only  # of which a batch has as many columns as its largest has cells
+
     def forward(
         self, tokens: EditTokens, cells: Int[Tensor, "batch columns"] | None = None
     ) -> Float[Tensor, "batch columns codebook"]:
