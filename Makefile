@@ -26,11 +26,13 @@ test: install  ## Pass the tests.
 quick: install  ## Pass the tests but the slow ones.
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
-lint: install  ## Check style, format and types.
+lint: install  ## Check style, format, types and structure; warn of known vulnerabilities.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy e2eve tests
 	$(BIN)/python scripts/structure.py
+	@$(BIN)/pip-audit --progress-spinner off --timeout 5 >$(VENV)/audit.txt 2>&1 || \
+	  echo "Warning: known vulnerabilities, or no answer about them: see $(VENV)/audit.txt"
 
 smoke: install  ## Walk the whole path at tiny size: train, evaluate, edit.
 	$(BIN)/python scripts/smoke.py

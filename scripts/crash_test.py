@@ -10,6 +10,7 @@ trial starts one again, interrupts it once or twice, and starts it until it ends
 | kill | SIGKILL at a random moment of a step, or between the last step and the end |
 | write | SIGKILL while a checkpoint is being written, or just after |
 | term, int, hup | SIGTERM, SIGINT or SIGHUP to the process |
+| usr2 | SIGUSR2, which nothing listens to where submitit did not start the process: it kills |
 | group | SIGTERM to the process and its loader processes, as SLURM and `timeout` send it |
 
 Weights of the bundle and metrics.csv have to be the same bit for bit, a signal that may be handled
@@ -55,8 +56,10 @@ SIGNALS = {
     "group": signal.SIGTERM,
     "int": signal.SIGINT,
     "hup": signal.SIGHUP,
+    "usr2": signal.SIGUSR2,
 }
 MODES = ("kill", "write", *SIGNALS)
+HANDLED = ("term", "group", "int", "hup")
 
 
 class Training:
@@ -123,7 +126,7 @@ def interrupt(training: Training, mode: str, rng: random.Random) -> dict[str, ob
     (os.killpg if mode == "group" else os.kill)(training.process.pid, number)
     code = training.process.wait(300)
     lost = last_step(folder) - saved_step(folder)
-    handled = mode in SIGNALS
+    handled = mode in HANDLED
     well = code == 128 + number and lost <= 0 if handled else code == -number
     return {"code": code, "step": last_step(folder), "lost": lost, "well": well or code == 0}
 

@@ -18,6 +18,7 @@ from e2eve.app_page.site import PNG, Answer, Site
 from e2eve.config import read_settings
 from e2eve.data.toyfaces.example import example_edit
 from e2eve.editing import Driver, Picture
+from e2eve.editing.inputs import as_region
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from e2eve.limits import NonNegative, NonNegativeFloat, Positive, PositiveFloat
@@ -48,6 +49,7 @@ class EditForm:
     Attributes:
         driver_box: left, top, right and bottom of the square of the driver's image that is the
             driver; None: the largest centred one.
+        driver_hidden: strokes over what the driver does not show, in pixels of its image.
     """
 
     source: str
@@ -59,6 +61,7 @@ class EditForm:
     top_p: PositiveFloat
     guidance: NonNegativeFloat
     driver_box: tuple[int, int, int, int] | None = None
+    driver_hidden: list[Mark] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,10 @@ class EditingSite(Site):
         """The edits that a form asks for: `Editor.edit` with the same arguments."""
         source = self._image(form.source, "source")
         driver = self._image(form.driver, "driver")
-        part = None if form.driver_box is None else Box(*form.driver_box)
         names = ("temperature", "top_p", "guidance")
         found = self.editor.edit(
             source.image(),
-            Driver(driver.image(), part),
+            Driver(driver.image(), driver_part(form, *driver.size)),
             marked(form.marks, *source.size),
             num_samples=form.num_samples,
             seed=form.seed,
@@ -212,9 +214,9 @@ def read_form(body: Any, limits: Limits) -> EditForm:
         raise ValueError(
             f"{form.num_samples} samples are asked for and the limit is {limits.max_samples}."
         )
-    points = [point for mark in form.marks for point in mark.points]
+    points = [point for mark in [*form.marks, *form.driver_hidden] for point in mark.points]
     if len(points) > MAX_POINTS or any(abs(x) > FAR for point in points for x in point):
-        raise ValueError("The region has too many strokes: clear it and mark it again.")
+        raise ValueError("There are too many strokes: clear them and mark again.")
     return form
 
 
@@ -224,14 +226,38 @@ def marked(marks: Sequence[Mark], width: int, height: int) -> Bool[np.ndarray, "
     Raises:
         ValueError: when that is nowhere.
     """
+    mask = _covered(marks, width, height)
+    if not mask.any():
+        raise ValueError("No pixel of the source is marked: drag a box over it, or paint.")
+    return mask
+
+
+def driver_part(
+    form: EditForm, width: int, height: int
+) -> Box | Bool[np.ndarray, "height width"] | None:
+    """What of an image of `width` × `height` pixels is the driver, as `Driver.part` takes it.
+
+    Raises:
+        ValueError: when nothing is left.
+    """
+    box = None if form.driver_box is None else Box(*form.driver_box)
+    if not form.driver_hidden:
+        return box
+    seen = ~_covered(form.driver_hidden, width, height)
+    if box is not None:
+        seen &= as_region(box, width, height, of="driver")
+    if not seen.any():
+        raise ValueError("All of the driver is hidden: undo some of that.")
+    return seen
+
+
+def _covered(marks: Sequence[Mark], width: int, height: int) -> Bool[np.ndarray, "height width"]:
     mask = np.zeros((height, width), np.uint8)
     for mark in marks:
         if mark.tool == "box":
             _draw_box(mask, mark)
         else:
             _draw_stroke(mask, mark, int(mark.tool == "brush"))
-    if not mask.any():
-        raise ValueError("No pixel of the source is marked: drag a box over it, or paint.")
     return mask > 0
 
 

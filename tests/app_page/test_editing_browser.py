@@ -16,6 +16,7 @@ from e2eve.app_page.editing_page import EditForm, EditingSite, marked
 from e2eve.config import read_settings
 from e2eve.data.images import decoded, from_pillow, read_image
 from e2eve.data.toyfaces import ToyFaces
+from e2eve.editing import Driver
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from tests.app_page.test_editing_site import START, editor, new_site, slow
@@ -133,6 +134,26 @@ def test_a_dragged_box_and_a_cropped_driver_give_the_python_calls_pixels(
     for n, image in enumerate(expected.images):
         assert f"{abs(expected.scores[n]):.2f}" in shown[n]
         assert np.array_equal(downloaded(page, n, tmp_path), np.asarray(image))
+
+
+def test_what_is_hidden_of_a_driver_is_not_shown_to_the_editor(page, files, editor, tmp_path):
+    give(page, files)
+    drag(page, "source", (30, 10), (70, 60))
+    page.check("[name=driver-tool][value=hide]")
+    drag(page, "driver", (30, 60), (60, 62), (90, 60))
+    drag(page, "driver", (10, 10), (40, 10))
+    page.click("#crop-clear")
+    form = edit(page)
+    (stroke,) = form.driver_hidden
+    assert stroke.tool == "brush" and stroke.radius == pytest.approx(6)
+    hidden = marked(form.driver_hidden, 120, 120)
+    assert hidden[60, 35:85].all() and not hidden[:45].any() and not hidden[75:].any()
+    region = Box(*(int(x) for point in form.marks[0].points for x in point))
+    driver = Driver(files["driver"], ~hidden)
+    expected = editor.edit(files["source"], driver, region, **START)
+    assert np.array_equal(downloaded(page, 0, tmp_path), np.asarray(expected.images[0]))
+    page.click("#crop-clear")
+    assert edit(page).driver_hidden == []
 
 
 def test_painting_erasing_and_undoing_mark_what_the_mouse_went_over(page, files, editor, tmp_path):

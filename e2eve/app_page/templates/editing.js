@@ -3,6 +3,7 @@
 const given = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const TINT = "rgba(255, 45, 149, 0.45)";
+const HIDDEN = "rgb(128, 128, 128)"; // what an editor sees there
 const POLL = 250; // milliseconds between two looks at an edit
 const NEAR = 300; // points of a stroke are at least a 300th of the image apart
 
@@ -118,6 +119,24 @@ class Picture {
     this.current = null;
     this.draw();
   }
+
+  // Adds to the stroke under way what the pointer went over since, in points apart.
+  extendStroke(event) {
+    const apart = Math.max(this.image.width, this.image.height) / NEAR;
+    for (const one of event.getCoalescedEvents?.() ?? [event]) {
+      const [x, y] = this.at(one), [u, v] = this.current.at(-1);
+      if (Math.hypot(x - u, y - v) >= apart) this.current.push([x, y]);
+    }
+  }
+
+  tint(pen, marks, scale, colour) {
+    const layer = new OffscreenCanvas(pen.canvas.width, pen.canvas.height), over = layer.getContext("2d");
+    for (const mark of marks) drawMark(over, mark, scale);
+    over.globalCompositeOperation = "source-in";
+    over.fillStyle = colour;
+    over.fillRect(0, 0, layer.width, layer.height);
+    pen.drawImage(layer, 0, 0);
+  }
 }
 
 class Source extends Picture {
@@ -183,12 +202,8 @@ class Source extends Picture {
   }
 
   extend(event) {
-    if (this.tool === "box") return void (this.current[1] = this.at(event));
-    const apart = Math.max(this.image.width, this.image.height) / NEAR;
-    for (const one of event.getCoalescedEvents?.() ?? [event]) {
-      const [x, y] = this.at(one), [u, v] = this.current.at(-1);
-      if (Math.hypot(x - u, y - v) >= apart) this.current.push([x, y]);
-    }
+    if (this.tool === "box") this.current[1] = this.at(event);
+    else this.extendStroke(event);
   }
 
   finish() {
@@ -197,12 +212,7 @@ class Source extends Picture {
   }
 
   drawOver(pen, scale) {
-    const layer = new OffscreenCanvas(pen.canvas.width, pen.canvas.height), over = layer.getContext("2d");
-    for (const mark of this.current ? [...this.marks, this.mark()] : this.marks) drawMark(over, mark, scale);
-    over.globalCompositeOperation = "source-in";
-    over.fillStyle = TINT;
-    over.fillRect(0, 0, layer.width, layer.height);
-    pen.drawImage(layer, 0, 0);
+    this.tint(pen, this.current ? [...this.marks, this.mark()] : this.marks, scale, TINT);
     if (this.hover && this.tool !== "box") {
       pen.beginPath();
       pen.arc(this.hover[0] * scale, this.hover[1] * scale, this.radius * scale, 0, 7);
@@ -227,7 +237,14 @@ class Driver extends Picture {
   constructor() {
     super("driver");
     this.crop = null; // left, top and side of the square; null: the largest centred one
-    $("crop-clear").addEventListener("click", () => this.set(null));
+    this.hidden = []; // strokes over what is not shown to the editor
+    $("crop-clear").addEventListener("click", () => {
+      if (this.hides && this.hidden.length) this.set(this.crop, this.hidden.slice(0, -1));
+      else this.set(null, this.crop ? this.hidden : []);
+    });
+    for (const tool of document.getElementsByName("driver-tool")) {
+      tool.addEventListener("change", () => { $("driver-size").hidden = !this.hides; });
+    }
     $("crop-mark").addEventListener("click", () => {
       const [left, top, side] = ["left", "top", "side"].map((name) => Number($(`crop-${name}`).value));
       if (!(side >= 1 && left >= 0 && top >= 0 && left + side <= this.image.width && top + side <= this.image.height)) {
@@ -241,12 +258,15 @@ class Driver extends Picture {
 
   reset() {
     $("crop-mark").disabled = false;
-    this.set(null);
+    this.set(null, []);
   }
 
-  set(crop) {
+  get hides() { return document.querySelector("[name=driver-tool]:checked").value === "hide"; }
+
+  set(crop, hidden = this.hidden) {
     this.crop = crop;
-    $("crop-clear").disabled = !crop;
+    this.hidden = hidden;
+    $("crop-clear").disabled = !crop && !hidden.length;
     ["left", "top", "side"].forEach((name, n) => { $(`crop-${name}`).value = this.square[n]; });
     this.draw();
   }
@@ -263,7 +283,15 @@ class Driver extends Picture {
     return [left, top, left + side, top + side];
   }
 
-  extend(event) { this.current[1] = this.at(event); }
+  extend(event) {
+    if (this.hides) return this.extendStroke(event);
+    this.current[1] = this.at(event);
+  }
+
+  stroke() {
+    const radius = $("driver-brush").value / 200 * Math.min(this.image.width, this.image.height);
+    return { tool: "brush", points: this.current, radius };
+  }
 
   // The square that is being dragged: as large as the drag is long, inside the image.
   dragged() {
@@ -275,12 +303,16 @@ class Driver extends Picture {
   }
 
   finish() {
+    if (this.hides) return this.set(this.crop, [...this.hidden, this.stroke()]);
     const square = this.dragged();
     if (square[2] >= 2) this.set(square);
   }
 
   drawOver(pen, scale) {
-    const [left, top, side] = (this.current ? this.dragged() : this.square).map((x) => x * scale);
+    const marks = this.current && this.hides ? [...this.hidden, this.stroke()] : this.hidden;
+    this.tint(pen, marks, scale, HIDDEN);
+    const square = this.current && !this.hides ? this.dragged() : this.square;
+    const [left, top, side] = square.map((x) => x * scale);
     const { width, height } = pen.canvas;
     pen.fillStyle = "rgba(12, 14, 18, .6)";
     pen.beginPath();
@@ -330,7 +362,7 @@ async function form() {
   }
   const values = fields();
   const [one, other] = await Promise.all([base64(source.file), base64(driver.file)]);
-  return { ...values, source: one, driver: other, driver_box: driver.box, marks: source.marks };
+  return { ...values, source: one, driver: other, driver_box: driver.box, driver_hidden: driver.hidden, marks: source.marks };
 }
 
 function busy(is) {
