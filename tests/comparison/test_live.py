@@ -118,8 +118,7 @@ def test_an_open_page_follows_the_runs_and_keeps_what_was_chosen(port, runs, wat
     page.locator("#results-table [data-column=recall_5] button").click()
     write_run(runs / "c", Made({"tokenizer": "c"}, saved=2))
     page.wait_for_selector("#results-table tr:nth-child(3)")
-    page.wait_for_selector("body[data-ready]")
-    assert page.locator("#input-00001").is_checked()
+    page.wait_for_selector("#input-00001:checked")
     header = page.locator("#results-table thead [data-column=recall_5]")
     assert header.get_attribute("aria-sort") == "descending"
     assert page.locator("#cards .card").count() == 2  # b still runs
@@ -137,9 +136,7 @@ def test_an_input_that_is_gone_for_a_moment_is_chosen_again(port, runs, watched)
     page.wait_for_selector("body[data-ready]")
     assert page.locator("#input-00000").is_checked()
     (runs.parent / "00001.png").rename(runs / "c" / "samples" / "inputs" / "00001.png")
-    page.wait_for_selector("#input-00001", state="attached")
-    page.wait_for_selector("body[data-ready]")
-    assert page.locator("#input-00001").is_checked()
+    page.wait_for_selector("#input-00001:checked")
 
 
 def test_a_link_out_of_a_run_is_not_followed(port, runs, tmp_path):
