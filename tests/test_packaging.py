@@ -52,6 +52,11 @@ def test_a_wheel_holds_every_configuration_and_packaged_weight(wheel):
         assert {path.relative_to(ROOT).as_posix() for path in files} <= wheel
 
 
+def test_packaged_weights_weigh_little():
+    weights = (ROOT / "e2eve/pretrained").glob("*/*.safetensors")
+    assert sum(path.stat().st_size for path in weights) <= 25e6
+
+
 def test_a_wheel_says_that_it_is_typed(wheel):
     assert "e2eve/py.typed" in wheel
 
