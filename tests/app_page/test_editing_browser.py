@@ -393,7 +393,8 @@ def trained(editor) -> Editor:
 
 def test_the_example_is_edited_and_fits_a_small_screen(watched, trained, tmp_path):
     """Leaves a screenshot where E2EVE_SCREENSHOT names a file."""
-    with serving(new_site(trained)) as port:
+    name = os.environ.get("E2EVE_SCREENSHOT_MODEL", "tiny")
+    with serving(new_site(trained, name=name)) as port:
         page = watched.page
         page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(f"http://127.0.0.1:{port}/")
@@ -401,6 +402,7 @@ def test_the_example_is_edited_and_fits_a_small_screen(watched, trained, tmp_pat
         page.click("#example")
         page.wait_for_selector("#driver canvas:visible")
         page.fill("#num_samples", "4")
+        page.fill("#guidance", "2")
         edit(page)
         page.wait_for_selector("#queue:text('empty')")
         for name in ("edit", "status", "download", "go-on", "undo", "ranked"):

@@ -27,8 +27,10 @@ START = {"num_samples": 2, "seed": 0, "guidance": 1.0, "temperature": 1.0, "top_
 BOX = Box(10, 8, 50, 40)
 
 
-def new_site(editor: Editor, limits: Limits = LIMITS, host: str = "127.0.0.1") -> EditingSite:
-    return EditingSite(host, "secret", 3_000_000, editor, "tiny", limits, START)
+def new_site(
+    editor: Editor, limits: Limits = LIMITS, host: str = "127.0.0.1", name: str = "tiny"
+) -> EditingSite:
+    return EditingSite(host, "secret", 3_000_000, editor, name, limits, START)
 
 
 @pytest.fixture(scope="module")
