@@ -114,7 +114,7 @@ class SimulatedEdits:
 def spread_of(edit: "SimulatedEdit") -> Spread:
     (mask, box), side = edit.region, len(edit.target)
     x, y = box.centre
-    driver = edit.driver_box.width / min(box.width, box.height)
+    driver = edit.driver_box.square.width / min(box.width, box.height)
     return Spread(100 * float(mask.mean()), 100 * x / side, 100 * y / side, 100 * driver)
 
 
@@ -127,7 +127,7 @@ def edit_sheet(edits: SimulatedEdits, cell: int = 150) -> Image.Image:
         mask = edit.region.mask
         masked = edit.target * ~mask[..., None]  # as the editor sees it: the region is black
         rows.append([located(edit, cell), mask, masked, edit.driver, edit.target])
-        sizes = f"{edit.driver_box.width} px to {len(edit.driver)} px"
+        sizes = f"{edit.driver_box.square.width} px to {len(edit.driver)} px"
         captions.append([None, f"{100 * mask.mean():.0f} % of the area", None, sizes, None])
     return image_grid(rows, HEADINGS, [name for name, _ in edits.shown], cell, captions)
 

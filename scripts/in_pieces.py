@@ -4,7 +4,7 @@
 
 What follows `--` are the overrides of `python -m e2eve.train`, which trains in the folder RUN. Once
 the minutes are over it is asked to save and stop, as by any SIGTERM, and RUN is packed into
-`OUT/<its name>.tar.000`, `.001` and so on, of at most 16 MiB each. The next piece is the same
+`OUT/<its name>.tar.0000`, `.0001` and so on, of at most 16 MiB each. The next piece is the same
 command with `--from` a folder that holds these parts; it ends with the weights that a training run
 in one piece has. Cached ids are left out, and of checkpoints all but the newest, or all where the
 run is done. Exits with 0 when the run is done, with 143 when it has to go on.
@@ -24,7 +24,7 @@ from e2eve.runs import RunFolder
 MEBIBYTE = 2**20
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,11 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from", dest="before", type=Path, help="folder with an earlier piece's")
     parser.add_argument("--part-mib", type=float, default=16, help="most that a part holds")
     parser.add_argument("overrides", nargs="+", help="of python -m e2eve.train")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args()
     if given.before is not None and not given.run.exists():
         unpack(given.run, parts_in(given.before, given.run.name))
     code = train([f"run_dir={given.run}", *given.overrides], 60 * given.minutes)
-    pack(RunFolder(given.run), given.parts, int(given.part_mib * MEBIBYTE))
+    if given.run.exists():  # else the command was refused
+        pack(RunFolder(given.run), given.parts, int(given.part_mib * MEBIBYTE))
     return code
 
 
@@ -70,13 +71,13 @@ def pack(run: RunFolder, folder: Path, size: int) -> list[Path]:
                 archive.add(path, str(inner))
     content, paths = packed.getvalue(), []
     for number, start in enumerate(range(0, len(content), size)):
-        paths.append(folder / f"{run.path.name}.tar.{number:03}")
+        paths.append(folder / f"{run.path.name}.tar.{number:04}")
         paths[-1].write_bytes(content[start : start + size])
     return paths
 
 
 def parts_in(folder: Path, name: str) -> list[Path]:
-    return sorted(folder.glob(f"{name}.tar.[0-9][0-9][0-9]"))
+    return sorted(folder.glob(f"{name}.tar.[0-9]*"))
 
 
 def unpack(folder: Path, parts: Sequence[Path]) -> None:

@@ -4,7 +4,8 @@
 
 Weights of the transformer and of the decoder are stored in half precision and read in float32
 again. Encoder and codebook stay as they are, so that ids do. The model card and its picture come
-along where the run has been evaluated. Prints what all packaged weights weigh.
+along where the run has been evaluated; else none is left, and one has to be written. Prints what
+all packaged weights weigh.
 """
 
 import argparse
@@ -28,17 +29,23 @@ def main() -> None:
     parser.add_argument("run", help="run folder or bundle of an editor")
     parser.add_argument("--out", type=Path, default=PACKAGED / EDITOR)
     given = parser.parse_args()
-    source = locate(given.run)
+    try:
+        source = locate(given.run)
+    except ValueError as error:
+        parser.error(str(error))
+    if source.resolve() == given.out.resolve():
+        parser.error(f"{given.run} is in the package already: give another run, or --out.")
     given.out.mkdir(parents=True, exist_ok=True)
     config = read_yaml(source / "config.yaml")
-    for name in config["sha256"]:
-        path = given.out / f"{name}.safetensors"
-        weights = load_file(source / path.name)
-        save_file({key: halved(key, value) for key, value in weights.items()}, path)
+    config["sha256"] = {}
+    for weights in sorted(source.glob("*.safetensors")):
+        path = given.out / weights.name
+        save_file({key: halved(key, value) for key, value in load_file(weights).items()}, path)
         path.chmod(0o644)
-        config["sha256"][name] = sha256(path)
+        config["sha256"][path.stem] = sha256(path)
     OmegaConf.save(OmegaConf.create(config), given.out / "config.yaml")
     for name in ("README.md", "samples.png"):
+        (given.out / name).unlink(missing_ok=True)
         if (source / name).is_file():
             shutil.copy(source / name, given.out / name)
     total = sum(path.stat().st_size for path in PACKAGED.glob("*/*.safetensors"))

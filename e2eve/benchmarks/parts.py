@@ -80,7 +80,8 @@ def encode(setting: Setting) -> Part:
     """Source images to ids."""
     images = edits_for(setting).targets
     network = on_meta(setting.network.source_tokenizer)
-    return _coding(setting, Tokenizer.encode, images, lambda: network.latent(images.to("meta")))
+    work = in_float32(setting).convolving(lambda: network.latent(images.to("meta")))
+    return _coding(setting, Tokenizer.encode, images, work)
 
 
 @part
@@ -89,12 +90,16 @@ def decode(setting: Setting) -> Part:
     network = on_meta(tokenizer := setting.network.source_tokenizer)
     ids = torch.randint(tokenizer.codebook_size, (setting.batch, tokenizer.tokens))
     ids = ids.to(setting.device)
-    return _coding(setting, Tokenizer.decode, ids, lambda: network.decode(ids.to("meta")))
+    work = setting.convolving(lambda: network.decode(ids.to("meta")))
+    return _coding(setting, Tokenizer.decode, ids, work)
 
 
-def _coding(
-    setting: Setting, run: Callable[..., Any], batch: Tensor, count: Callable[[], Any]
-) -> Part:
+def in_float32(setting: Setting) -> Setting:
+    """The same in the precision of ids, which mixed precision does not change."""
+    return replace(setting, precision="float32")
+
+
+def _coding(setting: Setting, run: Callable[..., Any], batch: Tensor, work: Roofline) -> Part:
     """As frozen tokenizers are run in training, and with exact convolutions."""
     tokenizer = setting.network.source_tokenizer.use_winograd()
 
@@ -103,7 +108,7 @@ def _coding(
 
     exact = copy.deepcopy(tokenizer).use_winograd(False)
     variants = [variant("e2eve", tokenizer), variant("exact convolutions", exact)]
-    return Part(variants, setting.convolving(count), subject=(tokenizer, batch))
+    return Part(variants, work, subject=(tokenizer, batch))
 
 
 @part
@@ -117,7 +122,7 @@ def train_step(setting: Setting) -> Part:
         [Variant("e2eve", partial(training_step, setting, editor, optimizer, edits))],
         {
             **setting.computing(operations_of(learning), "transformer,"),
-            **setting.convolving(encoding),
+            **in_float32(setting).convolving(encoding),
             **setting.reading(OPTIMIZER_BYTES * parameters, "AdamW,"),
         },
         subject=(editor, edits, settings),

@@ -146,9 +146,9 @@ class TokenizerModule(pl.LightningModule):
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         images = self.batch_size * self.accumulate * self.trainer.world_size
         self.rate = self.settings.learning_rate(images)
-        networks = [self.tokenizer, self.loss.discriminator]
-        fused, given = may_be_fused(self.trainer, self.clip[0]), filter(None, networks)
-        return [self.settings.build(network, images, fused=fused) for network in given]
+        fused = may_be_fused(self.trainer, self.clip[0])
+        networks = [n for n in (self.tokenizer, self.loss.discriminator) if n is not None]
+        return [self.settings.build(network, images, fused=fused) for network in networks]
 
     def reconstruct(self, batch: Any) -> tuple[Tensor, Reconstruction, Tensor]:
         """Images of a batch, what the tokenizer makes of them, and what the discriminator sees."""

@@ -119,11 +119,6 @@ class TrainSettings:
         )
 
     @property
-    def device(self) -> torch.device:
-        """What this process computes on beside the trainer."""
-        return torch.device("cuda" if self.on_gpu and torch.cuda.is_available() else "cpu")
-
-    @property
     def channels_last(self) -> bool:
         """Whether convolutions are laid out so."""
         chosen = self.compute.channels_last

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from e2eve.bundle import read_bundle
 from e2eve.conditioning import EditBatch
-from e2eve.config import about, check_arguments, instantiate, located, read_settings
+from e2eve.config import about, check_arguments, device_of, instantiate, located, read_settings
 from e2eve.data.images import to_tensor
 from e2eve.edit_simulation import EditSimulation
 from e2eve.editing.trained_on import TrainedOn
@@ -261,10 +261,10 @@ class EditorTask(Task):
         )
         cached = CachedTokens(path, self.editor, edits, count, simulation)
         if is_rank_zero():
-            at_home = self.editor.device
-            self.editor.to(self.settings.device)
+            before = self.editor.device
+            self.editor.to(device_of("auto" if self.settings.on_gpu else "cpu"))
             cached.prepare(self.editor, self.settings.workers)
-            self.editor.to(at_home)
+            self.editor.to(before)
         return cached
 
 

@@ -111,11 +111,8 @@ def test_what_is_graded_lies_in_the_region_and_most_of_what_changes_is(edit):
 
 def test_a_driver_is_its_box_padded_to_a_square(edit):
     placed = Placed(edit.driver, edit.group, SIZE)
-    box, square, driver = (
-        placed.box,
-        placed.box.square,
-        placed.box.padded_crop(draw_face(edit.driver, SIZE)),
-    )
+    box, square = placed.box, placed.box.square
+    driver = box.padded_crop(draw_face(edit.driver, SIZE))
     assert driver.shape == (square.height, square.width, 3) and square.contains(box)
     inner = box.shifted(-square.left, -square.top)
     assert (inner.crop(driver) == box.crop(draw_face(edit.driver, SIZE))).all()

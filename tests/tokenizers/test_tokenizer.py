@@ -30,6 +30,15 @@ def test_pictures_of_other_sizes_are_read_at_the_same_cell():
     assert tokenizer.encode(random_images(1, 64)).shape == (1, 64)
 
 
+def test_mixed_precision_changes_no_id():
+    """An editor is asked with ids in full precision, and learns from the same."""
+    tokenizer, images = tiny_tokenizer(64), random_images(8, 64)
+    expected = tokenizer.encode(images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not torch.equal(tokenizer(images).quantized.ids, expected)
+        assert torch.equal(tokenizer.encode(images), expected)
+
+
 def test_a_batch_is_its_rows():
     tokenizer, images = tiny_tokenizer(), random_images(3)
     rows = torch.cat([tokenizer.encode(image[None]) for image in images])

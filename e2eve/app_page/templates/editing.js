@@ -129,6 +129,14 @@ class Picture {
     }
   }
 
+  // Where the brush is and how large.
+  ring(pen, radius, scale) {
+    if (!this.hover) return;
+    pen.beginPath();
+    pen.arc(this.hover[0] * scale, this.hover[1] * scale, radius * scale, 0, 7);
+    for (const [colour, width] of [["#000", 3], ["#fff", 1.5]]) Object.assign(pen, { strokeStyle: colour, lineWidth: width }), pen.stroke();
+  }
+
   tint(pen, marks, scale, colour) {
     const layer = new OffscreenCanvas(pen.canvas.width, pen.canvas.height), over = layer.getContext("2d");
     for (const mark of marks) drawMark(over, mark, scale);
@@ -213,11 +221,7 @@ class Source extends Picture {
 
   drawOver(pen, scale) {
     this.tint(pen, this.current ? [...this.marks, this.mark()] : this.marks, scale, TINT);
-    if (this.hover && this.tool !== "box") {
-      pen.beginPath();
-      pen.arc(this.hover[0] * scale, this.hover[1] * scale, this.radius * scale, 0, 7);
-      for (const [colour, width] of [["#000", 3], ["#fff", 1.5]]) Object.assign(pen, { strokeStyle: colour, lineWidth: width }), pen.stroke();
-    }
+    if (this.tool !== "box") this.ring(pen, this.radius, scale);
   }
 }
 
@@ -239,8 +243,8 @@ class Driver extends Picture {
     this.crop = null; // left, top and side of the square; null: the largest centred one
     this.hidden = []; // strokes over what is not shown to the editor
     $("crop-clear").addEventListener("click", () => {
-      if (this.hides && this.hidden.length) this.set(this.crop, this.hidden.slice(0, -1));
-      else this.set(null, this.crop ? this.hidden : []);
+      if (this.hidden.length && (this.hides || !this.crop)) this.set(this.crop, this.hidden.slice(0, -1));
+      else this.set(null);
     });
     for (const tool of document.getElementsByName("driver-tool")) {
       tool.addEventListener("change", () => { $("driver-size").hidden = !this.hides; });
@@ -288,10 +292,9 @@ class Driver extends Picture {
     this.current[1] = this.at(event);
   }
 
-  stroke() {
-    const radius = $("driver-brush").value / 200 * Math.min(this.image.width, this.image.height);
-    return { tool: "brush", points: this.current, radius };
-  }
+  get radius() { return $("driver-brush").value / 200 * Math.min(this.image.width, this.image.height); }
+
+  stroke() { return { tool: "brush", points: this.current, radius: this.radius }; }
 
   // The square that is being dragged: as large as the drag is long, inside the image.
   dragged() {
@@ -322,6 +325,7 @@ class Driver extends Picture {
     pen.strokeStyle = "#fff";
     pen.lineWidth = 2;
     pen.strokeRect(left + 1, top + 1, Math.max(0, side - 2), Math.max(0, side - 2));
+    if (this.hides) this.ring(pen, this.radius, scale);
   }
 }
 

@@ -33,7 +33,7 @@ class GPT(CausalTransformer, TokenModel):
 
     @property
     def one_shape(self) -> bool:
-        return not self.region_only  # of which a batch has as many columns as its largest has cells
+        return not self.region_only  # else a batch is as long as its largest region
 
     def forward(
         self, tokens: EditTokens, cells: Int[Tensor, "batch columns"] | None = None
