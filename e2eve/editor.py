@@ -371,8 +371,7 @@ class Editor(nn.Module):
             found = self._edited(request, num_samples, keep, seed, settings, told)
             if self.trained_on is not None:
                 inputs = request.inputs(self.device, self.dtype)
-                tokenizers = (self.source_tokenizer, self.driver_tokenizer)
-                remarks += self.trained_on.remarks(*tokenizers, inputs)
+                remarks += self.trained_on.remarks(self, inputs)
             shown += found.drivers
             if number + 1 < len(regions):
                 picture = Picture.of(found.images[0], "edit")

@@ -20,7 +20,9 @@ from safetensors.torch import load_file, save_file
 import e2eve
 from e2eve import Box, Driver, Editor
 from e2eve.conditioning import EditBatch, EditInputs
-from e2eve.editing.trained_on import TrainedOn
+from e2eve.data.images import to_tensor
+from e2eve.data.toyfaces import ToyFaces
+from e2eve.editing.trained_on import NLL_MARGIN, TrainedOn, middle_nll
 from e2eve.tokenizers import Tokenizer
 from e2eve.transformer import GPT, GPTConfig, SamplingSettings
 from e2eve.transformer.gpt import packed
@@ -280,32 +282,58 @@ def test_images_are_put_together_when_they_are_asked_for(editor):
 def test_an_editor_says_what_is_unlike_its_training(bundle):
     editor = Editor.from_pretrained(bundle)
     assert editor.edit(noise(), noise(), BOX, num_samples=1).remarks == []  # it knows nothing
-    grey = torch.zeros(4, 3, SIDE, SIDE)
+    flat = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    grey = to_tensor(np.stack([flat] * 4))
     regions = torch.stack(
         [torch.from_numpy(Box(0, 0, side, side).mask(SIDE, SIDE))[None] for side in (8, 10, 12, 16)]
     )
     boxes = torch.zeros(4, 4, dtype=torch.long)
     batch = EditBatch(grey, regions, grey[..., :DRIVER_SIDE, :DRIVER_SIDE], boxes, boxes)
-    tokenizers = (editor.source_tokenizer, editor.driver_tokenizer)
-    editor.trained_on = TrainedOn.measured(*tokenizers, batch)
+    learn(editor.freeze_tokenizers(), batch)
+    editor.trained_on = TrainedOn.measured(editor, batch)
     editor = Editor.from_pretrained(editor.save_pretrained(bundle.parent / "knowing"))
     assert editor.trained_on is not None
     assert editor.trained_on.region_shares == (1 / 16, 1 / 4)
-    flat = np.full((SIDE, SIDE, 3), 128, np.uint8)
     assert editor.edit(flat, flat, Box(0, 0, 12, 12), num_samples=1).remarks == []
-    large, source, driver = (
-        editor.edit(*asked, num_samples=1).remarks
-        for asked in (
-            (flat, flat, Box(0, 0, 30, 30)),
-            (noise(SIDE, SIDE), flat, Box(0, 0, 12, 12)),
-            (flat, noise(SIDE, SIDE), Box(0, 0, 12, 12)),
-        )
-    )
+    asked = [
+        (flat, flat, Box(0, 0, 30, 30)),
+        (noise(SIDE, SIDE), flat, Box(0, 0, 12, 12)),
+        (flat, noise(SIDE, SIDE), Box(0, 0, 12, 12)),
+    ]
+    large, source, driver = (editor.edit(*one, num_samples=1).remarks for one in asked)
     assert [text[:40] for text in large] == ["The region takes 87.9% of the square that"[:40]]
     assert "trained on 6.2% to 25.0%" in large[0]
     assert [text.split(" is unlike")[0] for text in source] == ["The source"]
     assert [text.split(" is unlike")[0] for text in driver] == ["The driver"]
     assert "python -m e2eve.train dataset=image_folder" in source[0]
+
+    before = {key: v for key, v in editor.trained_on.describe().items() if key != "source_nll"}
+    editor.trained_on = TrainedOn.from_description({**before, "source_error": 0.1})
+    assert editor.edit(*asked[1], num_samples=1).remarks == []  # bundles of before: not known
+
+
+def learn(editor: Editor, batch: EditBatch, steps: int = 40) -> None:
+    optimizer = torch.optim.AdamW(editor.transformer.parameters(), lr=3e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        editor.train().nll(batch).loss.backward()
+        optimizer.step()
+    editor.eval()
+
+
+def test_the_packaged_editor_tells_photographs_from_its_faces():
+    editor = Editor.from_pretrained("toyfaces")
+    assert editor.trained_on is not None
+    faces, drawn = ToyFaces("test", 64), np.random.default_rng(0)
+    walks = drawn.normal(size=(24, 64, 64, 3)).cumsum(1).cumsum(2)  # smooth in places
+    unlike = (127 + 100 * walks / np.abs(walks).max((1, 2), keepdims=True)).astype(np.uint8)
+    worst = NLL_MARGIN * editor.trained_on.source_nll
+    told = [
+        int((middle_nll(editor, to_tensor(images)) > worst).sum())
+        for images in (np.stack([faces[index] for index in range(24)]), unlike)
+    ]
+    assert told[0] <= 1
+    assert told[1] >= 22
 
 
 def test_what_is_kept_are_the_best_of_all(editor):

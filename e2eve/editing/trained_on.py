@@ -1,20 +1,38 @@
 """What an editor was trained on, in a few numbers, and what it says of anything else."""
 
+import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from e2eve.checks import require
 from e2eve.conditioning import EditBatch, EditInputs
 from e2eve.tokenizers import Tokenizer
+from e2eve.transformer import TokenNLL
 
-# An image is unlike those of the training from so many times their largest error.
-MARGIN = 1.5
-IMAGES = 32  # whose errors are measured
+# An image is unlike those of the training from so many times the largest of them.
+NLL_MARGIN, ERROR_MARGIN = 1.05, 1.25
+IMAGES = 128  # that are measured
+AT_ONCE = 16
 REMEDY = "Train one on such images: python -m e2eve.train dataset=image_folder dataset.root=…."
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What is asked of an editor."""
+
+    source_tokenizer: Tokenizer
+    driver_size: int
+    training: bool
+
+    @property
+    def driver_tokenizer(self) -> Tokenizer: ...
+    def nll(self, edits: EditInputs) -> TokenNLL: ...
+    def train(self, mode: bool = True) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -23,12 +41,13 @@ class TrainedOn:
 
     Attributes:
         region_shares: the least and the largest share of an image's pixels that a region takes.
-        source_error, driver_error: the largest mean absolute difference between an image in
-            [-1, 1] and what its tokenizer makes of it.
+        source_nll: the largest `middle_nll` of an image; infinite where it is not known, as in
+            bundles of before.
+        driver_error: the largest `reading_errors` of a driver.
     """
 
     region_shares: tuple[float, float]
-    source_error: float
+    source_nll: float
     driver_error: float
 
     def describe(self) -> dict[str, Any]:
@@ -40,28 +59,23 @@ class TrainedOn:
         """Raises ValueError for anything that `describe` does not give."""
         try:
             least, largest = map(float, given["region_shares"])
-            errors = (float(given[name]) for name in ("source_error", "driver_error"))
-            return cls((least, largest), *errors)
-        except (KeyError, TypeError, ValueError):
+            nll = float(given.get("source_nll", math.inf))
+            return cls((least, largest), nll, float(given["driver_error"]))
+        except (AttributeError, KeyError, TypeError, ValueError):
             require(False, "trained_on of the bundle is", given, "what save_pretrained writes")
             raise
 
     @classmethod
-    def measured(
-        cls, source_tokenizer: Tokenizer, driver_tokenizer: Tokenizer, edits: EditBatch
-    ) -> "TrainedOn":
-        """Of simulated edits; errors of the first `IMAGES` of them."""
+    def measured(cls, editor: Reader, edits: EditBatch) -> "TrainedOn":
+        """Of simulated edits: shares of all, the rest of the first `IMAGES` of them."""
         shares = edits.regions.float().mean((1, 2, 3))
-        errors = (
-            reading_errors(source_tokenizer, edits.targets[:IMAGES]),
-            reading_errors(driver_tokenizer, edits.drivers[:IMAGES]),
+        nll = middle_nll(editor, edits.targets[:IMAGES])
+        errors = reading_errors(editor.driver_tokenizer, edits.drivers[:IMAGES])
+        return cls(
+            (float(shares.min()), float(shares.max())), float(nll.max()), float(errors.max())
         )
-        largest = (float(error.max()) for error in errors)
-        return cls((float(shares.min()), float(shares.max())), *largest)
 
-    def remarks(
-        self, source_tokenizer: Tokenizer, driver_tokenizer: Tokenizer, inputs: EditInputs
-    ) -> list[str]:
+    def remarks(self, editor: Reader, inputs: EditInputs) -> list[str]:
         """Sentences about what of one input is unlike the training."""
         share, (least, largest) = float(inputs.regions.float().mean()), self.region_shares
         found = []
@@ -70,33 +84,50 @@ class TrainedOn:
                 f"The region takes {share:.1%} of the square that the editor works on, and it was "
                 f"trained on {least:.1%} to {largest:.1%}: expect less of the edit."
             )
-        source = reading_errors(source_tokenizer, inputs.sources, ~inputs.regions)
-        driver = reading_errors(driver_tokenizer, inputs.drivers)
-        for what, error, known in (
-            ("source", float(source), self.source_error),
-            ("driver", float(driver), self.driver_error),
-        ):
-            if error > MARGIN * known:
-                found.append(
-                    f"The {what} is unlike the images that the editor was trained on: what it "
-                    f"reads of it is off by {error / known:.1f} times their largest error. {REMEDY}"
-                )
+        if (nll := float(middle_nll(editor, inputs.sources))) > NLL_MARGIN * self.source_nll:
+            found.append(
+                "The source is unlike the images that the editor was trained on: asked for what it "
+                f"shows in its middle, it is off by {nll:.1f} nats a token, and by "
+                f"{self.source_nll:.1f} at most where it knows its way. {REMEDY}"
+            )
+        error = float(reading_errors(editor.driver_tokenizer, inputs.drivers)) / self.driver_error
+        if error > ERROR_MARGIN:
+            found.append(
+                "The driver is unlike the images that the editor was trained on: what it reads of "
+                f"it is off by {error:.1f} times their largest error. {REMEDY}"
+            )
         return found
 
 
 @torch.no_grad()
-def reading_errors(
-    tokenizer: Tokenizer,
-    images: Float[Tensor, "batch 3 side side"],
-    seen: Bool[Tensor, "batch 1 side side"] | None = None,
+def middle_nll(
+    editor: Reader, images: Float[Tensor, "batch 3 side side"]
 ) -> Float[Tensor, " batch"]:
-    """Mean absolute difference between each image and what the tokenizer makes of it.
+    """How badly an editor foretells the middle of images that it knows all around.
 
-    Args:
-        seen: which pixels count; None: all.
+    It is asked to put the middle half where it is, with the middle half as the driver: mean
+    negative log-likelihood of its tokens, in nats. Photographs, which a good tokenizer of drawings
+    reproduces, are told from drawings by it.
     """
+    images = images.to(next(editor.source_tokenizer.parameters()))
+    quarter, size = images.shape[-1] // 4, editor.driver_size
+    middle = slice(quarter, 3 * quarter)
+    regions = torch.zeros_like(images[:, :1], dtype=torch.bool)
+    regions[..., middle, middle] = True
+    drivers = F.interpolate(images[..., middle, middle], (size, size), mode="area")
+    was_training = editor.training
+    editor.train(False)
+    parts = zip(*(x.split(AT_ONCE) for x in (images, regions, drivers)), strict=True)
+    found = [editor.nll(EditInputs(*part)).inside_by_input for part in parts]
+    editor.train(was_training)
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def reading_errors(
+    tokenizer: Tokenizer, images: Float[Tensor, "batch 3 side side"]
+) -> Float[Tensor, " batch"]:
+    """Mean absolute difference between each image in [-1, 1] and what the tokenizer makes of it."""
     weight = next(tokenizer.parameters())
     images = images.to(weight.device, weight.dtype)
-    errors = (tokenizer.decode(tokenizer.encode(images)) - images).abs().mean(1, keepdim=True)
-    weights = torch.ones_like(errors) if seen is None else seen.to(errors)
-    return (errors * weights).sum((1, 2, 3)) / weights.sum((1, 2, 3)).clamp(min=1)
+    return (tokenizer.decode(tokenizer.encode(images)) - images).abs().mean((1, 2, 3))

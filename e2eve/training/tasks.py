@@ -237,8 +237,7 @@ class EditorTask(Task):
 
     def export(self) -> None:
         edits = [self.val[0, index] for index in range(min(256, len(self.val)))]
-        tokenizers = (self.editor.source_tokenizer, self.editor.driver_tokenizer)
-        self.editor.trained_on = TrainedOn.measured(*tokenizers, EditBatch.collate(edits))
+        self.editor.trained_on = TrainedOn.measured(self.editor, EditBatch.collate(edits))
         self.editor.save_pretrained(self.run.bundle)
 
     def finish(self, loggers: Sequence[Logger], step: int, device: torch.device) -> Path:
