@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,9 +67,15 @@ class Simulated(KeyedDataset):
 
 
 class Loader(DataLoader):
-    """Batches; loader processes leave signals to the main one, from their first moment on."""
+    """Batches; loader processes leave signals to the main one, from their first moment on.
+
+    On Linux they are forked off it whatever Python's default is: those of a fork server, as Python
+    3.14 has it, do not notice that the main one is gone, and share no drawn images.
+    """
 
     def __iter__(self) -> Any:
+        if self.num_workers and sys.platform == "linux":
+            self.multiprocessing_context = "fork"
         with held_back():
             return super().__iter__()
 

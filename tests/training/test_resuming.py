@@ -1,6 +1,7 @@
 """A signal saves the training at its very step; what goes on later ends with the same weights."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -414,7 +415,10 @@ class Numbers(Dataset):
         return os.getpid()
 
 
-def test_loaders_outlive_signals_of_others_and_end_with_the_main_process():
+@pytest.mark.parametrize("method", ["fork", "forkserver"])  # Python's default before 3.14 and since
+def test_loaders_outlive_signals_of_others_and_end_with_the_main_process(method, monkeypatch):
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", None)
+    multiprocessing.set_start_method(method)
     batches = iter(Loader(Numbers(), num_workers=1, worker_init_fn=leave_with_main_process))
     worker = int(next(batches))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
