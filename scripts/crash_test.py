@@ -1,6 +1,6 @@
 """Interrupts tiny training runs at random moments, resumes them, and compares what they end with.
 
-    python scripts/crash_test.py [--trials 12] [--seed 0] [--at-once 1] [--out FOLDER]
+    python scripts/crash_test.py [--trials 16] [--seed 0] [--at-once 1] [--out FOLDER]
 
 An editor, a tokenizer with a discriminator, and an editor that encodes its edits first and is
 evaluated last are trained once without interruption. Then each trial starts one again, interrupts
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1, help="trials that run side by side")
     parser.add_argument("--out", type=Path, help="kept, what differs in it; else temporary")

@@ -1,10 +1,12 @@
 """Whatever a person hands over: an edit that is as it should be, or one sentence."""
 
+import contextlib
 import io
 import os
 import struct
 import warnings
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from e2eve import Box, Driver, Editor
+from e2eve.edit import edit
 from e2eve.editing import Picture
-from tests.factories import tiny_editor
+from tests.factories import compose, tiny_editor
 
 EXAMPLES = int(os.environ.get("E2EVE_EXAMPLES", 60))  # 2000 take about ten minutes
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "I;16", "F")
@@ -25,6 +28,11 @@ FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "PPM")
 @pytest.fixture(scope="module")
 def editor() -> Editor:
     return tiny_editor()
+
+
+@pytest.fixture(scope="module")
+def bundle(editor, tmp_path_factory) -> Path:
+    return editor.save_pretrained(tmp_path_factory.mktemp("run") / "bundle")
 
 
 @st.composite
@@ -116,20 +124,37 @@ def region_of(asked: Any, size: tuple[int, int]) -> Any:
 SUFFIXES = st.sampled_from([".png", ".jpg", ".gif", ".tif", "", ".txt"])
 
 
-@settings(
+# What both ways of asking are given; each of a person's own files may have any suffix.
+anything = {
+    "source": files() | pillow_images(),
+    "driver": files() | pillow_images(),
+    "region": regions(),
+    "fit": st.sampled_from(["crop", "pad"]),
+    "feather": st.sampled_from([None, 0, 2.5, 1000.0]),
+}
+generated = settings(
     max_examples=EXAMPLES,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-@given(
-    source=files() | pillow_images(),
-    driver=files() | pillow_images(),
-    region=regions(),
-    fit=st.sampled_from(["crop", "pad"]),
-    feather=st.sampled_from([None, 0, 2.5, 1000.0]),
-    suffix=SUFFIXES,
-)
+
+
+def check_sentence(error: Exception) -> None:
+    said = str(error)
+    assert said
+    assert "\n" not in said
+    assert len(said) < 600
+
+
+def check_edit(edit: Picture, before: Picture, region: np.ndarray) -> None:
+    assert edit.size == before.size
+    assert edit.mode == before.mode
+    assert np.array_equal(edit.values[~region], before.values[~region])
+
+
+@generated
+@given(**anything, suffix=SUFFIXES)
 def test_a_valid_picture_or_one_sentence(
     editor, tmp_path_factory, source, driver, region, fit, feather, suffix
 ):
@@ -153,12 +178,58 @@ def test_a_valid_picture_or_one_sentence(
                 feather=feather,
             )
         except ValueError as error:
-            said = str(error)
-            assert said
-            assert "\n" not in said
-            assert len(said) < 600
+            check_sentence(error)
             return
-    result = Picture.of(edits.images[0], "edit")
-    assert edits.images[0].size == before.size
-    assert result.mode == before.mode
-    assert np.array_equal(result.values[~edits.region], before.values[~edits.region])
+    check_edit(Picture.of(edits.images[0], "edit"), before, edits.region)
+
+
+@generated
+@given(**anything, suffix=st.sampled_from([".png", ".jpg", ".gif", ".tif", ".txt"]))
+def test_the_command_writes_a_valid_picture_or_says_one_sentence(
+    editor, bundle, tmp_path_factory, source, driver, region, fit, feather, suffix
+):
+    """From files to files; what fails leaves none."""
+    folder = tmp_path_factory.mktemp("asked")
+    for name, image in (("source", source), ("driver", driver)):
+        if not isinstance(image, bytes):
+            image = saved(image)
+        (folder / f"{name}{suffix}").write_bytes(image)
+    paths = {name: str(folder / f"{name}{suffix}") for name in ("source", "driver")}
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patched:
+        warnings.simplefilter("ignore")
+        patched.setattr(Editor, "from_pretrained", lambda *_, **__: editor)
+        try:
+            size = Picture.of(paths["source"], "source").size
+        except ValueError:
+            size = (8, 8)
+        mask = region_of(region, size)
+        if isinstance(mask, Box):
+            place = f"box:{mask.left},{mask.top},{mask.right},{mask.bottom}"
+        else:
+            place = f"mask:{folder / 'mask.png'}"
+            Image.fromarray(mask).save(folder / "mask.png")
+        config = compose(f"driver_fit={fit}", "num_samples=1", config_name="edit")
+        config.update({**paths, "region": place, "feather": feather})
+        config.update({"model": str(bundle), "out": str(folder / "out")})
+        try:
+            edit(config)
+        except (ValueError, OSError) as error:
+            check_sentence(error)
+            assert not list(folder.glob("out/*"))
+            return
+        (written,) = folder.glob("out/edit_01.*")
+        before = Picture.of(paths["source"], "source")
+        shown = Picture.of(folder / "out" / "region.png", "region").values
+        check_edit(
+            Picture.of(written, "edit"), before, shown.reshape(*shown.shape[:2], -1)[..., 0] > 127
+        )
+
+
+def saved(image: Image.Image) -> bytes:
+    """As a TIFF, which holds most modes, or a PNG of its colours."""
+    for form, one in (("TIFF", image), ("PNG", image.convert("RGB"))):
+        buffer = io.BytesIO()
+        with contextlib.suppress(OSError, KeyError, ValueError, SystemError):
+            one.save(buffer, form)
+            return buffer.getvalue()
+    raise AssertionError(image.mode)
