@@ -93,6 +93,7 @@ class Training:
         self.folder, self.output = folder, folder.with_suffix(".txt")
         overrides = [*TINY, *KINDS[kind], f"run_dir={folder}"]
         last = {text.partition("=")[0]: text for text in overrides}  # of one key given twice
+        self.output.write_bytes(b"")
         self.process = processes.Process(target=train, args=(list(last.values()), self.output))
         self.process.start()
 
@@ -107,21 +108,22 @@ class Training:
 
     def wait_for(self, what: str, step: int) -> None:
         """Until that step is logged, or a checkpoint after it is being written; or it has ended."""
-        checkpoints = self.folder / "checkpoints"
-        while self.running():
-            if what == "write":
-                names = [path.name for path in checkpoints.glob(".step_*.partial")]
-                if any(int(name.split("_")[1].split(".")[0]) >= step for name in names):
-                    return
-            elif what == "encode":
-                if (self.folder / "token_cache").exists():
-                    return
-            elif what == "evaluate":
-                if (self.folder / "bundle" / "config.yaml").exists():
-                    return
-            elif last_step(self.folder) >= step:
-                return
+        while self.running() and not self.has_reached(what, step):
             time.sleep(0.0005)
+
+    def has_reached(self, what: str, step: int) -> bool:
+        if not self.output.stat().st_size:  # what is looked for may be of an earlier life
+            return False
+        match what:
+            case "write":
+                names = [path.name for path in self.folder.glob("checkpoints/.step_*.partial")]
+                return any(int(name.split("_")[1].split(".")[0]) >= step for name in names)
+            case "encode":
+                return (self.folder / "token_cache").exists()
+            case "evaluate":
+                return (self.folder / "bundle" / "config.yaml").exists()
+            case _:
+                return last_step(self.folder) >= step
 
 
 def train(overrides: Sequence[str], output: Path) -> None:
