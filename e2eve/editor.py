@@ -132,21 +132,21 @@ class Editor(nn.Module):
         self,
         inputs: EditInputs,
         settings: SamplingSettings | None = None,
-        pastes: Float[Tensor, "batch 3 side side"] | None = None,
+        blends: Float[Tensor, "batch 3 side side"] | None = None,
     ) -> Conditioning:
         """What edits are drawn from; a token model reads nothing of what lies inside the region.
 
         Args:
-            pastes: the drivers pasted into the sources, for `settings.reads_pastes`.
+            blends: the drivers blended into the sources, for `settings.reads_blends`.
 
         Raises:
-            ValueError: when the settings ask for pastes and none are given.
+            ValueError: when the settings ask for blends and none are given.
         """
         settings = self.settings(settings)
-        if settings.reads_pastes and pastes is None:
-            raise ValueError('draft is "paste" without pastes: give them, or draft="source".')
+        if settings.reads_blends and blends is None:
+            raise ValueError("The sampling settings ask for blends of the drivers: give them.")
         encode, masked = self.source_tokenizer.encode, apply_mask(inputs.sources, inputs.regions)
-        guesses = encode(pastes) if pastes is not None and settings.reads_pastes else None
+        guesses = encode(blends) if blends is not None and settings.reads_blends else None
         return Conditioning(
             driver_ids=self.driver_tokenizer.encode(inputs.drivers),
             source_ids=encode(masked),
@@ -164,7 +164,7 @@ class Editor(nn.Module):
         num_samples: int = 4,
         seeds: Sequence[int],
         settings: SamplingSettings | None = None,
-        pastes: Float[Tensor, "batch 3 side side"] | None = None,
+        blends: Float[Tensor, "batch 3 side side"] | None = None,
         progress: Progress = lambda done: None,
     ) -> Float[Tensor, "batch num_samples 3 side side"]:
         """Images in [-1, 1] of drawn edits.
@@ -172,7 +172,7 @@ class Editor(nn.Module):
         Args:
             seeds: one for each input. Sample n of a seed is the same image whatever the batch and
                 however many samples are asked for.
-            pastes: as in `condition`.
+            blends: as in `condition`.
             progress: told after each pass how many tokens of every sample are drawn.
 
         Raises:
@@ -180,7 +180,7 @@ class Editor(nn.Module):
         """
         settings = self.settings(settings)
         ids = self.sample_ids(
-            self.condition(inputs, settings, pastes),
+            self.condition(inputs, settings, blends),
             num_samples=num_samples,
             seeds=seeds,
             settings=settings,
@@ -391,7 +391,7 @@ class Editor(nn.Module):
         where = (self.device, self.dtype)
         inputs = request.inputs(*where)
         ids = self.sample_ids(
-            self.condition(inputs, settings, request.pastes(*where)),
+            self.condition(inputs, settings, request.blends(*where)),
             num_samples=num_samples,
             seeds=[seed],
             settings=settings,

@@ -82,7 +82,7 @@ def drafts(setting: Setting) -> Part:
         found: list[Callable[[], Sampled]] = []
         for n in rows:
             one = (part[n : n + 1] for part in (given.sources, given.regions, given.drivers))
-            conditioning = editor.condition(EditInputs(*one), settings, given.pastes[n : n + 1])
+            conditioning = editor.condition(EditInputs(*one), settings, given.blends[n : n + 1])
             draw = partial(gpt.sample_speculatively, conditioning, setting.batch)
             found.append(partial(draw, [setting.seed + n], settings))
         return found

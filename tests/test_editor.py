@@ -24,7 +24,7 @@ from e2eve.data.images import to_tensor
 from e2eve.data.toyfaces import ToyFaces
 from e2eve.editing.trained_on import NLL_MARGIN, TrainedOn, middle_nll
 from e2eve.tokenizers import Tokenizer
-from e2eve.transformer import GPT, GPTConfig, SamplingSettings
+from e2eve.transformer import GPT, GPTConfig, GPTSampling, SamplingSettings
 from e2eve.transformer.gpt import packed
 from e2eve.transformer.gpt.family import draft_of
 from e2eve.transformer.gpt.speculative import Draft
@@ -391,14 +391,15 @@ def test_guesses_change_no_pixel(how, editor):
 
 def draft_for(editor: Editor, **sampling: Any) -> tuple[Draft, dict[str, torch.Tensor]]:
     """A region of 9 to 23 by 9 to 15 pixels touches cells 1 and 2 of row 1 (of 4 × 4)."""
-    sources, pastes, drivers = random_images(2), random_images(2), random_images(2, DRIVER_SIDE)
+    sources, blends, drivers = random_images(2), random_images(2), random_images(2, DRIVER_SIDE)
     regions = torch.zeros(2, 1, SIDE, SIDE, dtype=torch.bool)
     regions[:, :, 9:15, 9:23] = True
     settings = editor.settings(sampling)
-    conditioning = editor.condition(EditInputs(sources, regions, drivers), settings, pastes)
+    conditioning = editor.condition(EditInputs(sources, regions, drivers), settings, blends)
     encode = editor.source_tokenizer.encode
-    ids = {"source": encode(sources), "paste": encode(pastes), "masked": conditioning.source_ids}
-    return draft_of(conditioning), ids
+    ids = {"source": encode(sources), "paste": encode(blends), "masked": conditioning.source_ids}
+    assert isinstance(settings, GPTSampling)
+    return draft_of(conditioning, settings), ids
 
 
 INSIDE = torch.zeros(16, dtype=torch.bool).index_fill_(0, torch.tensor([5, 6]), True)
@@ -416,6 +417,32 @@ def test_preserved_are_the_sources_tokens_of_cells_that_the_region_does_not_touc
     draft, ids = draft_for(editor, preserve="tokens")
     assert torch.equal(draft.known, (~INSIDE).expand(2, 16))
     assert torch.equal(draft.ids[draft.known], ids["source"][draft.known])
+
+
+def test_refining_keeps_the_blends_tokens_that_are_likely_enough(editor):
+    """All of them at 0; at 1 and temperature 0 it changes nothing."""
+    inputs = EditInputs(random_images(2), REGIONS, random_images(2, DRIVER_SIDE))
+    blends, cells = random_images(2), editor.cells(REGIONS)
+    expected = editor.source_tokenizer.encode(blends)
+
+    def drawn(**sampling: Any) -> torch.Tensor:
+        settings = editor.settings(sampling)
+        conditioning = editor.condition(inputs, settings, blends)
+        return editor.sample_ids(conditioning, num_samples=3, seeds=[0, 1], settings=settings)
+
+    everything, plain = drawn(refine=0), drawn(temperature=0, draft="paste")
+    for sample in range(3):
+        assert torch.equal(everything[:, sample][cells], expected[cells])
+    assert torch.equal(drawn(refine=1, temperature=0), plain)
+    kept = [int((drawn(refine=r) == expected[:, None])[:, :, cells[0]].sum()) for r in (1e-6, 1)]
+    assert kept[0] > kept[1]
+    for how in ({"draft": "none"}, {"num_speculative_tokens": 3}, {"draft": "paste"}):
+        assert torch.equal(drawn(refine=1e-3, **how), drawn(refine=1e-3))
+    with pytest.raises(ValueError, match=r"refine is 0\.3 and ids alone don't say what is to be"):
+        settings = GPTSampling(refine=0.3)
+        editor.sample(random_ids(1, 4), random_ids(1, 16), settings=settings)
+    with pytest.raises(ValueError, match="refine is 2: use a share from 0 to 1, or null"):
+        editor.settings({"refine": 2})
 
 
 def test_preserving_needs_a_region(editor):

@@ -13,6 +13,8 @@ from e2eve.data.images import resize
 from e2eve.geometry import Box
 
 FEATHER = 1 / 128  # width of the rim in which source and edit mix, as a share of the window
+BORDER = 8  # pixels by which an image is continued before it is blended
+SMALLEST_CLONE = 3  # a region less wide or high has no interior whose colours could be fitted
 REACH = 2  # pixels to each side that cubic interpolation looks at
 
 
@@ -138,3 +140,30 @@ def pasted(
     shown = box.crop(region)[..., None]
     np.copyto(box.crop(edit), resize(driver, box.width, box.height), where=shown)
     return edit
+
+
+def blended(
+    source: UInt8[np.ndarray, "height width 3"],
+    region: Bool[np.ndarray, "height width"],
+    box: Box,
+    driver: UInt8[np.ndarray, "driver_height driver_width 3"],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """The paste with its gradients kept and its colours fitted to the source around the region.
+
+    Seamless cloning of Pérez, Gangnet and Blake, "Poisson Image Editing", 2003, by OpenCV. A region
+    that touches the image's border is fitted to the border pixels there: the source is continued
+    by repeating them. A region below `SMALLEST_CLONE` pixels stays a paste.
+    """
+    paste = pasted(source, region, box, driver)
+    if min(box.width, box.height) < SMALLEST_CLONE:
+        return paste
+    sides = (BORDER, BORDER, BORDER, BORDER)
+    patch, around = (
+        cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (paste, source)
+    )
+    shown = 255 * region.astype(np.uint8)
+    mask = cv2.copyMakeBorder(shown, *sides, cv2.BORDER_CONSTANT, value=0)
+    # OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes.
+    centre = (BORDER + box.left + box.width // 2, BORDER + box.top + box.height // 2)
+    cloned = cv2.seamlessClone(patch, around, mask, centre, cv2.NORMAL_CLONE)
+    return np.where(region[..., None], cloned[BORDER:-BORDER, BORDER:-BORDER], source)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import resize, to_tensor
-from e2eve.editing.compositing import FEATHER, cut, edit_weights, pasted, reduced, window_around
+from e2eve.editing.compositing import FEATHER, blended, cut, edit_weights, reduced, window_around
 from e2eve.editing.inputs import Driver
 from e2eve.editing.pictures import Picture
 from e2eve.features import FeatureExtractor
@@ -185,11 +185,16 @@ class EditRequest:
             to_tensor(self.driver)[None].to(device, dtype),
         )
 
-    def pastes(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 3 side side"]:
-        """The driver pasted into the window, in [-1, 1]."""
-        region = self.window_region
-        paste = pasted(self.window_image, region, Box.around(region), self.driver)
-        return to_tensor(paste)[None].to(device, dtype)
+    def blends(self, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 3 side side"]:
+        """The driver blended into the window, in [-1, 1].
+
+        It covers the square around the region's box, so that it keeps its proportions.
+        """
+        region, box = self.window_region, Box.around(self.window_region)
+        square = box.square
+        patch = resize(self.driver, square.width, square.width)
+        patch = cut(patch, box.shifted(-square.left, -square.top))
+        return to_tensor(blended(self.window_image, region, box, patch))[None].to(device, dtype)
 
     def ranked(
         self,

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from einops import rearrange
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from e2eve.conditioning import EditInputs
 from e2eve.data.images import to_tensor
-from e2eve.editing.compositing import pasted
+from e2eve.editing.compositing import blended, pasted
 from e2eve.editor import Editor
 from e2eve.evaluation.validation import ValidationSet
 from e2eve.geometry import Box
@@ -31,12 +30,6 @@ from e2eve.transformer import SamplingSettings
 Sources = UInt8[np.ndarray, "inputs side side 3"]
 Regions = Bool[np.ndarray, "inputs side side"]
 Drivers = Sequence[UInt8[np.ndarray, "_ _ 3"]] | UInt8[np.ndarray, "inputs _ _ 3"]
-
-# Pixels by which an image is continued before it is blended.
-BORDER = 8
-
-# A region less wide or high, in pixels, has no interior whose colours could be fitted.
-SMALLEST_CLONE = 3
 
 # Inputs that metrics are tried on before an evaluation.
 TRIED = 2
@@ -143,7 +136,7 @@ def evaluated_batches(
                 num_samples=num_samples,
                 seeds=[seed + n for n in inputs.rows],
                 settings=sampling,
-                pastes=inputs.pastes,
+                blends=inputs.blends,
             )
         yield (
             system.key,
@@ -277,33 +270,7 @@ def paste(
 def poisson(
     sources: Sources, regions: Regions, region_boxes: Sequence[Box], drivers: Drivers
 ) -> Sources:
-    """The paste with its gradients kept and its colours fitted to the source around the region.
-
-    Seamless cloning of Pérez, Gangnet and Blake, "Poisson Image Editing", 2003, by OpenCV. A region
-    that touches the image's border is fitted to the border pixels there: the source is continued
-    by repeating them. A region below `SMALLEST_CLONE` pixels stays a paste.
-    """
-    edits = sources.copy()
-    pasted = paste(sources, regions, region_boxes, drivers)
-    for edit, region, box, patch in zip(edits, regions, region_boxes, pasted, strict=True):
-        fits = min(box.width, box.height) >= SMALLEST_CLONE
-        blend = _cloned(patch, edit, region, box) if fits else patch
-        np.copyto(edit, blend, where=region[..., None])
-    return edits
-
-
-# OpenCV centres the mask's bounding box on a point, which rounds down for odd sizes.
-def _cloned(
-    patch: UInt8[np.ndarray, "side side 3"],
-    source: UInt8[np.ndarray, "side side 3"],
-    region: Bool[np.ndarray, "side side"],
-    box: Box,
-) -> UInt8[np.ndarray, "side side 3"]:
-    sides = (BORDER, BORDER, BORDER, BORDER)
-    patch, source = (
-        cv2.copyMakeBorder(image, *sides, cv2.BORDER_REPLICATE) for image in (patch, source)
+    """The paste with its colours fitted to the source around the region."""
+    return np.stack(
+        [blended(*item) for item in zip(sources, regions, region_boxes, drivers, strict=True)]
     )
-    mask = cv2.copyMakeBorder(255 * region.astype(np.uint8), *sides, cv2.BORDER_CONSTANT, value=0)
-    centre = (BORDER + box.left + box.width // 2, BORDER + box.top + box.height // 2)
-    blend = cv2.seamlessClone(patch, source, mask, centre, cv2.NORMAL_CLONE)
-    return blend[BORDER:-BORDER, BORDER:-BORDER]

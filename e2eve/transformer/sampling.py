@@ -47,8 +47,8 @@ class SamplingSettings:
             raise ValueError(f'preserve is "{self.preserve}": use "tokens", or null for nothing.')
 
     @property
-    def reads_pastes(self) -> bool:
-        """Whether sampling looks at the drivers pasted into the sources."""
+    def reads_blends(self) -> bool:
+        """Whether sampling looks at the drivers blended into the sources."""
         return False
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -107,22 +108,25 @@ def test_tensors_are_a_batch_of_one_in_the_editors_precision():
     source = noise(np.random.default_rng(0), 50, 40)
     request = asked(source, source, Box(1, 1, 9, 9), SIDE, DRIVER_SIDE)
     sources, regions, drivers = request.inputs(torch.device("cpu"), torch.bfloat16)
-    pastes = request.pastes(torch.device("cpu"), torch.bfloat16)
+    blends = request.blends(torch.device("cpu"), torch.bfloat16)
     assert (sources.shape, sources.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
     assert (regions.shape, regions.dtype) == ((1, 1, SIDE, SIDE), torch.bool)
     assert (drivers.shape, drivers.dtype) == ((1, 3, DRIVER_SIDE, DRIVER_SIDE), torch.bfloat16)
-    assert (pastes.shape, pastes.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
+    assert (blends.shape, blends.dtype) == ((1, 3, SIDE, SIDE), torch.bfloat16)
 
 
-def test_the_paste_shows_the_driver_in_the_region_and_the_source_elsewhere():
-    source = noise(np.random.default_rng(0), SIDE, SIDE)
-    driver = np.full((DRIVER_SIDE, DRIVER_SIDE, 3), 200, np.uint8)
-    request = asked(source, driver, Box(3, 5, 20, 19), SIDE, DRIVER_SIDE)
-    inputs = request.inputs(torch.device("cpu"), torch.float32)
-    pastes = request.pastes(torch.device("cpu"), torch.float32)
-    inside = inputs.regions.expand(1, 3, SIDE, SIDE)
-    assert torch.equal(pastes[~inside], inputs.sources[~inside])
-    assert (pastes[inside] == 200 / 127.5 - 1).all()
+def test_the_blend_keeps_the_drivers_proportions_and_takes_the_sources_colours():
+    """A driver cut out of the square around the region, and brightened, gives the source again."""
+    source = cv2.GaussianBlur(noise(np.random.default_rng(0), SIDE, SIDE), (0, 0), 2)
+    for box in (Box(4, 10, 24, 20), Box(11, 6, 19, 26)):
+        driver = box.square.crop(source)
+        assert driver.shape == (20, 20, 3)
+        request = asked(source, driver + np.uint8(30), box, SIDE, 20)
+        inputs = request.inputs(torch.device("cpu"), torch.float32)
+        blends = request.blends(torch.device("cpu"), torch.float32)
+        outside = ~inputs.regions.expand(1, 3, SIDE, SIDE)
+        assert torch.equal(blends[outside], inputs.sources[outside])
+        assert (blends - inputs.sources).abs().max() < 5 / 127.5
 
 
 def test_edits_that_show_the_driver_come_first_wherever_it_stands():

@@ -59,7 +59,7 @@ class FakeEditor(Editor):
     def settings(self, given=None):
         return given or SamplingSettings()
 
-    def draw(self, inputs, *, num_samples, seeds, settings, pastes):  # type: ignore[override]
+    def draw(self, inputs, *, num_samples, seeds, settings, blends):  # type: ignore[override]
         source_ids = self.source_tokenizer.encode(inputs.sources)
         ids = repeat(source_ids, "b t -> b n t", n=num_samples).clone()
         if self.noisy:

@@ -83,7 +83,7 @@ def reference_sample(
         logits = logits.to(torch.promote_types(logits.dtype, noise.dtype))
         drawn = (filter_logits(logits, settings) + noise[:, position].to(logits)).argmax(-1)
         if draft is not None:
-            given, known = (of[:, position].repeat_interleave(num_samples) for of in draft)
+            given, known = (of[:, position].repeat_interleave(num_samples) for of in draft[:2])
             drawn = torch.where(known, given, drawn)
         ids = torch.cat([ids, drawn[:, None]], dim=1)
     return ids[:, conditioning.shape[1] :].view(len(seeds), num_samples, -1)

@@ -103,7 +103,7 @@ class GPT(CausalTransformer, TokenModel):
             settings=settings,
             empty_driver=conditioning.empty_driver_ids,
             codebook_size=conditioning.codebook_size,
-            draft=draft_of(conditioning),
+            draft=draft_of(conditioning, settings),
             region=self.region_of(conditioning.region_cells) if self.region_only else None,
             progress=progress,
         )
@@ -114,7 +114,7 @@ class GPT(CausalTransformer, TokenModel):
         return super().train(mode)
 
 
-def draft_of(conditioning: Conditioning) -> Draft:
+def draft_of(conditioning: Conditioning, settings: GPTSampling) -> Draft:
     """What is known of the target, and guesses of the rest.
 
     Outside the region the guess is what the editor has read, the masked source's ids: near the
@@ -123,6 +123,11 @@ def draft_of(conditioning: Conditioning) -> Draft:
     inside, ids = conditioning.region_cells, conditioning.source_ids
     if conditioning.guess_ids is not None:
         ids = torch.where(inside, conditioning.guess_ids, ids)
+    elif settings.refine is not None:
+        raise ValueError(
+            f"refine is {settings.refine} and ids alone don't say what is to be refined: use edit, "
+            "draw or condition, or leave it null."
+        )
     if conditioning.preserved_ids is None:
-        return Draft(ids, torch.zeros_like(inside))
-    return Draft(torch.where(inside, ids, conditioning.preserved_ids), ~inside)
+        return Draft(ids, torch.zeros_like(inside), inside)
+    return Draft(torch.where(inside, ids, conditioning.preserved_ids), ~inside, inside)

@@ -9,6 +9,8 @@ models"; Daliri et al. 2024.
 """
 
 import functools
+import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,7 +29,14 @@ from e2eve.transformer.gpt.network import (
 )
 from e2eve.transformer.gpt.packed import PRECISIONS, packed
 from e2eve.transformer.model import Progress
-from e2eve.transformer.sampling import SamplingSettings, batch_noise, check_count, draw, guided
+from e2eve.transformer.sampling import (
+    SamplingSettings,
+    batch_noise,
+    check_count,
+    check_number,
+    draw,
+    guided,
+)
 
 MOST_OF_A_ROW, MOST_OF_A_PASS = 16, 32
 """Tokens beyond which a pass costs more than it saves, measured on a CPU with the acceptance of a
@@ -41,16 +50,21 @@ class GPTSampling(SamplingSettings):
     """Settings of a GPT, beside those of every token model.
 
     precision: of the network's matrices: "full" as they are, "bfloat16" or "int8" rounded.
+    refine: edits refine a Poisson blend of the driver into the source. Inside the region an id of
+        the blend stays wherever it is at least so many times as likely as the likeliest, 0 to 1;
+        what is less likely is drawn. None: nothing stays because of that. The rule is the "typical
+        acceptance" of Cai et al. 2024 (Medusa, section 3.3), with a share in place of an entropy.
 
     The others change nothing but the time:
 
     draft: what is guessed and then verified, many tokens in a pass: the ids of the masked
-        "source", or inside the region those of the "paste", the driver pasted into the source.
+        "source", or inside the region those of the "paste", the driver blended into the source.
     num_speculative_tokens: the most tokens guessed in a pass; None chooses by the number of
         samples.
     """
 
     precision: str = "full"
+    refine: float | None = None
     draft: str = "source"
     num_speculative_tokens: int | None = None
 
@@ -60,11 +74,13 @@ class GPTSampling(SamplingSettings):
             if (value := getattr(self, name)) not in choices:
                 listed = ", ".join(f'"{choice}"' for choice in choices)
                 raise ValueError(f'{name} is "{value}": use one of {listed}.')
+        if self.refine is not None:
+            check_number("refine", self.refine, "use a share from 0 to 1, or null", 0, 1)
         check_count(self, "num_speculative_tokens", "guess at least 1 token, or null")
 
     @property
-    def reads_pastes(self) -> bool:
-        return self.draft == "paste"
+    def reads_blends(self) -> bool:
+        return self.draft == "paste" or self.refine is not None
 
 
 class Draft(NamedTuple):
@@ -72,6 +88,7 @@ class Draft(NamedTuple):
 
     ids: Int[Tensor, "inputs target"]
     known: Bool[Tensor, "inputs target"]  # keeps its id and is not drawn
+    blend: Bool[Tensor, "inputs target"] | None = None  # whose ids `refine` may let stay
 
 
 class Sampled(NamedTuple):
@@ -106,7 +123,8 @@ def sample(
         region: cells that a network reads that predicts no others, which keep the draft's ids.
         progress: told after each pass how many tokens every row has at least.
     """
-    ids, known = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
+    ids, known, blend = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
+    blend = torch.zeros_like(known) if settings.refine is None or blend is None else blend
     prefix, cells = torch.cat([driver_ids, source_ids], dim=1), None
     if region is None:
         # What every input knows at its beginning is read with the conditioning, once.
@@ -138,6 +156,7 @@ def sample(
         each(drawn),
         each(ends),
         noise[rows, columns.cpu()].to(ids.device),
+        each(blend).gather(1, columns),
     )
     while state.counts().any():
         tokens = state.next_tokens()
@@ -210,6 +229,7 @@ class DecodingState:
         ids: column 0 is the last token of the prefix, column 1 + i is token i.
         ends: as in `span_ends`.
         noise: for the draw of each token.
+        blend: tokens that stay where they are likely enough.
     """
 
     def __init__(
@@ -218,10 +238,12 @@ class DecodingState:
         known: Bool[Tensor, "rows columns"],
         ends: Int[Tensor, "rows places"],
         noise: Float[Tensor, "rows columns codebook"],
+        blend: Bool[Tensor, "rows columns"],
     ) -> None:
         self.ids, self.known, self.ends, self.noise = ids, known, ends, noise
         self.accepted, self.passes = ids.new_zeros(2, len(ids))  # of each row
         self.guessed = known.clone()
+        self.first, self.blend = ids[:, 1:].clone(), blend
 
     def counts(self) -> Int[Tensor, "rows"]:
         """Tokens that each row reads next; 0 where it is complete."""
@@ -250,6 +272,11 @@ class DecodingState:
         rows, columns = tokens.rows, tokens.columns
         logits = logits.to(torch.promote_types(logits.dtype, self.noise.dtype))
         drawn = draw(logits, self.noise[rows, columns].to(logits.dtype), settings)
+        if settings.refine is not None:
+            first = self.first[rows, columns]
+            least = logits.amax(1) + math.log(max(settings.refine, sys.float_info.min))
+            stays = self.blend[rows, columns] & (logits.gather(1, first[:, None])[:, 0] >= least)
+            drawn = torch.where(stays, first, drawn)
         guess = self.ids[rows, columns + 1]
         drawn = torch.where(self.known[rows, columns], guess, drawn)
         self.ids[rows, columns + 1] = drawn
