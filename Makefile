@@ -20,10 +20,10 @@ $(VENV)/installed: pyproject.toml
 train: install  ## Train the editor on ToyFaces, evaluate it, write a report; resumes where it stopped.
 	$(BIN)/python -m e2eve.train
 
-test: install  ## Pass the tests.
+test: install  ## Run the tests.
 	$(BIN)/python -m pytest -n auto
 
-quick: install  ## Pass the tests but the slow ones.
+quick: install  ## Run the tests but the slow ones.
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 lint: install  ## Check style, format, types and structure; warn of known vulnerabilities.

@@ -94,7 +94,8 @@ def edit(config: DictConfig) -> Path:
                     new = True
                 done.append(folder)
             except (ValueError, OSError) as error:
-                failure = f"{job.source or 'The example'} was not edited. {error}"
+                named = f"{job.name}: " if listed and job.name else ""
+                failure = f"{named}{job.source or 'The example'} was not edited. {error}"
                 if not many:
                     raise ValueError(failure) from error
                 log.warning("%s", failure)

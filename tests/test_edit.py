@@ -213,6 +213,12 @@ def lines(*entries: dict[str, Any]) -> str:
     return "jobs_file=jobs.jsonl"
 
 
+def test_what_fails_of_a_list_is_named_as_in_the_list(folder, caplog):
+    jobs = [{"name": name, "region": f"box:0,0,{edge},9"} for name, edge in (("b", 9), ("a", 900))]
+    with pytest.raises(OSError, match=r"1 of 2 .*a: sources/a.png was not edited\. The box"):
+        run("model=run", "source=sources/a.png", "driver=drivers/a.png", lines(*jobs))
+
+
 def test_a_file_lists_edits(folder):
     first: dict[str, Any] = {
         "source": "sources/a.png",

@@ -75,9 +75,9 @@ class Edits:
 
     def grid(self) -> Image.Image:
         """Source with the region outlined, driver, and the edits with their scores."""
-        shown = (Picture.of(image, "edit").shown for image in self.images)
-        cells = [outlined(self.source.shown, self.region), *self.drivers]
-        cells += [fitted(image, CELL) for image in shown]
+        cells = [fitted(outlined(self.source.shown, self.region), CELL), *self.drivers]
+        for number in range(len(self)):  # of large images no two are kept
+            cells.append(fitted(Picture.of(self.images[number], "edit").shown, CELL))
         ranked = [f"#{n}  score {score:.2f}" for n, score in enumerate(self.scores, start=1)]
         captions = ["source and region", *["driver"] * len(self.drivers), *ranked]
         starts = range(0, len(cells), COLUMNS)
@@ -107,8 +107,8 @@ class Edits:
         *names, region, grid, manifest = files = file_names(len(self), self.source.suffix)
         folder = new_folder(folder, files)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, image in zip(names, self.images, strict=True):
-            _save(image, folder / name, **self.source.about)
+        for number, name in enumerate(names):  # of large images no two are kept
+            _save(self.images[number], folder / name, **self.source.about)
         _save(Image.fromarray(self.region), folder / region)
         _save(self.grid(), folder / grid)
         samples = [

@@ -86,9 +86,9 @@ class TrainedOn:
             )
         if (nll := float(middle_nll(editor, inputs.sources))) > NLL_MARGIN * self.source_nll:
             found.append(
-                "The source is unlike the images that the editor was trained on: asked for what it "
-                f"shows in its middle, it is off by {nll:.1f} nats a token, and by "
-                f"{self.source_nll:.1f} at most where it knows its way. {REMEDY}"
+                "The source is unlike the images that the editor was trained on: it foretells the "
+                f"source's middle with {nll:.1f} nats a token, and that of its own images with "
+                f"{self.source_nll:.1f} at most. {REMEDY}"
             )
         error = float(reading_errors(editor.driver_tokenizer, inputs.drivers)) / self.driver_error
         if error > ERROR_MARGIN:

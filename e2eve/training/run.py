@@ -86,6 +86,7 @@ def train(config: DictConfig) -> Path:
         with listening(), recorded(run, loggers):
             loggers += build_loggers(settings, run)
             task = task_class(settings, run)
+            log.info("Images: %d for training, %d for validation.", *map(len, settings.images))
             step, device = fit(settings, task, run, loggers, callbacks)
             result = task.finish(loggers, step, device)
         if is_rank_zero():
