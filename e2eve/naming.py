@@ -42,9 +42,14 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"{key} is no setting: {hint}"
 
 
+MOST = 10  # choices that a sentence names
+
+
 def unknown_choice(value: object, known: Iterable[str], what: str) -> str:
-    """The sentence about a value that is none of the choices."""
+    """The sentence about a value that is none of the choices, of which it names ten at most."""
     text = "null" if value is None else f'"{value}"'
-    near = difflib.get_close_matches(str(value), list(known), n=1)
+    known = sorted(known)
+    near = difflib.get_close_matches(str(value), known, n=1)
     hint = f', did you mean "{near[0]}"?' if near else "."
-    return f"{what} is {text}, the choices are {', '.join(sorted(known))}{hint}"
+    listed = known if len(known) <= MOST else [*known[: MOST - 1], f"{len(known) - MOST + 1} more"]
+    return f"{what} is {text}, the choices are {', '.join(listed)}{hint}"

@@ -70,6 +70,9 @@ def test_so_is_every_setting_of_every_command():
         ("init_from", "word", "init_from: word is no bundle"),
         ("callbacks.best.monitor", "word", 'callbacks.best.monitor is "word", the choices are'),
         ("trainer.max_time", "1.5", 'trainer.max_time is "1.5": give days:hours:minutes:seconds'),
+        ("trainer.devices", "huge", "trainer.devices is 1000000000000: give at most 1024."),
+        ("trainer.strategy", "word", 'trainer.strategy is "word", the choices are auto, ddp, '),
+        ("ckpt_path", "1.5", "ckpt_path is 1.5, and there is no such file: give a checkpoint"),
         ("seed", "huge", "seed is 1000000000000: give at most 4294967295."),
     ],
 )
@@ -78,7 +81,10 @@ def test_what_means_nothing_is_refused(known, key, name, sentence):
     assert found.kind == "refused" and found.said.startswith(sentence), found
 
 
-@pytest.mark.parametrize(("key", "name"), [("name", "huge"), ("steps", "1e30"), ("tags", "list")])
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("name", "huge"), ("steps", "1e30"), ("tags", "list"), ("trainer.enable_progress_bar", "0")],
+)
 def test_what_means_something_is_done_in_full(known, key, name):
     found = verdict(known, Case("train editor", key, name), really=True)
     assert found.kind == ("refused" if name == "1e30" else "accepted"), found

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from pytorch_lightning.loggers import Logger
 
 from e2eve.bundle import locate
@@ -73,6 +73,12 @@ def train(config: DictConfig) -> Path:
                 run.path,
             )
         return result
+    start = settings.ckpt_path  # may lie on another host
+    if start and "://" not in start and not (run.last_checkpoint or Path(start).is_file()):
+        raise ValueError(
+            f"ckpt_path is {start}, and there is no such file: give a checkpoint, such as "
+            "runs/<name>/checkpoints/step_001000.ckpt."
+        )
     prepare(settings)
     # What a user can get wrong in a moment comes before what takes minutes.
     build_trainer(settings, run.path)
@@ -188,6 +194,8 @@ def fit(
         accelerator = settings.trainer["accelerator"]
         return 0, torch.device(device_of("cpu" if accelerator == "cpu" else "auto"))
     callbacks = [*task.callbacks(), RandomState(), StopNotFinite(), *callbacks]
+    if settings.trainer["enable_progress_bar"] is False:
+        callbacks = [one for one in callbacks if not isinstance(one, ProgressBar)]
     if settings.trainer["enable_checkpointing"] is False or settings.trainer["fast_dev_run"]:
         callbacks = [one for one in callbacks if not isinstance(one, Checkpoint)]
     trainer = build_trainer(settings, run.path, loggers, callbacks, task.module)

@@ -188,8 +188,8 @@ class DecoderTask(TokenizerTask):
         settings = self.settings
         if settings.init_from is None:
             raise ValueError(
-                "task=decoder has no tokenizer to go on from: give init_from=<the run folder or "
-                "bundle of a source tokenizer>."
+                "init_from is null, and task=decoder goes on from a tokenizer: give "
+                "init_from=<the run folder or bundle of a source tokenizer>."
             )
         with about("init_from"):
             first = Tokenizer.from_pretrained(settings.init_from)
@@ -372,7 +372,8 @@ def open_tokenizer(settings: TrainSettings, role: str, side: int) -> Tokenizer:
         if not settings.tokenizer.allow_untrained:
             raise ValueError(
                 f"tokenizer.{role} is untrained, and an editor learns nothing from random codes: "
-                f"give tokenizer.{role}=<run folder>, or trainer=smoke to try two steps."
+                f"give tokenizer.{role}=<run folder>, or trainer=smoke to try two steps; "
+                "tokenizer.allow_untrained is false."
             )
         log.warning("The %s tokenizer is untrained, as tokenizer.%s says.", role, role)
         return build_tokenizer(settings, side)

@@ -43,6 +43,7 @@ PRECISIONS = Literal[
     "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true", "transformer-engine",
     "transformer-engine-float16", "16", "bf16", "32", "64", 16, 32, 64, "auto",
 ]  # fmt: skip
+MOST_DEVICES = 1024  # of a machine
 SomeBatches = Positive | Annotated[float, Field(gt=0, le=1)]  # so many, or a share of them
 Batches = NonNegative | Share
 Limit = Annotated[int, Field(ge=-1, le=MOST)]  # -1: none
@@ -51,7 +52,7 @@ Limit = Annotated[int, Field(ge=-1, le=MOST)]  # -1: none
 LIMITS: Mapping[str, Any] = {
     "accelerator": Literal["auto", "cpu", "gpu", "cuda", "mps"],
     "strategy": Text,
-    "devices": Annotated[int, Field(ge=-1, le=1024)] | str | list[NonNegative],
+    "devices": Annotated[int, Field(ge=-1, le=MOST_DEVICES)] | str | list[NonNegative],
     "num_nodes": Processes,
     "precision": PRECISIONS | None,
     "max_steps": Limit,
@@ -159,6 +160,8 @@ def check_devices(trainer: Mapping[str, Any]) -> None:
         raise ValueError(f"trainer.devices is {devices}: give auto, a number from 1 on{lists}.")
     numbers = [int(one) for one in text.split(",") if one]
     least = max(numbers) + 1 if several else numbers[0]
+    if least > MOST_DEVICES:
+        raise ValueError(f"trainer.devices is {devices}: give at most {MOST_DEVICES}.")
     if on_gpu and least > gpus:
         raise ValueError(
             f"trainer.devices is {devices} and PyTorch finds {gpus} GPUs: give at most {gpus}, or "

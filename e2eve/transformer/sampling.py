@@ -57,7 +57,8 @@ def check_number(
 ) -> None:
     """Raises ValueError if the value is no number from `least` to `most`, both included."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f'{name} is "{value}": give a number.')
+        text = "null" if value is None else f'"{value}"'
+        raise ValueError(f"{name} is {text}: give a number.")
     if not least <= value <= most:  # type: ignore[operator]
         raise ValueError(f"{name} is {value}: {remedy}.")
 

@@ -108,5 +108,7 @@ def test_batches_may_be_accumulated(first, tmp_path):
 
 
 def test_a_stage_without_a_first_is_one_sentence(tmp_path):
-    with pytest.raises(ValueError, match="task=decoder has no tokenizer to go on from: give init"):
+    with pytest.raises(
+        ValueError, match="init_from is null, and task=decoder goes on from a tokenizer: give init"
+    ):
         train(compose(*TINY_STAGE, f"run_dir={tmp_path}"))
