@@ -83,11 +83,13 @@ def blind_site(settings: AppSettings) -> "BlindSite":
     """
     from e2eve.app_page.blind_page import BlindSite, read_systems
 
+    with about("compare"):
+        systems = read_systems(settings.compare or [])
     return BlindSite(
         host=settings.host,
         secret=secrets.token_urlsafe(24),
         max_bytes=10_000,
-        systems=read_systems(settings.compare or []),
+        systems=systems,
         votes=Path(settings.votes),
         seed=settings.seed,
     )

@@ -36,8 +36,10 @@ def settings_of(config: DictConfig) -> "DashboardSettings":
     """Raises ValueError without folders of runs, or if a value is out of range."""
     from e2eve.comparison.dashboard_page import DashboardSettings
 
-    if OmegaConf.is_missing(config, "runs") or not config.runs:
-        raise ValueError("runs is missing: give runs=[<folders of training runs or sweeps>].")
+    runs = None if OmegaConf.is_missing(config, "runs") else config.runs
+    if not runs:
+        given = "missing" if runs is None else runs
+        raise ValueError(f"runs is {given}: give runs=[<folders of training runs or sweeps>].")
     return read_settings(config, DashboardSettings)
 
 

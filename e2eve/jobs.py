@@ -165,16 +165,17 @@ class EditJob:
 
     def check_files(self) -> None:
         """Raises ValueError when a file is missing."""
-        for path in self._files().values():
-            if not path.is_file():
-                raise ValueError(f"{path} is not a file: give the path of an image.")
+        for key, paths in self._files().items():
+            for path in paths:
+                if not path.is_file():
+                    raise ValueError(f"{key}: {path} is not a file: give the path of an image.")
 
     @cached_property
     def described(self) -> dict[str, Any]:
         """For edit.json: keys of the command that make the edit again, and hashes of its files."""
         asked = asdict(self.settings)
         del asked["box"], asked["mask"]
-        hashes = {str(path): sha256(path) for path in self._files().values()}
+        hashes = {str(path): sha256(path) for paths in self._files().values() for path in paths}
         return {
             **asked,
             "source": None if self.source is None else str(self.source),
@@ -183,11 +184,14 @@ class EditJob:
             "sha256": hashes,
         }
 
-    def _files(self) -> dict[str, Path]:
-        """By their paths, as one may be used twice."""
-        masks = [place for place in (*self.places, self.part) if isinstance(place, Path)]
-        found = [*filter(None, [self.source]), *self.drivers, *masks]
-        return {str(path): path for path in found}
+    def _files(self) -> dict[str, list[Path]]:
+        """By the keys of the command that name them."""
+        return {
+            "source": [] if self.source is None else [self.source],
+            "driver": list(self.drivers),
+            "region": [place for place in self.places if isinstance(place, Path)],
+            "driver_part": [self.part] if isinstance(self.part, Path) else [],
+        }
 
 
 def _one_or_all(found: list[str]) -> str | list[str] | None:
