@@ -28,8 +28,8 @@ def test_runs_may_be_one_folder_several_and_globs(tmp_path):
 
 
 def test_what_is_missing_is_asked_for():
-    for given in ((), ("runs=[]",)):
-        with pytest.raises(ValueError, match="runs is missing: give runs="):
+    for given, found in (((), "missing"), (("runs=[]",), r"\[\]")):
+        with pytest.raises(ValueError, match=f"runs is {found}: give runs="):
             settings(*given)
 
 
