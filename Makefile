@@ -44,5 +44,5 @@ verify: install  ## Compare with other libraries and with a known truth; needs a
 slurm-test: install  ## Bring up SLURM here and pass the tests that need it; skipped where it can't be had.
 	scripts/slurm_test.sh
 
-crash-test: install  ## Interrupt tiny runs at random moments and compare; TRIALS=200 takes half an hour on two cores.
+crash-test: install  ## Interrupt tiny runs at random moments and compare; TRIALS=200 takes 45 minutes on two cores.
 	$(BIN)/python scripts/crash_test.py --trials $(or $(TRIALS),16) --at-once 2

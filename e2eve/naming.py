@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
+MANY = 25  # choices: no person reads so many; our own groups have fewer
 SAMPLING = "temperature top_k top_p guidance preserve precision draft".split()
 # Old name of a setting: its name today, or with spaces the remedy in words. A name stands for all
 # that is below it too.
@@ -42,14 +43,11 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"{key} is no setting: {hint}"
 
 
-MOST = 10  # choices that a sentence names
-
-
 def unknown_choice(value: object, known: Iterable[str], what: str) -> str:
-    """The sentence about a value that is none of the choices, of which it names ten at most."""
+    """The sentence about a value that is none of the choices; of very many it names the first."""
     text = "null" if value is None else f'"{value}"'
     known = sorted(known)
     near = difflib.get_close_matches(str(value), known, n=1)
     hint = f', did you mean "{near[0]}"?' if near else "."
-    listed = known if len(known) <= MOST else [*known[: MOST - 1], f"{len(known) - MOST + 1} more"]
+    listed = known if len(known) < MANY else [*known[:10], f"and {len(known) - 10} more"]
     return f"{what} is {text}, the choices are {', '.join(listed)}{hint}"

@@ -312,6 +312,17 @@ def test_an_editor_says_what_is_unlike_its_training(bundle):
     assert editor.edit(*asked[1], num_samples=1).remarks == []  # bundles of before: not known
 
 
+def test_looking_whether_a_source_is_unlike_keeps_what_sampling_has_packed(editor, monkeypatch):
+    monkeypatch.setattr(packed, "LARGE", 1)
+    before = packed.packed(editor.eval().transformer)
+    middle_nll(editor, random_images(1))
+    assert packed.packed(editor.transformer) is before
+    assert not editor.training
+    middle_nll(editor.train(), random_images(1))
+    assert editor.training
+    editor.eval()
+
+
 def learn(editor: Editor, batch: EditBatch, steps: int = 40) -> None:
     optimizer = torch.optim.AdamW(editor.transformer.parameters(), lr=3e-3)
     for _ in range(steps):

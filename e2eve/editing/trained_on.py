@@ -115,11 +115,12 @@ def middle_nll(
     regions = torch.zeros_like(images[:, :1], dtype=torch.bool)
     regions[..., middle, middle] = True
     drivers = F.interpolate(images[..., middle, middle], (size, size), mode="area")
-    was_training = editor.training
-    editor.train(False)
+    if was_training := editor.training:  # an editor that samples keeps what it has packed
+        editor.train(False)
     parts = zip(*(x.split(AT_ONCE) for x in (images, regions, drivers)), strict=True)
     found = [editor.nll(EditInputs(*part)).inside_by_input for part in parts]
-    editor.train(was_training)
+    if was_training:
+        editor.train()
     return torch.cat(found)
 
 

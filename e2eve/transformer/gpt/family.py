@@ -121,6 +121,7 @@ def draft_of(conditioning: Conditioning, settings: GPTSampling) -> Draft:
     region the source's own differ from them, as the encoder sees what lies inside.
     """
     inside, ids = conditioning.region_cells, conditioning.source_ids
+    blend = None if settings.refine is None else inside
     if conditioning.guess_ids is not None:
         ids = torch.where(inside, conditioning.guess_ids, ids)
     elif settings.refine is not None:
@@ -129,5 +130,5 @@ def draft_of(conditioning: Conditioning, settings: GPTSampling) -> Draft:
             "draw or condition, or leave it null."
         )
     if conditioning.preserved_ids is None:
-        return Draft(ids, torch.zeros_like(inside), inside)
-    return Draft(torch.where(inside, ids, conditioning.preserved_ids), ~inside, inside)
+        return Draft(ids, torch.zeros_like(inside), blend)
+    return Draft(torch.where(inside, ids, conditioning.preserved_ids), ~inside, blend)

@@ -9,8 +9,6 @@ models"; Daliri et al. 2024.
 """
 
 import functools
-import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -124,7 +122,7 @@ def sample(
         progress: told after each pass how many tokens every row has at least.
     """
     ids, known, blend = draft or Draft(source_ids, torch.zeros_like(source_ids, dtype=torch.bool))
-    blend = torch.zeros_like(known) if settings.refine is None or blend is None else blend
+    blend = torch.zeros_like(known) if blend is None else blend
     prefix, cells = torch.cat([driver_ids, source_ids], dim=1), None
     if region is None:
         # What every input knows at its beginning is read with the conditioning, once.
@@ -274,7 +272,7 @@ class DecodingState:
         drawn = draw(logits, self.noise[rows, columns].to(logits.dtype), settings)
         if settings.refine is not None:
             first = self.first[rows, columns]
-            least = logits.amax(1) + math.log(max(settings.refine, sys.float_info.min))
+            least = logits.amax(1) + logits.new_tensor(settings.refine).log()
             stays = self.blend[rows, columns] & (logits.gather(1, first[:, None])[:, 0] >= least)
             drawn = torch.where(stays, first, drawn)
         guess = self.ids[rows, columns + 1]
