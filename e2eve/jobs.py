@@ -110,7 +110,8 @@ class JobSettings:
         """
         given = [name for name, value in self._given.items() if value is not None]
         if len(given) != 1:
-            found = f"{' and '.join(given)} are given together" if given else "No region is given"
+            missing = "No region is given, as region, box and mask are null"
+            found = f"{' and '.join(given)} are given together" if given else missing
             raise ValueError(f"{found}: give one, as {REGIONS}.")
         if self.box is not None:
             if len(self.box) != 4:

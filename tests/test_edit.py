@@ -105,7 +105,10 @@ def test_a_folder_draws_what_single_calls_draw(folder):
     [
         (("model=run", "mask=mask.png"), "source is missing: give source=<"),
         (("model=run", "source=a.png"), "driver is missing: give driver=<"),
-        (("model=run", "source=a.png", "driver=b.png"), "No region is given: give one, as "),
+        (
+            ("model=run", "source=a.png", "driver=b.png"),
+            "No region is given, as region, box and mask are null: give one, as ",
+        ),
         (("model=x", "source=sources/a.png", "driver=mask.png", "box=[0,0,9,9]"), "x is no bundle"),
         (("model=run", "source=a.png", "driver=mask.png", "box=[0,0,9,9]"), "a.png is not a file"),
         (
@@ -387,7 +390,7 @@ def test_a_region_is_a_box_or_a_mask():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ((), "No region is given: give one, as region=box:"),
+        ((), "No region is given, as region, box and mask are null: give one, as region=box:"),
         (("box=[1,2,5,6]", "mask=mask.png"), "box and mask are given together: give one"),
         (("region=centre:0.5", "mask=mask.png"), "region and mask are given together: give one"),
         (("region=centre:0",), "region is centre:0: give a share of more than 0 to 1"),

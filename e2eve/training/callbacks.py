@@ -1,9 +1,10 @@
 """What happens beside the steps of a training run: progress, averages, images, evaluations."""
 
+import contextlib
+import ctypes
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -110,6 +111,17 @@ class LearningRate(pl.Callback):
         """Not before: within a step by hand, Lightning would drop what the step has logged."""
         if self.rate is not None:
             module.log("train/learning_rate", self.rate)
+
+
+class FreeMemory(pl.Callback):
+    """Returns freed memory to the system after each validation, where the C library is glibc.
+
+    It would keep the gaps that batches of many lengths leave, and a training of hours grows.
+    """
+
+    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # another system, another C library
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class StopNotFinite(pl.Callback):
@@ -226,7 +238,7 @@ class WeightAverages(EMAWeightAveraging):
         self._copy_average_to_current(pl_module)  # Lightning: at the end of training only
 
 
-@contextmanager
+@contextlib.contextmanager
 def averaged(trainer: Any, module: Any) -> Iterator[None]:
     """The module with its averages, where the run keeps any.
 

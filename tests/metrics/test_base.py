@@ -9,6 +9,8 @@ import torch
 from e2eve.evaluation.evaluator import build_metrics, by_key, standard_metrics
 from e2eve.metrics.base import EditMetric, EvaluatedBatch, MetricInfo, margin
 
+RECALL = {"_target_": "e2eve.metrics.recall.Recall", "k": 1}
+
 
 class Given(EditMetric):
     """Values that a batch brings along."""
@@ -77,6 +79,9 @@ def test_keys_are_names_and_unique():
         MetricInfo("a b", "A")
     with pytest.raises(ValueError, match='Two metrics have the key "given"'):
         by_key([Given(), Given()])
+    nodes = {"r": {**RECALL}, "s": {**RECALL, "best_of_n": 0}}
+    with pytest.raises(ValueError, match=r"metrics.r and metrics.s \(k=1, best_of_n=0\) both have"):
+        build_metrics(nodes)
 
 
 def test_what_is_no_metric_is_named():
