@@ -1,5 +1,6 @@
 """The border: YAML composes, settings are typed, objects are built of what a config names."""
 
+import functools
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from e2eve.commands import _quoted
 from e2eve.config import about, conf_dir, instantiate, read_settings
@@ -303,15 +304,24 @@ def test_an_experiment_chooses_groups_and_sets_what_is_in_none(name):
     assert not values_in_groups(name)
 
 
+OTHERS = ("edit_simulation=free_form", "vqgan=tiny", "trainer=cpu")
+
+
+@functools.cache
+def others() -> dict[str, DictConfig]:
+    """These choices without an experiment, by group."""
+    alone = compose(*OTHERS)
+    return {one.partition("=")[0]: alone[one.partition("=")[0]] for one in OTHERS}
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_choices_of_an_experiment_give_way_to_others(name):
     """Whatever an experiment says, another choice of a group is as without the experiment."""
     own = compose(f"+experiment={name}", "++dataset.root=.")
-    for group, choice in (("edit_simulation", "free_form"), ("vqgan", "tiny"), ("trainer", "cpu")):
-        chosen = compose(f"+experiment={name}", f"{group}={choice}", "++dataset.root=.")[group]
-        alone = compose(f"{group}={choice}")[group]
-        assert differing_leaves(chosen, alone) <= {"image_size", "driver_size", "max_steps"} | {
-            "val_check_interval"
+    chosen = compose(f"+experiment={name}", *OTHERS, "++dataset.root=.")
+    for group, alone in others().items():
+        assert differing_leaves(chosen[group], alone) <= {
+            *("image_size", "driver_size", "max_steps", "val_check_interval")
         }, group
     smoke = compose(f"+experiment={name}", "trainer=smoke", "++dataset.root=.")
     assert smoke.trainer.max_steps == 2 < own.trainer.max_steps

@@ -4,6 +4,7 @@ Seed 7 fails unless a file `healed` lies in the sweep's folder; seed 8 is killed
 ended; a tokenizer's run leaves a bundle unless its batch size is 13.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,13 +17,15 @@ from omegaconf import DictConfig
 
 from e2eve.commands import command
 from e2eve.runs import RunFolder, run_settings
-from e2eve.sweeps.hooks import train_cell
+from e2eve.sweeps import hooks
 
 
 @command("train")
 def main(config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return train_cell(config, train)
+        # It changes nothing of its process, and what would be restored takes seconds to import.
+        hooks.process_state_restored = contextlib.nullcontext  # type: ignore[assignment]
+        return hooks.train_cell(config, train)
     train(config)
     return None
 
