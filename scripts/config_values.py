@@ -323,7 +323,7 @@ def fault_of(sentence: str, error: Exception, case: Case, keys: set[str]) -> str
     if given is None:
         shown = {"null", "missing"}
     elif isinstance(given, int | float):
-        shown |= {f"{given:g}", str(float(given))}
+        shown |= {f"{given:g}", str(float(given))} | ({"false"} if given == 0 else set())
     if isinstance(error, OmegaConfBaseException) or RAW.search(sentence.replace(case.key, "")):
         return "a library's words"
     if "\n" in sentence or len(sentence) > 400:
