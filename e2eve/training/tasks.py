@@ -236,7 +236,7 @@ class EditorTask(Task):
         return [PeriodicEvaluation(self.evaluator, every)] if every else []
 
     def export(self) -> None:
-        edits = [self.val[0, index] for index in range(min(256, len(self.val)))]
+        edits = [self.val[0, index] for index in range(min(256, self.data.val_length))]
         self.editor.trained_on = TrainedOn.measured(self.editor, EditBatch.collate(edits))
         self.editor.save_pretrained(self.run.bundle)
 
