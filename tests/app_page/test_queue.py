@@ -21,9 +21,10 @@ class Gate:
     """Work that runs, telling its progress, until it is opened."""
 
     def __init__(self) -> None:
-        self.opened, self.ended = threading.Event(), False
+        self.opened, self.begun, self.ended = threading.Event(), False, False
 
     def __call__(self, progress: Progress) -> str:
+        self.begun = True
         try:
             while not self.opened.wait(0.002):
                 progress(1)
@@ -76,7 +77,7 @@ def test_what_is_dropped_ends_and_is_forgotten(running):
         first.opened.set()
     queue.add(first)
     name = queue.add(gate)
-    until(lambda: state(queue, name) == ("running" if running else "waiting"))
+    until(lambda: gate.begun if running else state(queue, name) == "waiting")
     queue.drop(name)
     with pytest.raises(RequestError, match="no longer kept"):
         queue.look(name)
