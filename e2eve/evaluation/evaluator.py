@@ -203,10 +203,10 @@ def build_metrics(nodes: Mapping[str, Any]) -> list[EditMetric]:
     given, names = {name: node for name, node in nodes.items() if node}, dict[str, str]()
     for (name, node), metric in zip(given.items(), metrics, strict=True):
         if (first := names.setdefault(metric.info.key, name)) != name:
-            settings = ", ".join(f"{k}={v}" for k, v in node.items() if k != "_target_")
+            settings = [f"metrics.{name}.{k}={v}" for k, v in node.items() if k != "_target_"]
             raise ValueError(
-                f"metrics.{first} and metrics.{name} ({settings}) both have the key "
-                f'"{metric.info.key}": leave one out, as metrics.{name}=null.'
+                f'metrics.{first} and metrics.{name} both have the key "{metric.info.key}" '
+                f"({', '.join(settings)}): leave one out, as metrics.{name}=null."
             )
     return metrics
 
