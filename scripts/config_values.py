@@ -349,6 +349,8 @@ def main() -> int:
     rng, counts = random.Random(given.seed), Counter[tuple[str, str]]()
     with tempfile.TemporaryDirectory() as folder:
         known = sweeps(make_model(Path(folder)))
+        for name in set(given.commands) - set(known):
+            parser.error(f'there is no "{name}", choose among: {", ".join(known)}')
         chosen = {name: known[name] for name in given.commands or known}
         configs = {name: composed(sweep) for name, sweep in chosen.items()}
         try:
