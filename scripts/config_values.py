@@ -286,7 +286,7 @@ def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict
         config: without the change.
         really: whether work is done; else it ends where that begins.
     """
-    config = config.copy()
+    config, switch = config.copy(), isinstance(OmegaConf.select(config, case.key), bool)
     with tempfile.TemporaryDirectory() as folder, inside(Path(folder)), ExitStack() as stack:
         for name in ENDLESS if really else {*WORK, *ENDLESS}:
             stack.enter_context(patch(name, _begin))
@@ -298,7 +298,7 @@ def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict
         except AcceptedError:
             return Verdict("accepted")
         except (ValueError, OmegaConfBaseException) as error:
-            fault = fault_of(str(error), error, case, readers(config, case.key))
+            fault = fault_of(str(error), error, case, readers(config, case.key), switch=switch)
             return (
                 Verdict("wrong", f"{fault}: {error}") if fault else Verdict("refused", str(error))
             )
@@ -312,18 +312,23 @@ def tried(case: Case, sweep: Sweep, config: DictConfig, really: bool) -> Verdict
     return Verdict("accepted")
 
 
-def fault_of(sentence: str, error: Exception, case: Case, keys: set[str]) -> str | None:
+def fault_of(
+    sentence: str, error: Exception, case: Case, keys: set[str], *, switch: bool = False
+) -> str | None:
     """What is wrong with the sentence of a refusal; None where nothing is.
 
     Args:
         keys: of which the sentence names one.
+        switch: whether the setting is one, where 0 is false.
     """
     given = case.value
     shown = {str(given), repr(given), *map(str, given if isinstance(given, list) else ())}
     if given is None:
         shown = {"null", "missing"}
     elif isinstance(given, int | float):
-        shown |= {f"{given:g}", str(float(given))} | ({"false"} if given == 0 else set())
+        shown |= {f"{given:g}", str(float(given))}
+        if switch and given == 0:
+            shown.add("false")
     if isinstance(error, OmegaConfBaseException) or RAW.search(sentence.replace(case.key, "")):
         return "a library's words"
     if "\n" in sentence or len(sentence) > 400:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from e2eve.commands import _quoted
 from e2eve.config import about, conf_dir, instantiate, read_settings
@@ -307,20 +307,17 @@ def test_an_experiment_chooses_groups_and_sets_what_is_in_none(name):
 OTHERS = ("edit_simulation=free_form", "vqgan=tiny", "trainer=cpu")
 
 
-@functools.cache
-def others() -> dict[str, DictConfig]:
-    """These choices without an experiment, by group."""
-    alone = compose(*OTHERS)
-    return {one.partition("=")[0]: alone[one.partition("=")[0]] for one in OTHERS}
+composed_once = functools.cache(compose)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_choices_of_an_experiment_give_way_to_others(name):
     """Whatever an experiment says, another choice of a group is as without the experiment."""
     own = compose(f"+experiment={name}", "++dataset.root=.")
-    chosen = compose(f"+experiment={name}", *OTHERS, "++dataset.root=.")
-    for group, alone in others().items():
-        assert differing_leaves(chosen[group], alone) <= {
+    for other in OTHERS:
+        group = other.partition("=")[0]
+        chosen = compose(f"+experiment={name}", other, "++dataset.root=.")
+        assert differing_leaves(chosen[group], composed_once(other)[group]) <= {
             *("image_size", "driver_size", "max_steps", "val_check_interval")
         }, group
     smoke = compose(f"+experiment={name}", "trainer=smoke", "++dataset.root=.")

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from omegaconf import OmegaConf
 from torch import Tensor, distributed
 
+from e2eve.checks import all_of
 from e2eve.config import about, conf_dir, instantiate_all, plain
 from e2eve.data.images import to_uint8
 from e2eve.data.splits import Images
@@ -193,17 +194,11 @@ def build_metrics(nodes: Mapping[str, Any]) -> list[EditMetric]:
     Raises:
         ValueError: when one cannot be built or is no metric, or two have one key.
     """
-    metrics = instantiate_all(nodes, "metrics")
-    for metric in metrics:
-        if not isinstance(metric, EditMetric):
-            raise ValueError(
-                f"{type(metric).__name__} is no metric: derive it from "
-                "e2eve.metrics.base.EditMetric."
-            )
-    given, names = {name: node for name, node in nodes.items() if node}, dict[str, str]()
-    for (name, node), metric in zip(given.items(), metrics, strict=True):
+    metrics = all_of(EditMetric, instantiate_all(nodes, "metrics"), "metrics")
+    names = dict[str, str]()
+    for name, metric in zip(filter(nodes.get, nodes), metrics, strict=True):
         if (first := names.setdefault(metric.info.key, name)) != name:
-            settings = [f"metrics.{name}.{k}={v}" for k, v in node.items() if k != "_target_"]
+            settings = (f"metrics.{name}.{k}={v}" for k, v in nodes[name].items() if k[0] != "_")
             raise ValueError(
                 f'metrics.{first} and metrics.{name} both have the key "{metric.info.key}" '
                 f"({', '.join(settings)}): leave one out, as metrics.{name}=null."

@@ -1,10 +1,10 @@
 """What happens beside the steps of a training run: progress, averages, images, evaluations."""
 
-import contextlib
 import ctypes
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -119,8 +119,8 @@ class FreeMemory(pl.Callback):
     It would keep the gaps that batches of many lengths leave, and a training of hours grows.
     """
 
-    def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # another system, another C library
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        with suppress(OSError, AttributeError):  # another system, another C library
             ctypes.CDLL(None).malloc_trim(0)
 
 
@@ -238,7 +238,7 @@ class WeightAverages(EMAWeightAveraging):
         self._copy_average_to_current(pl_module)  # Lightning: at the end of training only
 
 
-@contextlib.contextmanager
+@contextmanager
 def averaged(trainer: Any, module: Any) -> Iterator[None]:
     """The module with its averages, where the run keeps any.
 

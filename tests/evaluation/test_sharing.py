@@ -34,7 +34,7 @@ def test_nobody_is_idle_while_there_are_inputs():
     assert set(two) == set(own_batches(100, 25))
 
 
-@pytest.fixture(scope="module", params=[3])
+@pytest.fixture(scope="module", params=[2, 3])
 def together(request, tmp_path_factory) -> Path:
     """The cases evaluated by several processes: a folder `rank_case` for each evaluation."""
     folder = tmp_path_factory.mktemp("together")

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import platform
 import re
+import resource
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +15,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from e2eve.config import read_settings
+from e2eve.editing.trained_on import TrainedOn
 from e2eve.editor import Editor
 from e2eve.geometry import Box
 from e2eve.runs import RunFolder, lock_run_dir
 from e2eve.tokenizers import Tokenizer
-from e2eve.training.callbacks import StopNotFinite
+from e2eve.training.callbacks import FreeMemory, StopNotFinite
 from e2eve.training.modules import EditorModule
 from e2eve.training.optimizers import OptimizerSettings
 from e2eve.training.run import changed_tokenizers, train
@@ -117,6 +121,33 @@ def test_ids_encoded_once_train_and_validate_as_those_of_every_step(tmp_path):
 @pytest.mark.parametrize("cached", [0, 8])
 def test_all_validation_examples_may_be_looked_at(tmp_path, cached):
     run(tmp_path, "dataset.val.length=3", "loader.val_length=null", f"token_cache={cached}")
+
+
+def test_a_bundle_knows_the_validation_examples_that_were_looked_at(tmp_path, monkeypatch):
+    measured, counts = TrainedOn.measured, []
+
+    def counted(editor, edits):
+        counts.append(len(edits.targets))
+        return measured(editor, edits)
+
+    monkeypatch.setattr(TrainedOn, "measured", counted)
+    run(tmp_path, "dataset.val.length=9", "loader.val_length=3")
+    assert counts == [3]
+
+
+def memory() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others keep no gaps, or cannot tell")
+def test_gaps_between_what_is_kept_are_returned_after_a_validation():
+    pieces = [torch.ones(25_000) for _ in range(2000)]  # 200 MB, none large enough to be apart
+    del pieces[:-1]
+    before = memory()
+    FreeMemory().on_validation_end(None, None)
+    assert memory() < before - 100e6
+    assert len(pieces) == 1
 
 
 def test_averages_of_weights_are_what_a_finished_run_exports_again(tmp_path):
