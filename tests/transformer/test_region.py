@@ -122,6 +122,20 @@ def test_likelihoods_do_not_depend_on_the_batch_that_rows_are_padded_in():
         torch.testing.assert_close(alone.per_token[0], together.per_token[row])
 
 
+@pytest.mark.parametrize("multiple, columns", [(1, 9), (4, 12), (64, 16)])
+def test_rounding_the_length_of_a_batch_up_changes_no_likelihood(multiple, columns):
+    """Cells added are others, as many as there are, and none of them counts."""
+    gpt, edits = region_gpt(rim=0), EditTokens._make(part[:2] for part in tokens())
+    edits.region_cells[1, :9] = True
+    edits.region_cells[1, 9:] = False
+    cells, real = RegionCells.of(edits.region_cells, multiple)
+    assert cells.shape == (2, columns) and all(len(set(row.tolist())) == columns for row in cells)
+    assert torch.equal(real.sum(1), edits.region_cells.sum(1))
+    logits = gpt.cell_logits(*edits[:3], cells)[real]
+    found = -logits.log_softmax(-1).gather(1, edits.target_ids[edits.region_cells][:, None])[:, 0]
+    torch.testing.assert_close(found, gpt.nll(edits).per_token[edits.region_cells])
+
+
 def test_logits_are_those_of_the_likelihoods_and_undefined_elsewhere():
     gpt, edits = region_gpt(), tokens()
     logits, region = gpt.logits(edits), gpt.region_of(edits.region_cells)

@@ -158,10 +158,15 @@ class RegionCells(NamedTuple):
     real: Bool[Tensor, "rows columns"]
 
     @classmethod
-    def of(cls, region: Bool[Tensor, "rows target"]) -> "RegionCells":
-        """The region's in raster order."""
+    def of(cls, region: Bool[Tensor, "rows target"], multiple: int = 1) -> "RegionCells":
+        """The region's in raster order.
+
+        Args:
+            multiple: of columns, where there are as many cells.
+        """
         counts = region.sum(1)
-        columns = torch.arange(int(counts.max()), device=region.device)
+        longest = math.ceil(int(counts.max()) / multiple) * multiple
+        columns = torch.arange(min(longest, region.shape[1]), device=region.device)
         order = (~region).int().argsort(dim=1, stable=True)
         return cls(order[:, : len(columns)], columns < counts[:, None])
 
