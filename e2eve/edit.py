@@ -110,7 +110,8 @@ def edit(config: DictConfig) -> Path:
     if failures:
         rest = "" if len(failures) <= SHOWN else f" and {len(failures) - SHOWN} more"
         raise OSError(
-            f"{len(failures)} of {len(jobs)} were not edited, the others are in {out}: "
+            f"{len(failures)} of {len(jobs)} were not edited"
+            f"{f', the others are in {out}' if done else ''}: "
             f"{' '.join(failures[:SHOWN])}{rest}"
         )
     return out

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from e2eve.bundle import read_bundle, write_bundle
 from e2eve.checks import require
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
-from e2eve.config import about, import_targets
+from e2eve.config import about, device_of, import_targets
 from e2eve.data.images import to_uint8
 from e2eve.editing import Driver, EditRequest, Edits, ImageInput, Picture, RegionInput
 from e2eve.editing.inputs import apart
@@ -34,7 +34,7 @@ from e2eve.transformer import (
     config_from_description,
 )
 from e2eve.transformer.compatibility import fitted, validate_compatibility
-from e2eve.transformer.sampling import whole_number
+from e2eve.transformer.sampling import check_number, whole_number
 
 RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
 
@@ -348,8 +348,8 @@ class Editor(nn.Module):
         if keep is not None:
             remedy = f"keep 1 to {num_samples}, which is num_samples"
             keep = whole_number("keep", keep, remedy, most=num_samples)
-        if feather is not None and not 0 <= feather < float("inf"):
-            raise ValueError(f"feather is {feather}: give a number of pixels of at least 0.")
+        if feather is not None:
+            check_number("feather", feather, "give a number of pixels of at least 0", 0)
         settings = self.settings(sampling)
         picture = first = Picture.of(source, "source")
         regions = apart(region if isinstance(region, list) else [region], *picture.size)
@@ -361,6 +361,8 @@ class Editor(nn.Module):
             )
         sizes = (self.image_size, self.driver_size)
         remarks, shown, total = list[str](), list[Any](), self.transformer.layout.target
+        if picture.pictures > 1:
+            remarks.append(f"The source holds {picture.pictures} pictures: the first is edited.")
         for number, (one, mask) in enumerate(zip(drivers, regions, strict=True)):
 
             def told(done: int, before: int = number * total) -> None:
@@ -420,11 +422,14 @@ class Editor(nn.Module):
         """Open a bundle or a run folder; nothing else is needed.
 
         Args:
+            device: "auto" too, the first GPU where there is one.
             decoder: the bundle or run folder of a tokenizer to paint with, see `with_decoder_of`.
 
         Raises:
-            ValueError: when there is no editor there, or its weights or the decoder do not fit.
+            ValueError: when there is no editor there, its weights or the decoder do not fit, or
+                the device is not there.
         """
+        device = device if isinstance(device, torch.device) else device_of(device)
         bundle = read_bundle(path, kind="editor")
         editor = cls.from_description(bundle.config)
         for name, network in editor.networks().items():

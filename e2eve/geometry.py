@@ -11,7 +11,7 @@ class Box:
     """Axis-aligned rectangle in pixels; `left` and `top` are inside, `right` and `bottom` outside.
 
     Raises:
-        ValueError: when it is empty or inside out.
+        ValueError: when it is empty or inside out, or an edge is no whole number.
     """
 
     left: int
@@ -20,10 +20,24 @@ class Box:
     bottom: int
 
     def __post_init__(self) -> None:
+        for edge in ("left", "top", "right", "bottom"):
+            self._make_whole(edge)
         if self.right <= self.left or self.bottom <= self.top:
             raise ValueError(
                 f"{self} is empty: right must exceed left and bottom must exceed top, in pixels."
             )
+
+    def _make_whole(self, edge: str) -> None:
+        """An edge as an integer: numpy's and 2.0 are some too."""
+        if type(value := getattr(self, edge)) is int:
+            return
+        try:
+            whole = int(value)
+        except (TypeError, ValueError, OverflowError):
+            whole = None
+        if whole is None or whole != value or isinstance(value, bool):
+            raise ValueError(f"{edge} of a box is {value!r}: give whole pixels.")
+        object.__setattr__(self, edge, whole)
 
     @classmethod
     def around(cls, mask: Bool[np.ndarray, "height width"]) -> "Box":

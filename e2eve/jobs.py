@@ -1,10 +1,11 @@
 """What the command `edit` is asked: one edit, those of a folder, or those that a file lists."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
 from e2eve.checks import sha256
@@ -52,7 +53,7 @@ def parse_place(text: str, key: str = "region") -> Place:
         ValueError: for anything else.
     """
     kind, _, rest = text.partition(":")
-    wrong = f'{key} is "{text}": give {REGIONS.replace("region", key)}.'
+    wrong = f'{key} is "{text}": give {REGIONS.replace("region", key)}, boxes in whole pixels.'
     if kind == "mask" and rest:
         return Path(rest)
     try:
@@ -99,7 +100,7 @@ class JobSettings:
     @property
     def is_example(self) -> bool:
         """Whether no input is given at all."""
-        return not any([self.source, self.driver, *self._given.values()])
+        return not any([self.source, self.driver, self.driver_part, *self._given.values()])
 
     @property
     def places(self) -> list[Place]:
@@ -181,7 +182,7 @@ class EditJob:
             **asked,
             "source": None if self.source is None else str(self.source),
             "driver": _one_or_all([str(path) for path in self.drivers]),
-            "region": _one_or_all([place_text(place) for place in self.places]),
+            "region": _one_or_all([place_text(place) for place in self.places], apart=";"),
             "sha256": hashes,
         }
 
@@ -195,15 +196,17 @@ class EditJob:
         }
 
 
-def _one_or_all(found: list[str]) -> str | list[str] | None:
-    return found if len(found) > 1 else next(iter(found), None)
+def _one_or_all(found: list[str], apart: str = "") -> str | list[str] | None:
+    """One alone as it is, unless a sign in it would be taken for one between several."""
+    several = len(found) > 1 or (apart and any(apart in one for one in found))
+    return found if several else next(iter(found), None)
 
 
 def read_jobs(path: Path, defaults: JobSettings) -> list[EditJob]:
     """The jobs of a file: JSON objects, one a line, or one alone, as edit.json is.
 
     An object holds keys of the command, those that it lacks are `defaults`; and `name`, the folder
-    of its edits, by default its number.
+    of its edits, by default its number. Paths count from the working directory.
 
     Raises:
         ValueError: when the file cannot be read, a line is no such object, two jobs bear one name,
@@ -212,11 +215,13 @@ def read_jobs(path: Path, defaults: JobSettings) -> list[EditJob]:
     found: list[EditJob] = []
     entries = _objects(path)
     for number, (where, entry) in enumerate(entries, start=1):
-        name = str(entry.pop("name", f"{number:04d}" if len(entries) > 1 else ""))
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise ValueError(f'{where}: name is "{name}": give a folder inside of out.')
-        settings = _job_settings(where, entry, defaults)
+        name = f"{number:04d}" if len(entries) > 1 else ""
         try:
+            if "name" in entry:
+                name = _folder_name(entry.pop("name"))
+            settings = _job_settings(entry, defaults)
+            if settings.is_example and "source" not in entry:
+                raise ValueError(f"source is missing: give source=<{REQUIRED['source']}>.")
             jobs = settings.jobs(name)
             _check_unchanged(entry.get("sha256"))
         except ValueError as error:
@@ -228,10 +233,20 @@ def read_jobs(path: Path, defaults: JobSettings) -> list[EditJob]:
     return found
 
 
+def _folder_name(given: Any) -> str:
+    """A job's name, of a folder inside of `out`."""
+    path = PurePosixPath(given) if isinstance(given, str) else PurePosixPath()
+    allowed = path.parts and not path.is_absolute() and ".." not in path.parts
+    if not allowed or "\0" in str(path) or any(len(os.fsencode(p)) > 200 for p in path.parts):
+        shown = json.dumps(given)[:80]
+        raise ValueError(f"name is {shown}: give a folder inside of out, of at most 200 letters.")
+    return str(path)
+
+
 def _objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
     """The objects of a file and where they stand."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise ValueError(f"{path} cannot be read ({reason}): give a file of jobs.") from error
@@ -253,7 +268,7 @@ def _objects(path: Path) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
-def _job_settings(where: str, entry: Mapping[str, Any], defaults: JobSettings) -> JobSettings:
+def _job_settings(entry: Mapping[str, Any], defaults: JobSettings) -> JobSettings:
     given = {key: value for key, value in entry.items() if key not in RESULTS}
     names = [field.name for field in fields(JobSettings)]
     base = {name: getattr(defaults, name) for name in names}
@@ -261,10 +276,7 @@ def _job_settings(where: str, entry: Mapping[str, Any], defaults: JobSettings) -
         base |= {"region": None, "box": None, "mask": None}
     if isinstance(given.get("sampling"), dict):
         given["sampling"] = {**base["sampling"], **given["sampling"]}
-    try:
-        return read_settings({**base, **given}, JobSettings)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
+    return read_settings({**base, **given}, JobSettings)
 
 
 def _check_unchanged(hashes: Any) -> None:
@@ -341,7 +353,7 @@ def earlier(folder: Path, job: EditJob) -> bool | None:
         found = json.loads((folder / "edit.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (PermissionError, NotADirectoryError, IsADirectoryError, ValueError):
         return False
     asked = json.loads(json.dumps(job.described))
     return isinstance(found, dict) and {key: found.get(key) for key in asked} == asked

@@ -50,7 +50,8 @@ def train(overrides: Sequence[str], seconds: float) -> int:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGTERM)
-        return process.wait()
+        code = process.wait()
+        return code if code >= 0 else 128 - code  # ended before it could begin
 
 
 def pack(run: RunFolder, folder: Path, size: int) -> list[Path]:

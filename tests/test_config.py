@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
@@ -328,3 +329,12 @@ def differing_leaves(first, second) -> set[str]:
     """Names at the root of two groups whose resolved values differ."""
     one, two = (OmegaConf.to_container(node, resolve=True) for node in (first, second))
     return {name for name in one | two if one.get(name) != two.get(name)}  # type: ignore[misc, operator, union-attr]
+
+
+@pytest.mark.parametrize("path", sorted(Path(conf_dir()).glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_setting_bears_the_name_of_a_group_that_a_command_does_not_choose_from(path):
+    """`name=value` would be read as a choice, and refused."""
+    groups = {folder.name for folder in Path(conf_dir()).iterdir() if folder.is_dir()} - {"hydra"}
+    config = yaml.safe_load(path.read_text())
+    chosen = {key.split()[-1] for one in config["defaults"] if isinstance(one, dict) for key in one}
+    assert groups & config.keys() <= chosen

@@ -26,6 +26,7 @@ from tests.factories import compose, tiny_editor
 FILES = {"edit_01.png", "edit_02.png", "edit.json", "grid.png", "region.png"}
 BOX = Box(10, 8, 30, 28)
 SMALL = Box(1, 2, 5, 6)
+EXAMPLE = '{"name": "a", "source": null}'
 
 
 @pytest.fixture
@@ -266,7 +267,18 @@ def test_an_edit_is_made_again_from_what_it_left(folder):
         ('{"num_samples": 0}', "line 1: num_samples is 0: give at least 1"),
         ('{"source": "a.png", "driver": "b.png"}', "line 1: No region is given"),
         ('{"name": "../up"}', 'line 1: name is "../up": give a folder inside of out'),
-        ('{"name": "a"}\n{"name": "a"}', 'names "a" twice: give each job a name of its own'),
+        ('{"name": ""}', 'name is "": give a folder inside of out'),
+        ('{"name": null}', "name is null: give a folder inside of out"),
+        ('{"name": "a\\u0000b"}', "give a folder inside of out, of at most 200 letters"),
+        ('{"name": "%s"}' % ("é" * 101), "give a folder inside of out, of at most 200 letters"),
+        (EXAMPLE + "\n" + EXAMPLE.replace('"a"', '"./a/"'), 'names "a" twice'),
+        ("{}", "line 1: source is missing: give source="),
+        ('{"driver_part": "centre:0.5"}', "line 1: source is missing: give source="),
+        (
+            '{"source": "a", "driver": "b", "region": "box:1.5,2,3,4"}',
+            "line 1: region is .*, boxes in whole pixels",
+        ),
+        (f"{EXAMPLE}\n{EXAMPLE}", 'names "a" twice: give each job a name of its own'),
     ],
 )
 def test_what_is_wrong_with_a_list_is_said_with_its_line(folder, text, message):
@@ -275,6 +287,19 @@ def test_what_is_wrong_with_a_list_is_said_with_its_line(folder, text, message):
         run("model=run", "jobs_file=jobs.jsonl")
     with pytest.raises(ValueError, match=r"nowhere.jsonl cannot be read"):
         run("model=run", "jobs_file=nowhere.jsonl")
+
+
+def test_a_mask_of_any_name_is_found_again(folder):
+    """Signs in it mean nothing there, as between several regions they do."""
+    Path("mask.png").rename("m,a;s k.png")
+    run("model=run", "source=sources/a.png", "driver=drivers/a.png", "mask='m,a;s k.png'")
+    again = edit(compose("jobs_file=edits/edit.json", "out=again", config_name="edit"))
+    assert again.read_bytes() == Path("edits/grid.png").read_bytes()
+
+
+def test_where_nothing_was_edited_no_others_are_named(folder):
+    with pytest.raises(OSError, match=r"^2 of 2 were not edited: .* outside the source"):
+        run("model=run", "source=sources", "driver=drivers/a.png", "box=[0,0,90,90]")
 
 
 def test_several_regions_are_edited_in_turn(folder):

@@ -545,13 +545,23 @@ def test_whole_numbers_are_taken_however_they_are_written(bundle):
         "for n, seed in ((2, 1), (2.0, np.int64(1)), (np.float32(2), 1.0)):\n"
         "    edits = editor.edit(image, image, region, num_samples=n, seed=seed)\n"
         "    print(edits.numbers, edits.seed, edits.scores)\n"
-        "try: editor.edit(image, image, region, num_samples=1.5)\n"
-        "except ValueError as error: print(error)\n"
+        "print(Box(*np.array([8.0, 8, 24, 24])) == Box(8, 8, np.int64(24), 24.0) == region)\n"
+        "def tried(call):\n"
+        "    try: call()\n"
+        "    except ValueError as error: print(error)\n"
+        "tried(lambda: editor.edit(image, image, region, num_samples=1.5))\n"
+        "tried(lambda: editor.edit(image, image, region, feather='3'))\n"
+        "for edge in (1.5, '1', None, float('nan'), True): tried(lambda: Box(edge, 2, 30, 30))\n"
+        f"tried(lambda: Editor.from_pretrained({str(bundle)!r}, 'gpu'))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    one, two, three, refused = done.stdout.splitlines()
-    assert one == two == three
-    assert refused == "num_samples is 1.5: ask for at least 1."
+    one, two, three, boxes, number, rim, *edges, device = done.stdout.splitlines()
+    assert one == two == three and boxes == "True"
+    assert number == "num_samples is 1.5: ask for at least 1, a whole number."
+    assert rim == 'feather is "3": give a number.'
+    said = ["1.5", "'1'", "None", "nan", "True"]
+    assert edges == [f"left of a box is {value}: give whole pixels." for value in said]
+    assert device == 'device is "gpu": give auto, cpu, cuda or cuda:<number>.'
 
 
 def test_a_bundle_says_what_it_is(bundle):

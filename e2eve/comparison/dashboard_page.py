@@ -75,7 +75,7 @@ class DashboardSettings:
     runs: Text | list[Text]
     out: Text = "runs/dashboard.html"
     title: str | None = None
-    evaluation: Text | None = None
+    evaluated_on: Text | None = None
     votes: Text | None = None
     inputs: Annotated[int, Field(ge=1, le=200)] = 12
     thumbnail: Annotated[int, Field(ge=16, le=512)] = 128
@@ -114,7 +114,7 @@ def write_dashboard(settings: DashboardSettings, progress: Report = silent) -> P
     with about("out"):
         check_replaceable(out, [f"{out.stem}{ending}" for ending in ENDINGS])
     check_writable(out.parent, "out")
-    comparison = compare(settings.places, settings.evaluation)
+    comparison = compare(settings.places, settings.evaluated_on)
     out.parent.mkdir(parents=True, exist_ok=True)
     start = out.parent.resolve()
 
@@ -143,9 +143,7 @@ def dashboard_html(
     runs = [run for one in comparison.configurations for run in one.runs]
     images = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
     figures = figures_of(comparison)
-    preferred = _plain_table(
-        preferences(read_votes(Path(settings.votes)) if settings.votes else [])
-    )
+    preferred = _plain_table(preferences(settings.read_votes()))
     live = {"state": state, "seconds": settings.refresh} if state else None
     shown = {
         "title": settings.heading,
@@ -292,7 +290,7 @@ class LiveDashboard:
 
     def state(self) -> str:
         """A text that changes when a run does."""
-        later = [f"evaluation/{self.settings.evaluation or '*'}/{name}" for name in RESULTS]
+        later = [f"evaluation/{self.settings.evaluated_on or '*'}/{name}" for name in RESULTS]
         runs = find_runs(self.settings.places)
         paths = [path for run in runs for name in (*WATCHED, *later) for path in run.glob(name)]
         paths += [Path(self.settings.votes)] if self.settings.votes else []
@@ -303,7 +301,7 @@ class LiveDashboard:
         with self._lock:
             state = self.state()
             if state != self._state:
-                comparison = compare(self.settings.places, self.settings.evaluation)
+                comparison = compare(self.settings.places, self.settings.evaluated_on)
                 html = dashboard_html(comparison, self.settings, self.link, state)
                 self._page, self._state = html.encode(), state
             return self._page

@@ -71,7 +71,7 @@ def _why_nothing(terms: dict[str, Terms]) -> tuple[str, ...]:
         "**Nothing is ranked: the configurations were measured on different inputs** "
         f"({' — '.join(by_hash)}). Measure every run on the same validation set, "
         "`python -m e2eve.evaluate run=… validation_set=FOLDER`, and give the folder's name here "
-        "as `evaluation=NAME`."
+        "as `evaluated_on=NAME`."
     )
     seeds = (
         "**Nothing is ranked: the configurations have results of different seeds** "

@@ -25,6 +25,8 @@ MODES = {
     "I;16": (1, False),
 }
 
+SEQUENCES = ("GIF", "PNG", "TIFF", "WEBP")  # may hold several pictures that are meant to be seen
+
 # A file, a Pillow image of any mode, or a `uint8` array (height, width, 3).
 ImageInput = str | Path | Image.Image | np.ndarray
 
@@ -39,11 +41,13 @@ class Picture:
     Attributes:
         values: uint8, or uint16 in mode I;16.
         about: profile, EXIF and resolution of the file, as Pillow takes them when saving.
+        pictures: that the file holds, of which this is the first.
     """
 
     values: Shaped[np.ndarray, "height width channels"]
     mode: str
     about: Mapping[str, Any] = field(default_factory=dict)
+    pictures: int = 1
 
     @classmethod
     def of(cls, given: Any, what: str) -> "Picture":
@@ -80,16 +84,19 @@ class Picture:
         # Pillow opens such files too, with the lower eight bits cut off.
         if image.mode not in ("I", "I;16") and ";16" in repr(getattr(image, "tile", "")):
             raise ValueError(f"it is {image.mode} of 16 bits, convert it to 8 bits a channel")
+        pictures = getattr(image, "n_frames", 1) if image.format in SEQUENCES else 1
         image = upright(image)
+        kept = _kept(image)
         names = {"icc_profile", "dpi"} & image.info.keys()
+        if image.mode in ("LAB", "HSV", "YCbCr"):  # whose profile is not that of the RGB they become
+            names -= {"icc_profile"}
         about: dict[str, Any] = {str(name): image.info[name] for name in names}
         exif = image.getexif()
         exif.pop(ExifTags.Base.Orientation, None)
         if exif:
             about["exif"] = exif.tobytes()
-        kept = _kept(image)
         values = np.array(kept)
-        return cls(values.reshape(*values.shape[:2], -1), kept.mode, about)
+        return cls(values.reshape(*values.shape[:2], -1), kept.mode, about, pictures)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def whole_number(
     """
     check_number(name, value, remedy, least, most)
     if value != int(value):
-        raise ValueError(f"{name} is {value}: {remedy}.")
+        raise ValueError(f"{name} is {value}: {remedy}, a whole number.")
     return int(value)
 
 

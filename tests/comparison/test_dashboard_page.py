@@ -140,6 +140,8 @@ def test_votes_have_a_section_of_their_own(tmp_path):
     assert "<td>runs/b</td>" in html
     assert "21% to 100%" in html
     assert 'id="votes"' not in html_of(tmp_path / "s", tmp_path / "e.html")
+    with pytest.raises(ValueError, match=r"votes is .*none.jsonl, which is no file"):
+        html_of(tmp_path / "s", tmp_path / "f.html", votes=str(tmp_path / "none.jsonl"))
 
 
 def test_a_sweep_that_has_only_begun_has_a_page(tmp_path):

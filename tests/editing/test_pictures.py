@@ -199,3 +199,20 @@ def test_colours_of_16_bits_are_refused_and_not_cut_off(tmp_path, suffix):
     with pytest.raises(ValueError, match=r"deep.* cannot be read \(it is RGB of 16 bits, convert"):
         Picture.of(path, "source")
     assert read_image(path).shape == (8, 8, 3)  # as a driver or for training 8 bits are enough
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "tif", "webp"])
+def test_a_file_of_several_pictures_is_known_for_one(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    noise("RGB").save(path, save_all=True, append_images=[noise("RGB", n) for n in (1, 2)])
+    assert Picture.of(path, "source").pictures == 3
+    noise("RGB").save(path)
+    assert Picture.of(path, "source").pictures == 1
+
+
+def test_a_profile_of_other_colours_is_left_out(tmp_path):
+    """An edit of a Lab file is RGB, which its profile says nothing of."""
+    path, profile = tmp_path / "a.tif", ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    noise("RGB").convert("LAB").save(path, icc_profile=profile.tobytes())
+    picture = Picture.of(path, "source")
+    assert picture.mode == "RGB" and "icc_profile" not in picture.about

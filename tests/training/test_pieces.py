@@ -33,9 +33,9 @@ def test_pieces_on_other_machines_end_with_the_same_weights(tmp_path):
         options = ["--parts", str(machine), "--from", str(before)]
         codes.append(piece(machine / "run", minutes, *options))
         assert codes[-1] in (0, 143)
-        shutil.rmtree(machine / "run")  # parts alone come back
+        shutil.rmtree(machine / "run", ignore_errors=True)  # parts alone come back
         assert all(part.stat().st_size <= 0.02 * 2**20 for part in machine.glob("run.tar.*"))
-        minutes, before = 1.5 * minutes, machine
+        minutes, before = 1.5 * minutes, machine if machine.is_dir() else before
     assert len(codes) > 2
     done = tmp_path / "done"
     done.mkdir()
