@@ -331,7 +331,9 @@ def differing_leaves(first, second) -> set[str]:
     return {name for name in one | two if one.get(name) != two.get(name)}  # type: ignore[misc, operator, union-attr]
 
 
-@pytest.mark.parametrize("path", sorted(Path(conf_dir()).glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(Path(conf_dir()).glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_no_setting_bears_the_name_of_a_group_that_a_command_does_not_choose_from(path):
     """`name=value` would be read as a choice, and refused."""
     groups = {folder.name for folder in Path(conf_dir()).iterdir() if folder.is_dir()} - {"hydra"}

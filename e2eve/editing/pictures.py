@@ -88,7 +88,11 @@ class Picture:
         image = upright(image)
         kept = _kept(image)
         names = {"icc_profile", "dpi"} & image.info.keys()
-        if image.mode in ("LAB", "HSV", "YCbCr"):  # whose profile is not that of the RGB they become
+        if image.mode in (
+            "LAB",
+            "HSV",
+            "YCbCr",
+        ):  # whose profile is not that of the RGB they become
             names -= {"icc_profile"}
         about: dict[str, Any] = {str(name): image.info[name] for name in names}
         exif = image.getexif()

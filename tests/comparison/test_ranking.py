@@ -73,7 +73,9 @@ def test_different_validation_sets_are_not_ranked(tmp_path):
     write_run(tmp_path / "b", Made({"tokenizer": "separate"}, validation_hash="cd" * 32))
     comparison = compare([tmp_path])
     (refusal,) = comparison.refusals
-    assert "abababababab" in refusal and "cdcdcdcdcdcd" in refusal and "evaluated_on=NAME" in refusal
+    assert (
+        "abababababab" in refusal and "cdcdcdcdcdcd" in refusal and "evaluated_on=NAME" in refusal
+    )
     assert comparison.ranked == ()
     assert not comparison.summary["best"].any()
     assert comparison.front(*comparison.metrics[:2]) == []
