@@ -82,7 +82,7 @@ class Shapes:
 class Effort:
     """How much is simulated, learnt and asked.
 
-    steps: of the GPT; the masked family, which learns every order, takes twice as many.
+    steps: of the GPT; the masked family, which learns every order, takes four times as many.
     """
 
     edits: int = 60_000
@@ -280,7 +280,7 @@ def trained(
     torch.manual_seed(0)
     editor = world.editor(config).train()
     name = f"known world, {editor.transformer.family}"
-    steps = effort.steps * (2 if isinstance(config, MaskedConfig) else 1)
+    steps = effort.steps * (4 if isinstance(config, MaskedConfig) else 1)
     settings = OptimizerSettings(RATE / effort.batch, warmup_steps=50, decay_steps=steps)
     optimizer = settings.build(editor.transformer, effort.batch)
     for step in range(steps):
