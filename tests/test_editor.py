@@ -557,7 +557,7 @@ def test_whole_numbers_are_taken_however_they_are_written(bundle):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     one, two, three, boxes, number, rim, *edges, device = done.stdout.splitlines()
     assert one == two == three and boxes == "True"
-    assert number == "num_samples is 1.5: ask for at least 1, a whole number."
+    assert number == "num_samples is 1.5, no whole number: ask for at least 1."
     assert rim == 'feather is "3": give a number.'
     said = ["1.5", "'1'", "None", "nan", "True"]
     assert edges == [f"left of a box is {value}: give whole pixels." for value in said]

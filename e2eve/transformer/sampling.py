@@ -73,7 +73,7 @@ def whole_number(
     """
     check_number(name, value, remedy, least, most)
     if value != int(value):
-        raise ValueError(f"{name} is {value}: {remedy}, a whole number.")
+        raise ValueError(f"{name} is {value}, no whole number: {remedy}.")
     return int(value)
 
 

@@ -89,7 +89,7 @@ def test_a_word_in_place_of_a_number_is_one_sentence():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         'top_k is "many": give a number.',
-        "top_k is 2.5: keep at least 1 token, or null for all.",
+        "top_k is 2.5, no whole number: keep at least 1 token, or null for all.",
         'top_k is "True": give a number.',
         "2",
     ]
