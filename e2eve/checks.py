@@ -2,7 +2,9 @@
 
 import hashlib
 import inspect
+import numbers
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,31 @@ def all_of(kind: type, given: list[Any], group: str) -> list[Any]:
     for one in given:
         require(isinstance(one, kind), f"The group {group} names", one, f"a {full_name(kind)}")
     return given
+
+
+def check_number(
+    name: str, value: Any, remedy: str, least: float = 0, most: float = sys.float_info.max
+) -> None:
+    """Raises ValueError if the value is no number from `least` to `most`, both included."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        text = "null" if value is None else f'"{value}"'
+        raise ValueError(f"{name} is {text}: give a number.")
+    if not least <= value <= most:  # type: ignore[operator]
+        raise ValueError(f"{name} is {value}: {remedy}.")
+
+
+def whole_number(
+    name: str, value: Any, remedy: str, least: int = 1, most: int = sys.maxsize
+) -> int:
+    """The value as an integer, numpy's and 2.0 too.
+
+    Raises:
+        ValueError: when it is no whole number from `least` to `most`.
+    """
+    check_number(name, value, remedy, least, most)
+    if value != int(value):
+        raise ValueError(f"{name} is {value}, no whole number: {remedy}.")
+    return int(value)
 
 
 def require_call(function: Any, *names: str) -> None:

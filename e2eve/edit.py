@@ -109,11 +109,9 @@ def edit(config: DictConfig) -> Path:
         log.info("%s shows the edits.", sheet)
     if failures:
         rest = "" if len(failures) <= SHOWN else f" and {len(failures) - SHOWN} more"
-        raise OSError(
-            f"{len(failures)} of {len(jobs)} were not edited"
-            f"{f', the others are in {out}' if done else ''}: "
-            f"{' '.join(failures[:SHOWN])}{rest}"
-        )
+        others = f", the others are in {out}" if done else ""
+        told = " ".join(failures[:SHOWN])
+        raise OSError(f"{len(failures)} of {len(jobs)} were not edited{others}: {told}{rest}")
     return out
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from e2eve.bundle import read_bundle, write_bundle
-from e2eve.checks import require
+from e2eve.checks import check_number, require, whole_number
 from e2eve.conditioning import EditBatch, EditInputs, apply_mask, region_cells
 from e2eve.config import about, device_of, import_targets
 from e2eve.data.images import to_uint8
@@ -34,7 +34,6 @@ from e2eve.transformer import (
     config_from_description,
 )
 from e2eve.transformer.compatibility import fitted, validate_compatibility
-from e2eve.transformer.sampling import check_number, whole_number
 
 RANKED_BY = "efficientnet_lite2_maps"  # no tokenizer is trained on this network
 

@@ -40,12 +40,12 @@ def evaluate(config: DictConfig) -> Path:
     settings = read_settings(config, EvaluateSettings)
     run = Path(settings.run)
     folder = Path(settings.validation_set or run / "validation_set")
-    if not (settings.validation_set or run.is_dir()):
-        raise ValueError(
-            f"run is {run}, and there is no such folder: give that of a training run, or a bundle "
-            "and validation_set=<folder>."
-        )
     if not (settings.validation_set or folder.is_dir()):
+        if not run.is_dir():  # the name of a packaged one, or nothing
+            from e2eve.bundle import locate
+
+            with about("run"):
+                locate(settings.run)
         raise ValueError(
             f"run is {run} and holds no validation_set folder: give validation_set=<a folder that "
             "python -m e2eve.validation_set wrote>."

@@ -1,9 +1,12 @@
 """Boxes: the one rectangle type of the project, with named edges."""
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Shaped
+
+from e2eve.checks import whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,23 +24,12 @@ class Box:
 
     def __post_init__(self) -> None:
         for edge in ("left", "top", "right", "bottom"):
-            self._make_whole(edge)
+            whole = whole_number(edge, getattr(self, edge), "give whole pixels", -sys.maxsize)
+            object.__setattr__(self, edge, whole)
         if self.right <= self.left or self.bottom <= self.top:
             raise ValueError(
                 f"{self} is empty: right must exceed left and bottom must exceed top, in pixels."
             )
-
-    def _make_whole(self, edge: str) -> None:
-        """An edge as an integer: numpy's and 2.0 are some too."""
-        if type(value := getattr(self, edge)) is int:
-            return
-        try:
-            whole = int(value)
-        except (TypeError, ValueError, OverflowError):
-            whole = None
-        if whole is None or whole != value or isinstance(value, bool):
-            raise ValueError(f"{edge} of a box is {value!r}: give whole pixels.")
-        object.__setattr__(self, edge, whole)
 
     @classmethod
     def around(cls, mask: Bool[np.ndarray, "height width"]) -> "Box":

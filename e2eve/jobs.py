@@ -239,7 +239,7 @@ def _folder_name(given: Any) -> str:
     allowed = path.parts and not path.is_absolute() and ".." not in path.parts
     if not allowed or "\0" in str(path) or any(len(os.fsencode(p)) > 200 for p in path.parts):
         shown = json.dumps(given)[:80]
-        raise ValueError(f"name is {shown}: give a folder inside of out, of at most 200 letters.")
+        raise ValueError(f"name is {shown}: give a folder inside of out, of at most 200 bytes.")
     return str(path)
 
 

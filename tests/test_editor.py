@@ -559,8 +559,13 @@ def test_whole_numbers_are_taken_however_they_are_written(bundle):
     assert one == two == three and boxes == "True"
     assert number == "num_samples is 1.5, no whole number: ask for at least 1."
     assert rim == 'feather is "3": give a number.'
-    said = ["1.5", "'1'", "None", "nan", "True"]
-    assert edges == [f"left of a box is {value}: give whole pixels." for value in said]
+    assert edges == [
+        "left is 1.5, no whole number: give whole pixels.",
+        'left is "1": give a number.',
+        "left is null: give a number.",
+        "left is nan: give whole pixels.",
+        'left is "True": give a number.',
+    ]
     assert device == 'device is "gpu": give auto, cpu, cuda or cuda:<number>.'
 
 

@@ -126,7 +126,7 @@ def test_an_evaluation_replaces_earlier_ones_and_nothing_else(folder, tmp_path):
 
 
 def test_a_run_without_validation_set_says_what_to_give(tmp_path):
-    with pytest.raises(ValueError, match=r"run is nowhere, and there is no such folder"):
+    with pytest.raises(ValueError, match=r"run: nowhere is no bundle"):
         evaluate(evaluation_config("run=nowhere"))
     with pytest.raises(ValueError, match=r"no validation_set folder: give validation_set="):
         evaluate(evaluation_config(f"run={tmp_path}"))

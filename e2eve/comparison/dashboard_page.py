@@ -141,9 +141,9 @@ def dashboard_html(
         state: what changes when the runs do, for a page that is served and follows them.
     """
     runs = [run for one in comparison.configurations for run in one.runs]
+    preferred = _plain_table(preferences(settings.read_votes()))
     images = side_by_side(runs, link, settings.thumbnail, settings.inputs, progress)
     figures = figures_of(comparison)
-    preferred = _plain_table(preferences(settings.read_votes()))
     live = {"state": state, "seconds": settings.refresh} if state else None
     shown = {
         "title": settings.heading,
@@ -282,7 +282,8 @@ class LiveDashboard:
     """
 
     def __init__(self, settings: DashboardSettings) -> None:
-        find_runs(settings.places)  # says at once what is wrong with them
+        find_runs(settings.places)  # says at once what is wrong with them …
+        settings.read_votes()  # … or with votes
         self.settings = settings
         self.files: dict[str, Path] = {}
         self._page, self._state = b"", ""

@@ -25,6 +25,7 @@ MODES = {
     "I;16": (1, False),
 }
 
+OTHER_COLOURS = ("LAB", "HSV", "YCbCr")  # become RGB, of which their profile says nothing
 SEQUENCES = ("GIF", "PNG", "TIFF", "WEBP")  # may hold several pictures that are meant to be seen
 
 # A file, a Pillow image of any mode, or a `uint8` array (height, width, 3).
@@ -88,11 +89,7 @@ class Picture:
         image = upright(image)
         kept = _kept(image)
         names = {"icc_profile", "dpi"} & image.info.keys()
-        if image.mode in (
-            "LAB",
-            "HSV",
-            "YCbCr",
-        ):  # whose profile is not that of the RGB they become
+        if image.mode in OTHER_COLOURS:
             names -= {"icc_profile"}
         about: dict[str, Any] = {str(name): image.info[name] for name in names}
         exif = image.getexif()

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import Field
 from torch import Tensor
 
+from e2eve.checks import check_number, whole_number
 from e2eve.limits import BelowOne
 from e2eve.transformer.blocks import Transformer, TransformerConfig
 from e2eve.transformer.model import (
@@ -33,12 +34,10 @@ from e2eve.transformer.model import (
 from e2eve.transformer.sampling import (
     SamplingSettings,
     check_count,
-    check_number,
     draw,
     generator_of,
     guided,
     gumbel,
-    whole_number,
 )
 
 ORDERS = ("confidence", "halton", "fixed")

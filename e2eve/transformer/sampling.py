@@ -5,16 +5,15 @@ and the noise is a function of (seed, sample, position). So an edit depends on i
 on the batch that it is drawn in, nor on how many samples are asked for.
 """
 
-import numbers
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from e2eve.checks import check_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -50,31 +49,6 @@ class SamplingSettings:
     def reads_blends(self) -> bool:
         """Whether sampling looks at the drivers blended into the sources."""
         return False
-
-
-def check_number(
-    name: str, value: Any, remedy: str, least: float = 0, most: float = sys.float_info.max
-) -> None:
-    """Raises ValueError if the value is no number from `least` to `most`, both included."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        text = "null" if value is None else f'"{value}"'
-        raise ValueError(f"{name} is {text}: give a number.")
-    if not least <= value <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} is {value}: {remedy}.")
-
-
-def whole_number(
-    name: str, value: Any, remedy: str, least: int = 1, most: int = sys.maxsize
-) -> int:
-    """The value as an integer, numpy's and 2.0 too.
-
-    Raises:
-        ValueError: when it is no whole number from `least` to `most`.
-    """
-    check_number(name, value, remedy, least, most)
-    if value != int(value):
-        raise ValueError(f"{name} is {value}, no whole number: {remedy}.")
-    return int(value)
 
 
 def check_count(settings: SamplingSettings, name: str, remedy: str) -> None:

@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from e2eve.checks import whole_number
 from e2eve.transformer.blocks import Attend, Transformer, TransformerConfig
 from e2eve.transformer.model import SequenceLayout, cell_code
-from e2eve.transformer.sampling import whole_number
 
 
 @dataclass(frozen=True)

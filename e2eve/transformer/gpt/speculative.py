@@ -19,6 +19,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from e2eve.checks import check_number
 from e2eve.transformer.gpt.network import (
     CausalTransformer,
     KeyValueCache,
@@ -31,7 +32,6 @@ from e2eve.transformer.sampling import (
     SamplingSettings,
     batch_noise,
     check_count,
-    check_number,
     draw,
     guided,
 )
